@@ -1,0 +1,128 @@
+"""From a sequence of transforms to stages: a run of affine transforms is one warp, everything else a stage of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from phosphene.backend import Backend
+from phosphene.draws import generator
+from phosphene.errors import InvalidParameter
+from phosphene.transforms import Affine, Pad, Pointwise, Transform
+from phosphene.types import Array, Floats, Size, Tree
+from phosphene.warps import KINDS, exact
+
+__all__ = ["FILL", "Pipeline", "apply", "draw", "pipeline", "pipeline_constants"]
+
+FILL = 0.5
+"""What stands outside the image: mid-grey, which no parameterization starts far from."""
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A run of affine transforms, composed into one resampling."""
+
+    transforms: tuple[Affine, ...]
+    source: Size
+    size: Size
+    kind: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A transform that is no affine map."""
+
+    transform: Pointwise
+    size: Size
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Stages from the canvas to the window that the network sees."""
+
+    stages: tuple[Warp | Point, ...]
+    canvas: Size
+    window: Size
+
+
+def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pipeline:
+    """Stages for `transforms` between an image of size `canvas` and a network that sees `window`.
+
+    The first warp goes straight to the window; without transforms and with window and canvas alike there is no stage at all.
+    """
+    runs: list[list[Affine] | Pointwise] = []
+    for index, transform in enumerate(transforms):
+        if isinstance(transform, Affine):
+            if runs and isinstance(runs[-1], list):
+                runs[-1].append(transform)
+            else:
+                runs.append([transform])
+        elif isinstance(transform, Pointwise):
+            runs.append(transform)
+        else:
+            raise InvalidParameter(
+                f"transforms[{index}]", allowed="a transform", received=transform, fix="For example ph.jitter(8)."
+            )
+    if canvas != window and not any(isinstance(run, list) for run in runs):
+        runs.insert(0, [])
+    stages: list[Warp | Point] = []
+    size = canvas
+    for run in runs:
+        if isinstance(run, Pointwise):
+            stages.append(Point(run, size))
+            continue
+        moving = tuple(transform for transform in run if not isinstance(transform, Pad))
+        if not moving and size == window:
+            continue
+        kind = KINDS[max((KINDS.index(transform.kind) for transform in moving), default=0)]
+        if kind == "shift" and any((a - b) % 2 for a, b in zip(size, window, strict=True)):
+            kind = "separable"  # the two centres are half a pixel apart
+        stages.append(Warp(moving, size, window, kind))
+        size = window
+    return Pipeline(tuple(stages), canvas, window)
+
+
+def growth(transforms: Sequence[Transform]) -> int:
+    """Pixels by which all pads together enlarge the image on each side."""
+    return sum(transform.growth for transform in transforms if isinstance(transform, Affine))
+
+
+def draw(plan: Pipeline, seed: int, key: str, steps: int) -> Tree:
+    """All draws of one target: a tuple over stages, NumPy arrays with a leading axis of `steps`."""
+    result: list[Tree] = []
+    for index, stage in enumerate(plan.stages):
+        random = generator(seed, key, f"stage {index}")
+        if isinstance(stage, Point):
+            result.append(stage.transform.draws(random, steps, stage.size))
+        else:
+            result.append(_matrices(stage, random, steps))
+    return tuple(result)
+
+
+def pipeline_constants(plan: Pipeline, channels: int) -> Tree:
+    """NumPy arrays of the stages that need some."""
+    return tuple(
+        stage.transform.constants(stage.size, channels) if isinstance(stage, Point) else () for stage in plan.stages
+    )
+
+
+def apply(plan: Pipeline, backend: Backend, images: Array, draws: Tree, constants: Tree) -> Array:
+    """Images as the network sees them; `draws` of one step, with a leading axis of N."""
+    for stage, drawn, fixed in zip(plan.stages, draws, constants, strict=True):
+        if isinstance(stage, Warp):
+            images = backend.warp(images, drawn, stage.size, fill=FILL, kind=stage.kind)
+        else:
+            images = stage.transform.apply(backend.xp, images, drawn, fixed)
+    return images
+
+
+def _matrices(stage: Warp, random: np.random.Generator, steps: int) -> Floats:
+    total = np.tile(np.eye(3), (steps, 1, 1))
+    for transform in stage.transforms:
+        total = total @ transform.matrices(random, steps)
+    to_centre, from_centre = np.eye(3), np.eye(3)
+    to_centre[:2, 2] = -(stage.size[1] - 1) / 2, -(stage.size[0] - 1) / 2
+    from_centre[:2, 2] = (stage.source[1] - 1) / 2, (stage.source[0] - 1) / 2
+    return exact((from_centre @ total @ to_centre)[:, :2])

@@ -1,0 +1,203 @@
+"""The exceptions and warnings of phosphene.
+
+::
+
+    PhospheneError
+    ├── InvalidParameter (ValueError)      an argument outside what is allowed
+    │   ├── UnknownLayer (KeyError)        no layer of that path
+    │   ├── UnknownClass (KeyError)        no class of that name or index
+    │   ├── InvalidImages                  shape, range, dtype or NaN of images
+    │   └── InvalidObjective               an objective that does not fit the network
+    ├── MissingDependency (ImportError)    an optional package is not installed
+    │   └── MissingBackend                 ... and it is a framework
+    ├── UnknownModel (TypeError)           no backend owns this object
+    ├── MixedBackends (TypeError)          arrays or networks of two frameworks in one call
+    ├── ModelFailed (RuntimeError)         the user's model raised when it was run
+    ├── CorruptWeights (ValueError)        a weights file that cannot be read or does not fit
+    ├── CorruptFile (ValueError)           a saved result that cannot be read
+    └── UnwritablePath (OSError)           an output path that cannot be written
+
+    PhospheneWarning (UserWarning)
+    ├── ModelWarning                       something about the user's model was handled and should be known
+    └── CoverageWarning                    a rule or a mark that did not reach everything
+
+Every message names the parameter, what was allowed, what came, and the fix.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "CorruptFile",
+    "CorruptWeights",
+    "CoverageWarning",
+    "InvalidImages",
+    "InvalidObjective",
+    "InvalidParameter",
+    "MissingBackend",
+    "MissingDependency",
+    "MixedBackends",
+    "ModelFailed",
+    "ModelWarning",
+    "PhospheneError",
+    "PhospheneWarning",
+    "UnknownClass",
+    "UnknownLayer",
+    "UnknownModel",
+    "UnwritablePath",
+]
+
+
+class PhospheneError(Exception):
+    """Root of everything that phosphene raises on purpose."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which would put our sentences in quotation marks.
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidParameter(PhospheneError, ValueError):
+    """An argument outside what is allowed.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the argument, as the caller wrote it.
+    allowed : str
+        What would have been accepted.
+    received : object
+        What came; shown by ``repr``, shortened.
+    fix : str
+        What to do about it, as a sentence.
+    """
+
+    def __init__(self, parameter: str, *, allowed: str, received: object, fix: str = "") -> None:
+        self.parameter = parameter
+        shown = received if isinstance(received, _Said) else _shorten(repr(received))
+        super().__init__(f"{parameter}: expected {allowed}, got {shown}." + (f" {fix}" if fix else ""))
+
+
+class _Said(str):
+    """A received value that is already a description and must not be quoted."""
+
+
+def said(text: str) -> str:
+    """Mark `text` as a description of what came, so that it is shown without quotation marks."""
+    return _Said(text)
+
+
+class UnknownLayer(InvalidParameter, KeyError):
+    """No layer of that path in the network; the nearest names are in the message."""
+
+    def __init__(self, path: str, known: Iterable[str], network: str) -> None:
+        names = list(known)
+        self.path = path
+        near = nearest(path, names)
+        hint = f" Did you mean {near}?" if near else ""
+        PhospheneError.__init__(
+            self,
+            f"no layer {path!r} in {network}.{hint} net.layers (or `phosphene layers MODEL`) lists all {len(names)}.",
+        )
+
+
+class UnknownClass(InvalidParameter, KeyError):
+    """No class of that name or index; the nearest names are in the message."""
+
+    def __init__(self, wanted: str | int, classes: Iterable[str] | None, count: int) -> None:
+        names = [] if classes is None else list(classes)
+        if isinstance(wanted, int):
+            text = f"no class {wanted}: the network has {count} classes, numbered 0 to {count - 1}."
+        elif not names:
+            text = f"no class {wanted!r}: the network's classes have no names. Give an index, or classes=[...] to ph.wrap."
+        else:
+            near = nearest(wanted, names)
+            hint = f" Did you mean {near}?" if near else f" The {count} classes are {', '.join(names[:12])}" + (
+                ", ..." if count > 12 else "."
+            )
+            text = f"no class {wanted!r}.{hint}"
+        PhospheneError.__init__(self, text)
+
+
+class InvalidImages(InvalidParameter):
+    """Images of the wrong shape, range or dtype, or with NaN in them."""
+
+
+class InvalidObjective(InvalidParameter):
+    """An objective that does not fit the network, or returns what it should not."""
+
+
+class MissingDependency(PhospheneError, ImportError):
+    """An optional package is not installed.
+
+    Parameters
+    ----------
+    package : str
+        What could not be imported.
+    extra : str
+        The extra of phosphene that brings it.
+    """
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed. Install it with: pip install 'phosphene[{extra}]'")
+
+
+class MissingBackend(MissingDependency):
+    """A framework that was asked for is not installed."""
+
+
+class UnknownModel(PhospheneError, TypeError):
+    """No backend owns the object that was handed over as a model."""
+
+
+class MixedBackends(PhospheneError, TypeError):
+    """Arrays or networks of two frameworks met in one call."""
+
+
+class ModelFailed(PhospheneError, RuntimeError):
+    """The user's model raised when it was run; the cause is chained."""
+
+
+class CorruptWeights(PhospheneError, ValueError):
+    """A weights file that cannot be read, or does not fit the architecture."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"weights {name!r}: {detail}")
+
+
+class CorruptFile(PhospheneError, ValueError):
+    """A saved result that cannot be read."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}")
+
+
+class UnwritablePath(PhospheneError, OSError):
+    """An output path that cannot be written; raised before the work starts."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"cannot write {path}: {detail}")
+
+
+class PhospheneWarning(UserWarning):
+    """Root of the warnings."""
+
+
+class ModelWarning(PhospheneWarning):
+    """Something about the user's model was handled, and the user should know."""
+
+
+class CoverageWarning(PhospheneWarning):
+    """A rule or a mark that did not reach everything."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """Names of `known` closest to `name`, quoted and joined by "or"; an empty string when none is near."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=count, cutoff=0.5)
+    return " or ".join(repr(item) for item in close)
+
+
+def _shorten(text: str, limit: int = 120) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,213 @@
+"""Saving and loading of results: a PNG that carries its own settings, or an exact archive. Written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.errors import CorruptFile, InvalidParameter, UnwritablePath
+from phosphene.results import Renders
+
+__all__ = ["check_writable", "grid_png", "load_renders", "png_bytes", "save_renders", "write_whole"]
+
+FORMAT = 1
+KEY = "phosphene"
+GAP = 2
+_ARRAYS = ("images", "values", "history", "steps", "awake_at")
+
+
+def check_writable(path: str | Path) -> Path:
+    """`path` as a Path in a folder that exists and can be written, before any work is done.
+
+    Raises
+    ------
+    UnwritablePath
+        When it cannot be; nothing is left behind.
+    """
+    target = Path(path)
+    folder = target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            raise IsADirectoryError(f"{target} is a folder")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UnwritablePath(str(target), f"{reason}. Choose another place with `out`.") from error
+    return target
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader sees all of it or the file as it was.
+
+    Raises
+    ------
+    UnwritablePath
+        When the disk refuses; the file is then as it was.
+    """
+    check_writable(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise UnwritablePath(str(path), error.strerror or str(error)) from error
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save_renders(renders: Renders, path: str | Path) -> Path:
+    """See `Renders.save`."""
+    target = Path(path)
+    if target.suffix == ".png":
+        write_whole(target, _png_with_metadata(renders))
+    elif target.suffix == ".npz":
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {name: getattr(renders, name) for name in _ARRAYS}
+        np.savez_compressed(buffer, **arrays, metadata=np.asarray(json.dumps(_metadata(renders))))
+        write_whole(target, buffer.getvalue())
+    else:
+        raise InvalidParameter(
+            "path", allowed="a name that ends in .png or .npz", received=str(path), fix="Use .npz to keep every bit."
+        )
+    return target
+
+
+def load_renders(path: str | Path) -> Renders:
+    """See `Renders.load`."""
+    source = Path(path)
+    try:
+        if source.suffix == ".npz":
+            with np.load(source, allow_pickle=False) as archive:
+                metadata = json.loads(str(archive["metadata"]))
+                arrays = {name: archive[name] for name in _ARRAYS}
+            return _assemble(metadata, arrays)
+        return _from_png(source)
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile, SyntaxError) as error:
+        raise CorruptFile(str(source), f"not a result of phosphene, or damaged ({error})") from error
+
+
+def png_bytes(image: NDArray[np.floating[Any]]) -> bytes:
+    """An image ``(H, W, 3)`` or ``(H, W, 1)`` in [0, 1] as the bytes of a PNG."""
+    buffer = io.BytesIO()
+    _picture(image).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def grid_png(images: NDArray[np.floating[Any]]) -> bytes:
+    """Images ``(N, H, W, C)`` in a near-square grid as the bytes of a PNG."""
+    return png_bytes(_grid(images)[0])
+
+
+def _metadata(renders: Renders) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "labels": list(renders.labels),
+        "status": list(renders.status),
+        "scores": {name: np.asarray(score).tolist() for name, score in renders.scores.items()},
+        "settings": dict(renders.settings),
+        "seconds": renders.seconds,
+        "compile_seconds": renders.compile_seconds,
+    }
+
+
+def _assemble(metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Renders:
+    if metadata["format"] > FORMAT:
+        raise ValueError(f"written in format {metadata['format']}, this version reads up to {FORMAT}")
+    return Renders(
+        images=np.asarray(arrays["images"], np.float32),
+        values=arrays["values"],
+        history=arrays["history"],
+        labels=tuple(metadata["labels"]),
+        status=tuple(metadata["status"]),
+        steps=arrays["steps"],
+        awake_at=arrays["awake_at"],
+        scores={name: np.asarray(score) for name, score in metadata["scores"].items()},
+        settings=metadata["settings"],
+        seconds=metadata["seconds"],
+        compile_seconds=metadata["compile_seconds"],
+    )
+
+
+def _png_with_metadata(renders: Renders) -> bytes:
+    from PIL.PngImagePlugin import PngInfo
+
+    picture, columns = _grid(renders.images)
+    metadata = _metadata(renders)
+    metadata["layout"] = {"shape": list(renders.images.shape), "columns": columns, "gap": GAP}
+    for name in _ARRAYS[1:]:
+        values = np.asarray(getattr(renders, name), np.float64)
+        # JSON knows no NaN; history has NaN where a target made no step.
+        metadata[name] = np.where(np.isfinite(values), values, None).tolist()
+    info = PngInfo()
+    info.add_itxt(KEY, json.dumps(metadata), zip=True)
+    buffer = io.BytesIO()
+    _picture(picture).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def _from_png(source: Path) -> Renders:
+    from PIL import Image
+
+    with Image.open(source) as opened:
+        opened.load()
+        text = getattr(opened, "text", {}).get(KEY)
+        if text is None:
+            raise ValueError("this picture carries no settings")
+        metadata = json.loads(text)
+        pixels = np.asarray(opened, np.float32) / 255.0
+    layout = metadata["layout"]
+    count, height, width, channels = layout["shape"]
+    pixels = pixels.reshape(*pixels.shape[:2], -1)[..., :channels]
+    images = np.empty((count, height, width, channels), np.float32)
+    for index in range(count):
+        top = (index // layout["columns"]) * (height + layout["gap"])
+        left = (index % layout["columns"]) * (width + layout["gap"])
+        images[index] = pixels[top : top + height, left : left + width]
+    arrays: dict[str, NDArray[Any]] = {"images": images}
+    for name in _ARRAYS[1:]:
+        arrays[name] = np.asarray(metadata[name], np.float64)
+    arrays["steps"], arrays["awake_at"] = arrays["steps"].astype(np.int64), arrays["awake_at"].astype(np.int64)
+    return _assemble(metadata, arrays)
+
+
+def _grid(images: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], int]:
+    count, height, width, channels = images.shape
+    columns = max(1, math.ceil(math.sqrt(count)))
+    rows = max(1, math.ceil(count / columns))
+    canvas = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), np.float32)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
+        canvas[top : top + height, left : left + width] = image
+    return canvas, columns
+
+
+def _picture(image: NDArray[np.floating[Any]]) -> Any:
+    from PIL import Image
+
+    pixels = np.round(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    elif pixels.shape[-1] != 3:
+        raise InvalidParameter(
+            "path", allowed=".npz for images that have neither 1 nor 3 channels", received=f"{pixels.shape[-1]} channels"
+        )
+    return Image.fromarray(pixels)

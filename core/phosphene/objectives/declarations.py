@@ -1,0 +1,319 @@
+"""Objectives as a person writes them: ``ph.channel("stage3", 5) - 0.5 * ph.logit("coins")``.
+
+A declaration knows no network. `Objective.bind` holds it against one: layers must exist, channels be in range, class names be
+known; what comes out is a `Bound`: a static form and its arguments.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.backend import Network
+from phosphene.errors import InvalidObjective, InvalidParameter, UnknownClass
+from phosphene.layers import OUTPUT
+from phosphene.objectives.forms import (
+    ChannelForm,
+    DirectionForm,
+    Form,
+    LayerForm,
+    LinearForm,
+    MatchForm,
+    NeuronForm,
+    ProductForm,
+    UserForm,
+)
+from phosphene.types import Array, Floats, Namespace, Tree, UserObjective
+
+__all__ = ["Bound", "Objective", "Shapes"]
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """An objective held against a network: `form` is static, `arguments` are NumPy arrays without a target axis."""
+
+    form: Form
+    arguments: Tree
+    label: str
+
+
+class Objective(abc.ABC):
+    """Something to maximise; combine with ``+``, ``-`` and ``*`` (numbers or other objectives)."""
+
+    @abc.abstractmethod
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        """Check against `network`, whose layers have `shapes` at the size in use, and split into form and arguments."""
+
+    @property
+    @abc.abstractmethod
+    def label(self) -> str:
+        """A short title for pictures and tables."""
+
+    def __add__(self, other: Objective) -> Objective:
+        return Sum((self, other), (1.0, 1.0)) if isinstance(other, Objective) else NotImplemented
+
+    def __sub__(self, other: Objective) -> Objective:
+        return Sum((self, other), (1.0, -1.0)) if isinstance(other, Objective) else NotImplemented
+
+    def __mul__(self, other: float | Objective) -> Objective:
+        if isinstance(other, Objective):
+            return Product(self, other)
+        return Sum((self,), (float(other),)) if isinstance(other, (int, float)) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Objective:
+        return Sum((self,), (-1.0,))
+
+
+@dataclass(frozen=True)
+class Channel(Objective):
+    layer: str
+    channel: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer} : {self.channel}"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        number = _channel(network, shapes, self.layer, self.channel)
+        return Bound(ChannelForm(self.layer), (number,), self.label)
+
+
+@dataclass(frozen=True)
+class Neuron(Objective):
+    layer: str
+    channel: int
+    at: tuple[int, ...] | None
+
+    @property
+    def label(self) -> str:
+        place = "centre" if self.at is None else ", ".join(str(index) for index in self.at)
+        return f"{self.layer} : {self.channel} at {place}"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        number = _channel(network, shapes, self.layer, self.channel)
+        place = () if self.at is None else (_position(shapes, self.layer, self.at),)
+        return Bound(NeuronForm(self.layer, self.at is None), (number, *place), self.label)
+
+
+@dataclass(frozen=True, eq=False)
+class Direction(Objective):
+    layer: str
+    vector: NDArray[Any]
+    at: tuple[int, ...] | str
+    cosine_power: float
+    name: str
+
+    @property
+    def label(self) -> str:
+        return self.name or f"{self.layer} : direction"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        shape = _shape(network, shapes, self.layer)
+        vector = np.asarray(self.vector, np.float64)
+        if vector.shape != (shape[-1],):
+            raise InvalidObjective(
+                "vector",
+                allowed=f"{shape[-1]} numbers, one a channel of {self.layer!r}",
+                received=self.vector.shape,
+                fix="A direction lives in the space of the layer's channels.",
+            )
+        if not np.all(np.isfinite(vector)) or not np.any(vector):
+            raise InvalidObjective(
+                "vector", allowed="finite numbers, not all zero", received=self.vector, fix="A direction needs a length."
+            )
+        place: tuple[NDArray[Any], ...] = ()
+        where = self.at if isinstance(self.at, str) else "at"
+        if not isinstance(self.at, str):
+            place = (_position(shapes, self.layer, self.at),)
+        power = np.asarray(self.cosine_power, np.float64)
+        return Bound(DirectionForm(self.layer, where), (vector, power, *place), self.label)
+
+
+@dataclass(frozen=True)
+class WholeLayer(Objective):
+    layer: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer} : all"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        _shape(network, shapes, self.layer)
+        return Bound(LayerForm(self.layer), (), self.label)
+
+
+@dataclass(frozen=True)
+class Logit(Objective):
+    wanted: int | str
+
+    @property
+    def label(self) -> str:
+        return self.wanted if isinstance(self.wanted, str) else f"class {self.wanted}"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        number = class_index(network, self.wanted)
+        name = network.classes[number] if network.classes is not None else self.label
+        return Bound(ChannelForm(OUTPUT), (np.asarray(number, np.int32),), name)
+
+
+@dataclass(frozen=True, eq=False)
+class Match(Objective):
+    layer: str
+    wanted: NDArray[Any]
+    measure: str
+    cosine_power: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.layer} : match"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        shape = _shape(network, shapes, self.layer)
+        wanted = np.asarray(self.wanted, np.float64)
+        if wanted.shape != shape:
+            raise InvalidObjective(
+                "wanted",
+                allowed=f"an activation of {self.layer!r} of shape {shape}",
+                received=wanted.shape,
+                fix="Read it with ph.activations at the size at which it is matched.",
+            )
+        return Bound(MatchForm(self.layer, self.measure), (wanted, np.asarray(self.cosine_power)), self.label)
+
+
+@dataclass(frozen=True)
+class User(Objective):
+    function: UserObjective
+    layers: tuple[str, ...] | None
+
+    @property
+    def label(self) -> str:
+        return str(getattr(self.function, "__name__", type(self.function).__name__))
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        layers = self.layers or _layers_read(self.function, network)
+        for path in layers:
+            _shape(network, shapes, path)
+        return Bound(UserForm(self.function, layers), (), self.label)
+
+
+@dataclass(frozen=True)
+class Sum(Objective):
+    terms: tuple[Objective, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def label(self) -> str:
+        parts = [
+            (term.label if abs(weight) == 1 else f"{abs(weight):g} x {term.label}", weight < 0)
+            for term, weight in zip(self.terms, self.weights, strict=True)
+        ]
+        head = ("- " if parts[0][1] else "") + parts[0][0]
+        return head + "".join(f" {'-' if negative else '+'} {text}" for text, negative in parts[1:])
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        bound = [term.bind(network, shapes) for term in self.terms]
+        form = LinearForm(tuple(item.form for item in bound))
+        weights = np.asarray(self.weights, np.float64)
+        return Bound(form, (weights, tuple(item.arguments for item in bound)), self.label)
+
+
+@dataclass(frozen=True)
+class Product(Objective):
+    left: Objective
+    right: Objective
+
+    @property
+    def label(self) -> str:
+        return f"({self.left.label}) x ({self.right.label})"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        left, right = self.left.bind(network, shapes), self.right.bind(network, shapes)
+        return Bound(ProductForm(left.form, right.form), (left.arguments, right.arguments), self.label)
+
+
+def class_index(network: Network, wanted: int | str) -> int:
+    """The output that `wanted`, an index or a class name, means; `UnknownClass` when there is none."""
+    if OUTPUT not in network.layers:
+        raise InvalidObjective(
+            "logit", allowed="a network that returns one array of logits", received=network.name,
+            fix="Maximise a channel of the layer that holds the logits instead.",
+        )  # fmt: skip
+    count = network.layers[OUTPUT].channels
+    if isinstance(wanted, str):
+        if network.classes is None or wanted not in network.classes:
+            raise UnknownClass(wanted, network.classes, count)
+        return network.classes.index(wanted)
+    if not 0 <= wanted < count:
+        raise UnknownClass(int(wanted), network.classes, count)
+    return int(wanted)
+
+
+def _shape(network: Network, shapes: Shapes, path: str) -> tuple[int, ...]:
+    layer = network.layers[path]  # raises UnknownLayer with the nearest names
+    return tuple(shapes.get(path, layer.shape))
+
+
+def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArray[np.int32]:
+    count = _shape(network, shapes, path)[-1]
+    if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)) or not 0 <= channel < count:
+        raise InvalidParameter(
+            "channel",
+            allowed=f"0 to {count - 1} ({path!r} has {count} channels)",
+            received=channel,
+            fix="net.layers shows the channels of each layer.",
+        )
+    return np.asarray(channel, np.int32)
+
+
+def _position(shapes: Shapes, path: str, at: Sequence[int]) -> NDArray[np.int32]:
+    sides = shapes[path][:-1]
+    if len(at) != len(sides) or any(not 0 <= index < side for index, side in zip(at, sides, strict=True)):
+        limits = " x ".join(str(side) for side in sides) or "no"
+        raise InvalidParameter(
+            "at", allowed=f"a position in {path!r}, which has {limits} positions at this size", received=at,
+            fix="Leave at=None for the centre.",
+        )  # fmt: skip
+    return np.asarray(at, np.int32)
+
+
+class _Recorder(Mapping[str, Array]):
+    """Activations that remember which of them were asked for."""
+
+    def __init__(self, activations: Mapping[str, Array], network: Network) -> None:
+        self.activations, self.network, self.asked = activations, network, dict[str, None]()
+
+    def __getitem__(self, path: str) -> Array:
+        self.asked[self.network.layers[path].path] = None
+        return self.activations[path]
+
+    def __iter__(self) -> Any:
+        return iter(self.activations)
+
+    def __len__(self) -> int:
+        return len(self.activations)
+
+
+def _layers_read(function: UserObjective, network: Network) -> tuple[str, ...]:
+    """Run a user's function once on a grey image and see which layers it reads."""
+    backend = network.backend
+    with network.scope():
+        grey: Floats = np.full((1, *network.input.size, network.input.channels), 0.5)
+        images = backend.from_numpy(grey, device=network.device, dtype=network.dtype)
+        recorder = _Recorder(network.forward(images, list(network.layers)), network)
+        xp: Namespace = backend.xp
+        function(xp, recorder)
+    if not recorder.asked:
+        raise InvalidObjective(
+            "objective", allowed="a function that reads at least one layer", received=function,
+            fix="Write f(xp, activations) and use activations['path'].",
+        )  # fmt: skip
+    return tuple(recorder.asked)

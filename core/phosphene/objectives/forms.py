@@ -1,0 +1,203 @@
+"""What objectives compute: pure maths over channel-last activations, one value a row.
+
+A form is the static part of an objective: frozen, compared by value, free of numbers that differ between targets. Those are
+its *arguments*, arrays with a leading target axis, so that another channel of the same layer reuses the compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from phosphene.arrays import arange, row_sum, take_channel
+from phosphene.types import Activations, Array, Namespace, Tree
+
+__all__ = ["ChannelForm", "DirectionForm", "Form", "LayerForm", "LinearForm", "MatchForm", "NeuronForm", "ProductForm", "UserForm"]
+
+COSINE_FLOOR = 0.1
+"""Least cosine that a power is taken of: below it a direction would have no gradient (the value lucid uses)."""
+
+
+class Form(Protocol):
+    """The static part of an objective."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Paths that must be read."""
+        ...
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        """One value a row, ``(N,)``; `arguments` have a leading axis of N."""
+        ...
+
+
+@dataclass(frozen=True)
+class ChannelForm:
+    """Mean over positions of one channel; arguments ``(channel (N,),)``."""
+
+    layer: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        return take_channel(xp, position_mean(xp, activations[self.layer]), arguments[0])
+
+
+@dataclass(frozen=True)
+class NeuronForm:
+    """One channel at one position; arguments ``(channel (N,),)`` and, unless `central`, ``position (N, positions)``."""
+
+    layer: str
+    central: bool
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        return take_channel(xp, at_position(xp, activations[self.layer], self.central, arguments[1:]), arguments[0])
+
+
+@dataclass(frozen=True)
+class DirectionForm:
+    """``(h.v) max(cos(h, v), 0.1)^power`` (Carter et al. 2019); arguments ``(v (N, C), power (N,))``, then a position.
+
+    `where` is "mean" (h is the mean over positions), "centre" or "at" (h is read at one).
+    """
+
+    layer: str
+    where: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        activation, vector, power = activations[self.layer], arguments[0], arguments[1]
+        if self.where == "mean":
+            seen = position_mean(xp, activation)
+        else:
+            seen = at_position(xp, activation, self.where == "centre", arguments[2:])
+        dot = xp.sum(seen * vector, axis=-1)
+        return dot * cosine_weight(xp, dot, seen, vector, power)
+
+
+@dataclass(frozen=True)
+class LayerForm:
+    """Mean square of a whole layer, the objective of DeepDream (Mordvintsev et al. 2015); no arguments."""
+
+    layer: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        activation = activations[self.layer]
+        return xp.mean(xp.reshape(activation * activation, (activation.shape[0], -1)), axis=1)
+
+
+@dataclass(frozen=True)
+class MatchForm:
+    """How well a layer matches a wanted activation; arguments ``(wanted (N, ...), power (N,))``.
+
+    ``squared``: minus the squared error, normalised by the wanted activation's squared norm (Mahendran and Vedaldi 2015).
+    ``cosine``: ``(h.v / |v|^2) max(cos, 0.1)^power``, with h and v flattened.
+    """
+
+    layer: str
+    measure: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        wanted, power = arguments
+        activation = activations[self.layer]
+        norm = row_sum(xp, wanted * wanted) + 1e-12
+        if self.measure == "squared":
+            difference = activation - wanted
+            return -row_sum(xp, difference * difference) / norm
+        seen = xp.reshape(activation, (activation.shape[0], -1))
+        vector = xp.reshape(wanted, (wanted.shape[0], -1))
+        dot = xp.sum(seen * vector, axis=-1)
+        return dot / norm * cosine_weight(xp, dot, seen, vector, power)
+
+
+@dataclass(frozen=True)
+class LinearForm:
+    """A weighted sum of forms; arguments ``(weights (N, k), (arguments of each, ...))``."""
+
+    forms: tuple[Form, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(layer for form in self.forms for layer in form.layers))
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        weights, inner = arguments
+        total = weights[:, 0] * self.forms[0](xp, activations, inner[0])
+        for index in range(1, len(self.forms)):
+            total = total + weights[:, index] * self.forms[index](xp, activations, inner[index])
+        return total
+
+
+@dataclass(frozen=True)
+class ProductForm:
+    """A product of two forms; arguments are a pair."""
+
+    left: Form
+    right: Form
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.left.layers, *self.right.layers)))
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        return self.left(xp, activations, arguments[0]) * self.right(xp, activations, arguments[1])
+
+
+@dataclass(frozen=True)
+class UserForm:
+    """A user's function of the activations of `layers`; no arguments."""
+
+    function: Callable[[Namespace, Activations], Array]
+    layers: tuple[str, ...]
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        return self.function(xp, activations)
+
+    def __repr__(self) -> str:
+        # The address that repr gives a function changes from run to run; the draws, which are keyed by it, must not.
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return f"UserForm({getattr(self.function, '__module__', '')}.{name}, {self.layers})"
+
+
+def position_mean(xp: Namespace, activation: Array) -> Array:
+    """Mean over all positions: ``(N, ..., C) -> (N, C)``."""
+    if activation.ndim == 2:
+        return activation
+    return xp.mean(activation, axis=tuple(range(1, activation.ndim - 1)))
+
+
+def at_position(xp: Namespace, activation: Array, central: bool, position: Tree) -> Array:
+    """Activation at one position a row, ``(N, C)``: the central one, or `position` ``((N, axes),)``."""
+    axes = activation.ndim - 2
+    if axes == 0:
+        return activation
+    if central:
+        return activation[(slice(None), *(side // 2 for side in activation.shape[1:-1]))]
+    rows = arange(xp, activation.shape[0], activation)
+    return activation[(rows, *(position[0][:, axis] for axis in range(axes)))]
+
+
+def cosine_weight(xp: Namespace, dot: Array, seen: Array, vector: Array, power: Array) -> Array:
+    """``max(cos, 0.1)^power``, with a gradient that stays finite where an activation is zero."""
+    norms = xp.sqrt(xp.sum(seen * seen, axis=-1) * xp.sum(vector * vector, axis=-1) + 1e-12)
+    cosine = dot / norms
+    floor = xp.ones_like(cosine) * COSINE_FLOOR
+    return xp.exp(power * xp.log(xp.maximum(cosine, floor)))

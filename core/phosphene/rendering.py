@@ -1,0 +1,366 @@
+"""`render`: from objectives and a recipe to pictures."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from phosphene.arrays import tree_map
+from phosphene.ascent import Ascended, Ascent, Plan, Progress, Target, ascend, growth, pipeline
+from phosphene.ascent.pipeline import draw
+from phosphene.backend import Network
+from phosphene.draws import content_key, generator, integer
+from phosphene.errors import InvalidObjective, InvalidParameter, ModelFailed
+from phosphene.objectives import Bound, Objective, as_objective
+from phosphene.objectives.forms import DirectionForm, Form, LinearForm, MatchForm, NeuronForm, ProductForm
+from phosphene.parameterizations import Parameterization
+from phosphene.penalties import Penalty
+from phosphene.presets import Preset, preset_named
+from phosphene.progress import reporter
+from phosphene.projections import Projection
+from phosphene.results import Renders
+from phosphene.rules import Redirected
+from phosphene.transforms import Transform
+from phosphene.types import Size, UserObjective
+
+__all__ = ["render"]
+
+MEMORY_BUDGET = 1 << 30
+"""Bytes that the activations of one batch may take, about; it sizes the batch when the user does not."""
+
+MOST_SLOTS = 32
+
+
+def render(
+    network: Network,
+    objectives: Objective | UserObjective | Sequence[Objective | UserObjective],
+    *,
+    size: int | Size | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    preset: str | None = None,
+    parameterization: Parameterization | None = None,
+    transforms: Sequence[Transform] | None = None,
+    regularizers: Sequence[Penalty | Projection] | None = None,
+    optimizer: Any = None,
+    slots: int | None = None,
+    patience: int | None = None,
+    warm_up: int = 64,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> Renders:
+    """Find the images that excite objectives most, by gradient ascent (Erhan et al. 2009; Olah et al. 2017).
+
+    Parameters
+    ----------
+    network : Network
+        From `phosphene.wrap` or `phosphene.load`.
+    objectives : objective, function, or a sequence of them
+        What to maximise: `phosphene.channel`, `phosphene.logit`, ..., or ``f(xp, activations) -> (N,)``.
+    size : int or (int, int), optional
+        Height and width of the pictures in pixels; the network's own when absent.
+    steps : int, optional
+        Gradient evaluations a picture; the preset's when absent.
+    seed : int, default 0
+        Of all draws. The same seed gives the same pictures on one machine.
+    preset : str, optional
+        "default", "lucid" or "plain": a recipe, of which the next four replace parts.
+    parameterization : Parameterization, optional
+        `phosphene.fourier()` or `phosphene.pixel()`.
+    transforms : sequence of Transform, optional
+        Between the image and the network at each step; ``[]`` is none.
+    regularizers : sequence of Penalty or Projection, optional
+        Terms that are subtracted, and what is done to a pixel image after each step.
+    optimizer : optional
+        `phosphene.adam`, `phosphene.sgd`, an optax transformation (JAX), or a ``torch.optim`` factory (PyTorch).
+    slots : int, optional
+        Targets at a time; by memory when absent.
+    patience : int, optional
+        Stop a target whose objective has not risen by 1% for so many steps.
+    warm_up : int, default 64
+        Steps during which units that are dead on the image are woken by a redirected backward rule; 0 is never.
+    progress : callable or bool, optional
+        A function of `Progress` that may return False to stop; True or False for a bar or none. A bar in a terminal or a
+        notebook when absent. What an interrupt (Ctrl-C) leaves is returned, marked "interrupted".
+
+    Returns
+    -------
+    Renders
+        In the order of the objectives.
+
+    Raises
+    ------
+    InvalidParameter
+        For a parameter outside what is allowed, among them `UnknownLayer`, `UnknownClass` and `InvalidObjective`.
+    """
+    if not isinstance(network, Network):
+        raise InvalidParameter(
+            "network", allowed="a network", received=network, fix="Wrap a model first: ph.wrap(model, size=(224, 224))."
+        )
+    wanted = [as_objective(item) for item in (objectives if isinstance(objectives, Sequence) else [objectives])]
+    if not wanted:
+        raise InvalidParameter("objectives", allowed="at least one objective", received=objectives, fix="ph.logit(0)")
+    canvas = canvas_size(network, size)
+    recipe = _recipe(network, canvas, preset, steps, parameterization, transforms, regularizers, optimizer)
+    seed = integer("seed", seed)
+    plan = Plan(
+        steps=recipe.steps,
+        slots=0 if slots is None else integer("slots", slots, minimum=1),
+        warm_up=integer("warm_up", warm_up),
+        patience=None if patience is None else integer("patience", patience, minimum=1),
+    )
+    groups = _bind(network, wanted, canvas, recipe)
+    report = reporter(progress, "render", recipe.steps * len(wanted))
+    results: list[tuple[list[int], Ascended]] = []
+    with report as tell:
+        done = 0
+        for group in groups:
+            results.append((group.indices, _run(network, group, canvas, recipe, plan, seed, tell, done)))
+            done += recipe.steps * len(group.indices)
+    settings = {
+        **describe(network, seed, canvas),
+        "objectives": [repr(item) for item in wanted],
+        "preset": preset or "default",
+        "recipe": {
+            "parameterization": repr(recipe.parameterization),
+            "transforms": [repr(item) for item in recipe.transforms],
+            "regularizers": [repr(item) for item in recipe.regularizers],
+            "optimizer": repr(recipe.optimizer),
+            "steps": recipe.steps,
+            "warm_up": plan.warm_up,
+            "patience": plan.patience,
+        },
+        "batches": [group.indices for group in groups],
+    }
+    return _collect(results, [bound.label for bound in _in_order(groups)], settings)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Targets that share a form, and so a compiled program."""
+
+    form: Form
+    window: Size
+    indices: list[int]
+    bound: list[Bound]
+    occurrences: list[int]
+
+
+def canvas_size(network: Network, size: int | Size | None) -> Size:
+    """Height and width of the pictures, from what the user gave."""
+    if size is None:
+        return network.input.size
+    pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    if len(pair) != 2 or any(isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < 2 for side in pair):
+        raise InvalidParameter("size", allowed="pixels: an integer of at least 2, or (height, width)", received=size, fix="size=96")
+    return int(pair[0]), int(pair[1])
+
+
+def describe(network: Network, seed: int, canvas: Size) -> dict[str, Any]:
+    """What a run was made with, as plain JSON."""
+    versions = {"python": platform.python_version()}
+    for package in ("phosphene", "numpy", network.backend.name):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "unknown"
+    return {
+        "network": network.name,
+        "backend": network.backend.name,
+        "device": network.device,
+        "dtype": network.dtype,
+        "fingerprint": network.fingerprint(),
+        "size": list(canvas),
+        "seed": seed,
+        "versions": versions,
+    }
+
+
+def _recipe(
+    network: Network,
+    canvas: Size,
+    preset: str | None,
+    steps: int | None,
+    parameterization: Parameterization | None,
+    transforms: Sequence[Transform] | None,
+    regularizers: Sequence[Penalty | Projection] | None,
+    optimizer: Any,
+) -> Preset:
+    recipe = preset_named(preset or "default", canvas)
+    if steps is not None:
+        recipe = replace(recipe, steps=integer("steps", steps, minimum=1))
+    if parameterization is not None:
+        if not isinstance(parameterization, Parameterization):
+            raise InvalidParameter(
+                "parameterization", allowed="a parameterization", received=parameterization, fix="ph.fourier() or ph.pixel()"
+            )
+        recipe = replace(recipe, parameterization=parameterization)
+    if transforms is not None:
+        recipe = replace(recipe, transforms=tuple(transforms))
+    if regularizers is not None:
+        recipe = replace(recipe, regularizers=tuple(regularizers))
+    for index, item in enumerate(recipe.regularizers):
+        if not isinstance(item, (Penalty, Projection)):
+            raise InvalidParameter(
+                f"regularizers[{index}]", allowed="a penalty or a projection", received=item, fix="ph.total_variation(2.0)"
+            )
+        if isinstance(item, Projection) and not recipe.parameterization.pixelwise:
+            raise InvalidParameter(
+                f"regularizers[{index}]", allowed=f"penalties with {recipe.parameterization!r}", received=item,
+                fix="Blur, decay and clipping act on pixels: add parameterization=ph.pixel().",
+            )  # fmt: skip
+    if optimizer is not None:
+        ours = all(hasattr(optimizer, name) for name in ("init", "update", "restart"))
+        recipe = replace(recipe, optimizer=optimizer if ours else network.backend.optimizer(optimizer))
+    return recipe
+
+
+def _bind(network: Network, wanted: Sequence[Objective], canvas: Size, recipe: Preset) -> list[Group]:
+    """Hold all objectives against the network before any work, and group them by form."""
+    margin = growth(recipe.transforms)
+    padded = (canvas[0] + 2 * margin, canvas[1] + 2 * margin)
+    with network.scope():
+        shapes = network.shapes(canvas)
+        if margin:
+            try:
+                network.shapes(padded)
+            except ModelFailed:
+                padded = canvas  # a network of fixed size sees the picture's middle, and the pad where it is moved
+    groups: dict[Form, Group] = {}
+    seen: dict[str, int] = {}
+    for index, item in enumerate(wanted):
+        bound = item.bind(network, shapes)
+        if padded != canvas and _positional(bound.form):
+            raise InvalidParameter(
+                "transforms", allowed="no pad with an objective that names positions", received=recipe.transforms,
+                fix="Positions would move with the pad: leave ph.pad out.",
+            )  # fmt: skip
+        key = content_key(bound.form, bound.arguments)
+        group = groups.setdefault(bound.form, Group(bound.form, padded, [], [], []))
+        group.indices.append(index)
+        group.bound.append(bound)
+        group.occurrences.append(seen.get(key, 0))
+        seen[key] = seen.get(key, 0) + 1
+    return list(groups.values())
+
+
+def _positional(form: Form) -> bool:
+    if isinstance(form, LinearForm):
+        return any(_positional(inner) for inner in form.forms)
+    if isinstance(form, ProductForm):
+        return _positional(form.left) or _positional(form.right)
+    return (
+        isinstance(form, MatchForm)
+        or (isinstance(form, NeuronForm) and not form.central)
+        or (isinstance(form, DirectionForm) and form.where == "at")
+    )
+
+
+def _run(
+    network: Network,
+    group: Group,
+    canvas: Size,
+    recipe: Preset,
+    plan: Plan,
+    seed: int,
+    tell: Callable[[Progress], bool | None],
+    done: int,
+) -> Ascended:
+    shape = (*canvas, network.input.channels)
+    penalties = tuple(item for item in recipe.regularizers if isinstance(item, Penalty))
+    projections = tuple(item for item in recipe.regularizers if isinstance(item, Projection))
+    ascent = Ascent(
+        network=network,
+        form=group.form,
+        parameterization=recipe.parameterization,
+        pipeline=pipeline(recipe.transforms, canvas, group.window),
+        penalties=penalties,
+        projections=(*projections, *recipe.parameterization.bounds()),
+        optimizer=recipe.optimizer,
+        canvas=shape,
+        rule=Redirected() if plan.warm_up else None,
+    )
+    targets = []
+    for bound, occurrence in zip(group.bound, group.occurrences, strict=True):
+        key = content_key(bound.form, bound.arguments, occurrence)
+        initial = recipe.parameterization.initial(generator(seed, key, "initial"), shape)
+        targets.append(
+            Target(
+                key=key,
+                label=bound.label,
+                initial=initial,
+                arguments=tree_map(np.asarray, bound.arguments),
+                draws=lambda key=key: draw(ascent.pipeline, seed, key, recipe.steps),  # type: ignore[misc]
+            )
+        )
+
+    def progress(state: Progress) -> bool | None:
+        return tell(replace(state, done=state.done + done))
+
+    wide = plan.slots or slots_by_memory(network, group, len(targets))
+    ascended = ascend(ascent, targets, replace(plan, slots=wide, progress=progress))
+    _check_reached(network, group, ascended)
+    return ascended
+
+
+def slots_by_memory(network: Network, group: Group, count: int) -> int:
+    """Targets at a time, such that their activations fit `MEMORY_BUDGET`; evenly filled batches."""
+    shapes = network.shapes(group.window)
+    last = network.layers.last(group.form.layers)
+    values = 0
+    for path in network.layers:
+        values += int(np.prod(shapes.get(path, (0,))))
+        if path == last:
+            break
+    fitting = max(1, min(MOST_SLOTS, MEMORY_BUDGET // max(1, 4 * 2 * values)))
+    batches = -(-count // fitting)
+    return -(-count // batches)
+
+
+def _check_reached(network: Network, group: Group, ascended: Ascended) -> None:
+    """A gradient that was exactly zero at every step although nothing was dead: the layer does not see the image."""
+    unreached = [
+        bound.label
+        for bound, moved, used, steps in zip(group.bound, ascended.moved, ascended.awake_at, ascended.steps, strict=True)
+        if moved == 0 and used < 0 and steps > 0
+    ]
+    if len(unreached) == len(group.bound) and all(status != "nonfinite" for status in ascended.status):
+        raise InvalidObjective(
+            "objectives", allowed="objectives that depend on the image", received=unreached,
+            fix=f"No gradient reaches the image from {', '.join(group.form.layers)}: is the layer computed from it, "
+            "and by operations that can be differentiated?",
+        )  # fmt: skip
+
+
+def _in_order(groups: Sequence[Group]) -> list[Bound]:
+    """Bound objectives in the order in which they were given."""
+    by_index = {index: bound for group in groups for index, bound in zip(group.indices, group.bound, strict=True)}
+    return [by_index[index] for index in sorted(by_index)]
+
+
+def _collect(results: Sequence[tuple[list[int], Ascended]], labels: list[str], settings: Mapping[str, Any]) -> Renders:
+    order = np.argsort(np.concatenate([np.asarray(indices) for indices, _ in results]))
+    parts = [part for _, part in results]
+
+    def rows(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])[order]
+
+    status = [status for part in parts for status in part.status]
+    return Renders(
+        images=rows("images"),
+        values=rows("values"),
+        history=np.concatenate([part.history for part in parts], axis=1)[:, order],
+        labels=tuple(labels),
+        status=tuple(status[index] for index in order),
+        steps=rows("steps"),
+        awake_at=rows("awake_at"),
+        scores={},
+        settings=settings,
+        seconds=sum(part.seconds for part in parts),
+        compile_seconds=sum(part.compile_seconds for part in parts),
+    )
+

@@ -1,0 +1,176 @@
+"""What comes back: frozen data that knows how to draw, save and describe itself.
+
+Drawing and file formats live in `phosphene.plots` and `phosphene.files`, which are imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.types import Floats
+
+__all__ = ["Renders"]
+
+
+@dataclass(frozen=True)
+class Renders:
+    """Pictures that an ascent made, with all that is known of how far to trust them.
+
+    Attributes
+    ----------
+    images : (N, H, W, C) float32
+        In [0, 1].
+    values : (N,)
+        The objective on the clean image, untransformed.
+    history : (steps, N)
+        The objective during the ascent, under that step's transforms; NaN where a target made no step.
+    labels : tuple of str
+        One title a picture.
+    status : tuple of str
+        "converged" (it stopped rising), "budget" (it used all its steps), "dead" (its unit never had a gradient),
+        "nonfinite" (a value or gradient was not finite) or "interrupted".
+    steps : (N,) int
+        Gradient evaluations each picture took.
+    awake_at : (N,) int
+        First step at which the unit had a gradient of its own; -1 for never.
+    scores : mapping of str to (N,)
+        Further measures, such as "cosine" of an inversion.
+    settings : mapping
+        Everything needed to make the pictures again: recipe, seed, size, versions, hash of the weights. Plain JSON.
+    seconds, compile_seconds : float
+        Wall time, and how much of it went into compiling.
+    """
+
+    images: NDArray[np.float32]
+    values: Floats
+    history: Floats
+    labels: tuple[str, ...]
+    status: tuple[str, ...]
+    steps: NDArray[np.int64]
+    awake_at: NDArray[np.int64]
+    scores: Mapping[str, Floats]
+    settings: Mapping[str, Any]
+    seconds: float = 0.0
+    compile_seconds: float = field(default=0.0)
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Whether the objective had levelled off: its last eighth rose less than 2% above the eighth before, ``(N,)``."""
+        answers = []
+        for column, steps in zip(self.history.T, self.steps, strict=True):
+            part = max(1, int(steps) // 8)
+            if steps < 2 * part or not np.all(np.isfinite(column[steps - 2 * part : steps])):
+                answers.append(False)
+                continue
+            late, before = column[steps - part : steps].mean(), column[steps - 2 * part : steps - part].mean()
+            answers.append(bool(late - before <= 0.02 * abs(before)))
+        return np.asarray(answers, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int | slice) -> Renders:
+        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        return Renders(
+            images=self.images[rows],
+            values=self.values[rows],
+            history=self.history[:, rows],
+            labels=self.labels[rows],
+            status=self.status[rows],
+            steps=self.steps[rows],
+            awake_at=self.awake_at[rows],
+            scores={name: score[rows] for name, score in self.scores.items()},
+            settings=self.settings,
+            seconds=self.seconds,
+            compile_seconds=self.compile_seconds,
+        )
+
+    def plot(self, *, columns: int | None = None, titles: bool = True) -> Any:
+        """Draw the pictures as a grid with their titles and values.
+
+        Parameters
+        ----------
+        columns : int, optional
+            Pictures a row; about a square when absent.
+        titles : bool, default True
+            Whether labels and values stand above the pictures.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingDependency
+            When matplotlib is not installed.
+        """
+        from phosphene.plots import plot_renders
+
+        return plot_renders(self, columns=columns, titles=titles)
+
+    def save(self, path: str | Path) -> Path:
+        """Write to a ``.png`` (8-bit pictures in a grid, settings and figures inside) or a ``.npz`` (everything, exactly).
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .png or .npz. Written whole or not at all.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InvalidParameter
+            For another ending.
+        UnwritablePath
+            When the place cannot be written.
+        """
+        from phosphene.files import save_renders
+
+        return save_renders(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Renders:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            A .png or .npz.
+
+        Returns
+        -------
+        Renders
+
+        Raises
+        ------
+        CorruptFile
+            When it cannot be read or was not written by `save`.
+        """
+        from phosphene.files import load_renders
+
+        return load_renders(path)
+
+    def _repr_png_(self) -> bytes:
+        from phosphene.files import grid_png
+
+        return grid_png(self.images)
+
+    def __repr__(self) -> str:
+        count, height, width = self.images.shape[:3]
+        lines = [f"Renders of {count} pictures, {height} x {width}, {int(self.steps.max(initial=0))} steps"]
+        width_of = max((len(label) for label in self.labels), default=0)
+        for row, label in enumerate(self.labels[:12]):
+            extra = "".join(f"  {name} {score[row]:.3f}" for name, score in self.scores.items())
+            lines.append(f"  {label:<{width_of}}  {self.values[row]:>10.4g}  {self.status[row]}{extra}")
+        if count > 12:
+            lines.append(f"  ... and {count - 12} more")
+        return "\n".join(lines)
