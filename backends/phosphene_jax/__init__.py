@@ -1,0 +1,9 @@
+"""JAX behind the contract of `phosphene.backend`."""
+
+from __future__ import annotations
+
+from phosphene_jax.backend import JaxBackend
+
+__all__ = ["backend"]
+
+backend = JaxBackend()

@@ -1,0 +1,69 @@
+"""flax.nnx modules: marked on a merged copy by giving each submodule a subclass of its own class.
+
+So inherited and overridden ``__call__``, shared modules, remat, inner jit and scan are all seen, and neither the user's model
+nor any class of theirs is touched.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from phosphene.types import Array
+from phosphene_jax.adapters.adapted import Adapted, mark, mark_output, path_text
+
+__all__ = ["adapt", "owns"]
+
+_TRAINING = (("use_running_average", False), ("deterministic", False))
+
+
+def owns(model: object) -> bool:
+    """Whether `model` is a flax.nnx module."""
+    module = sys.modules.get("flax.nnx")
+    return module is not None and isinstance(model, module.Module)
+
+
+def adapt(model: Any) -> Adapted:
+    """See `phosphene_jax.adapters.Adapted`."""
+    from flax import nnx
+
+    graph, state = nnx.split(model)
+    structure = jax.tree.structure(state)
+    kinds: dict[str, str] = {}
+    parameters: dict[str, int] = {}
+    training = False
+    for path, part in nnx.iter_graph(model):
+        if not isinstance(part, nnx.Module):
+            continue
+        training = training or any(getattr(part, name, None) is value for name, value in _TRAINING)
+        dotted = ".".join(map(str, path))
+        kinds[dotted] = type(part).__name__
+        parameters[dotted] = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(part, nnx.Param)))
+    kinds.pop("", None)
+
+    def read() -> list[tuple[str, Array]]:
+        now = nnx.split(model)[1]
+        return [(path_text(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(now)]
+
+    def call(weights: Sequence[Array], images: Array) -> Any:
+        copy = nnx.merge(graph, jax.tree.unflatten(structure, weights))
+        copy.eval()
+        for path, part in nnx.iter_graph(copy):
+            if path and isinstance(part, nnx.Module) and callable(getattr(type(part), "__call__", None)):
+                object.__setattr__(part, "__class__", _marking(type(part), ".".join(map(str, path))))
+        return mark_output(copy(images))
+
+    return Adapted(type(model).__name__, read, call, kinds, parameters, training)
+
+
+def _marking(kind: type, path: str) -> type:
+    """A subclass of `kind` whose calls mark what they return."""
+    original: Callable[..., Any] = kind.__call__  # type: ignore[operator]
+
+    def __call__(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return mark(original(self, *arguments, **keywords), path)
+
+    return type(kind.__name__, (kind,), {"__call__": __call__})

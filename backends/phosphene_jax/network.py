@@ -1,0 +1,220 @@
+"""Any JAX model as a `phosphene.backend.Network`: a marked pure function, traced once a shape, read by the interpreter."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.backend import InputSpec
+from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError
+from phosphene.layers import OUTPUT, Layer, Layers
+from phosphene.types import Array, Edit, Size, Tree
+from phosphene_jax.adapters import Adapted, adapt
+from phosphene_jax.interpreter import Taps, interpret
+
+if TYPE_CHECKING:
+    from phosphene_jax.backend import JaxBackend
+
+__all__ = ["JaxNetwork", "device_named", "dtype_named"]
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+class JaxNetwork:
+    """See `phosphene.backend.Network`. Weights are arguments of everything that is compiled, so none is ever stale."""
+
+    def __init__(
+        self,
+        backend: JaxBackend,
+        model: Any,
+        *,
+        input: InputSpec,
+        classes: Sequence[str] | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        name: str | None = None,
+        edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None,
+    ) -> None:
+        self.backend, self.input, self.model = backend, input, model
+        self._adapted: Adapted = adapt(model)
+        self.name = name or self._adapted.name
+        self.classes = None if classes is None else tuple(classes)
+        floating = [leaf for _, leaf in self._adapted.read() if _is_floating(leaf)]
+        own = {str(leaf.dtype) for leaf in floating}
+        self.dtype = dtype_named(dtype or (own.pop() if len(own) == 1 else "float32"))
+        own_devices = [next(iter(leaf.devices())) for leaf in floating if isinstance(leaf, jax.Array)]
+        home = own_devices[0] if own_devices else jax.devices()[0]
+        self._device = home if device is None else device_named(device)
+        self._moves = device is not None and self._device != home
+        self.device = f"{self._device.platform}:{self._device.id}"
+        self._edits = edits
+        self._edited: tuple[Array, ...] | None = None
+        self._traces: dict[tuple[int, ...], Any] = {}
+        self._shapes: dict[Size, Layers] = {}
+        if self._adapted.training:
+            warnings.warn(
+                f"{self.name} was in training mode: it is read in evaluation mode, and left as it was.",
+                ModelWarning,
+                stacklevel=4,
+            )
+        self.layers: Layers = self._at(input.size)
+        if OUTPUT not in self.layers:
+            warnings.warn(
+                f"{self.name} does not return one array: which of its outputs is the logit is not known, so it has no layer "
+                f"{OUTPUT!r}. Its other layers can be read.",
+                ModelWarning,
+                stacklevel=4,
+            )
+
+    def weights(self) -> Tree:
+        if self._edits is not None:
+            if self._edited is None:
+                with self.scope():
+                    self._edited = tuple(self._ready(path, leaf, self._edits) for path, leaf in self._adapted.read())
+            return self._edited
+        with self.scope():
+            return tuple(self._ready(path, leaf, None) for path, leaf in self._adapted.read())
+
+    def forward(
+        self,
+        images: Array,
+        layers: Sequence[str],
+        *,
+        weights: Tree = None,
+        edit: Mapping[str, Edit] | None = None,
+    ) -> dict[str, Array]:
+        for path in (*layers, *(edit or ())):
+            self.layers[path]
+        given = self.weights() if weights is None else weights
+
+        def edit_of(change: Edit) -> Callable[[Array], Array]:
+            return lambda value: change(jnp, value)
+
+        taps = Taps(frozenset(layers), {path: edit_of(change) for path, change in (edit or {}).items()})
+        traced = self._trace(tuple(images.shape))
+        interpret(traced, [*given, self._normalised(images)], taps)
+        return {path: taps.values[path] for path in layers}
+
+    def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
+        return {path: layer.shape for path, layer in self._at(size).items()}
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+            with jax.enable_x64(True):
+                yield
+        else:
+            yield
+
+    def fingerprint(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        leaves = self._adapted.read()
+        values = [leaf for _, leaf in leaves] if self._edits is None else list(self.weights())
+        for path, leaf in sorted(zip([path for path, _ in leaves], values, strict=True), key=lambda pair: pair[0]):
+            if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                array = np.ascontiguousarray(leaf)
+                digest.update(f"{path}|{array.shape}|{array.dtype}".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def with_weights(self, f: Callable[[str, NDArray[Any]], NDArray[Any]]) -> JaxNetwork:
+        def both(path: str, array: NDArray[Any]) -> NDArray[Any]:
+            return f(path, array if self._edits is None else self._edits(path, array))
+
+        return JaxNetwork(
+            self.backend, self.model, input=self.input, classes=self.classes, device=self.device, dtype=self.dtype,
+            name=self.name, edits=both,
+        )  # fmt: skip
+
+    def _ready(self, path: str, leaf: Any, edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None) -> Array:
+        if _is_floating(leaf):
+            if edits is not None:
+                leaf = np.asarray(edits(path, np.asarray(leaf)))
+            if str(leaf.dtype) != self.dtype or not isinstance(leaf, jax.Array):
+                leaf = jnp.asarray(leaf, self.dtype)
+        return jax.device_put(leaf, self._device) if self._moves else leaf
+
+    def _normalised(self, images: Array) -> Array:
+        scale, offset = self.input.affine()
+        if np.all(scale == 1) and np.all(offset == 0):
+            return images
+        return images * jnp.asarray(scale, images.dtype) + jnp.asarray(offset, images.dtype)
+
+    def _trace(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._traces:
+            weights = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.weights()]
+            images = jax.ShapeDtypeStruct(shape, self.dtype)
+            with self.scope():
+                try:
+                    traced = jax.make_jaxpr(self._adapted.call)(weights, images)
+                except PhospheneError:
+                    raise
+                except Exception as error:
+                    raise ModelFailed(
+                        f"{self.name} raised {type(error).__name__} on images of shape {shape} (N, H, W, C): {error}. "
+                        "Check size and channels; a network with a fixed input size takes only that one."
+                    ) from error
+            self._traces[shape] = traced
+        return self._traces[shape]
+
+    def _at(self, size: Size) -> Layers:
+        """Layers at an input size, from an abstract pass."""
+        if size not in self._shapes:
+            shape = (1, *size, self.input.channels)
+            traced = self._trace(shape)
+            order: list[str] = []
+
+            def read(weights: Sequence[Array], images: Array) -> dict[str, Array]:
+                taps = Taps(None)
+                interpret(traced, [*weights, images], taps)
+                order.extend(taps.values)
+                return taps.values
+
+            with self.scope():
+                weights = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.weights()]
+                shapes = jax.eval_shape(read, weights, jax.ShapeDtypeStruct(shape, self.dtype))
+            if OUTPUT in order:
+                order.remove(OUTPUT)
+                order.append(OUTPUT)
+            self._shapes[size] = Layers([self._layer(path, shapes[path].shape[1:]) for path in order], self.name)
+        return self._shapes[size]
+
+    def _layer(self, path: str, shape: tuple[int, ...]) -> Layer:
+        module = path.partition("#")[0]
+        total = sum(int(np.size(leaf)) for _, leaf in self._adapted.read() if _is_floating(leaf))
+        if path == OUTPUT:
+            return Layer(path, "Output", tuple(shape), self._adapted.parameters.get("", total))
+        return Layer(path, self._adapted.kinds.get(module, "Mark"), tuple(shape), self._adapted.parameters.get(module, 0))
+
+    def __repr__(self) -> str:
+        height, width = self.input.size
+        return f"{self.name} (jax, {self.device}, {self.dtype}), {height} x {width}, {len(self.layers)} layers"
+
+
+def device_named(name: str) -> Any:
+    """A device of this machine, or `InvalidParameter`."""
+    platform, _, index = name.partition(":")
+    try:
+        return jax.devices(platform)[int(index or 0)]
+    except (RuntimeError, IndexError, ValueError) as error:
+        allowed = " or ".join(repr(f"{device.platform}:{device.id}") for device in jax.devices())
+        raise InvalidParameter("device", allowed=allowed, received=name, fix="This machine has no other.") from error
+
+
+def dtype_named(name: str) -> str:
+    """A floating dtype, or `InvalidParameter`."""
+    if name not in DTYPES:
+        raise InvalidParameter("dtype", allowed=" or ".join(map(repr, DTYPES)), received=name, fix="float32 is usual.")
+    return name
+
+
+def _is_floating(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)

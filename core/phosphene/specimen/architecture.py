@@ -1,0 +1,73 @@
+"""The embedded networks as declarations: three small residual networks, which each backend builds for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from phosphene.data.photographs import PHOTOGRAPHS
+
+__all__ = ["ARCHITECTURES", "EPSILON", "Architecture", "parameter_shapes"]
+
+EPSILON = 1e-5
+"""Of every batch normalisation."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A stem of stride 2, three residual stages (the last two of stride 2), a global average, one linear layer.
+
+    Attributes
+    ----------
+    name : str
+    classes : tuple of str
+    stem : int
+        Channels of the stem.
+    widths : (int, int, int)
+        Channels of ``stage1``, ``stage2``, ``stage3``.
+    seed : int
+        Of training.
+    shortcut : bool
+        Whether it is trained on data with planted shortcuts.
+    size : int
+        Pixels a side at which it was trained; any size from 16 can be shown to it.
+    mean, std : tuple of float
+        Normalisation of its input, a channel each.
+    """
+
+    name: str
+    stem: int
+    widths: tuple[int, int, int]
+    seed: int
+    shortcut: bool = False
+    classes: tuple[str, ...] = tuple(photograph.name for photograph in PHOTOGRAPHS)
+    size: int = 64
+    mean: tuple[float, ...] = (0.45, 0.43, 0.41)
+    std: tuple[float, ...] = (0.26, 0.26, 0.26)
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "specimen": Architecture("specimen", stem=24, widths=(32, 64, 128), seed=0),
+    "specimen-witness": Architecture("specimen-witness", stem=20, widths=(40, 72, 112), seed=101),
+    "specimen-shortcut": Architecture("specimen-shortcut", stem=24, widths=(32, 64, 128), seed=7, shortcut=True),
+}
+"""By name: the specimen; a witness of another seed and width, which no ascent sees; and an auditor's case."""
+
+
+def parameter_shapes(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of all stored arrays, in PyTorch's layout (convolutions are O, I, height, width)."""
+    yield from _convolution("stem.conv", "stem.norm", 3, architecture.stem, 3)
+    width = architecture.stem
+    for index, wider in enumerate(architecture.widths, start=1):
+        yield from _convolution(f"stage{index}.conv1", f"stage{index}.norm1", width, wider, 3)
+        yield from _convolution(f"stage{index}.conv2", f"stage{index}.norm2", wider, wider, 3)
+        yield from _convolution(f"stage{index}.project", f"stage{index}.project_norm", width, wider, 1)
+        width = wider
+    yield "head.weight", (len(architecture.classes), width)
+    yield "head.bias", (len(architecture.classes),)
+
+
+def _convolution(conv: str, norm: str, inputs: int, outputs: int, side: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{conv}.weight", (outputs, inputs, side, side)
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{norm}.{name}", (outputs,)
