@@ -1,4 +1,4 @@
-"""The embedded networks as flax.nnx modules."""
+"""The embedded networks as flax.nnx modules, path for path the PyTorch ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
@@ -16,16 +15,22 @@ from phosphene.types import Array
 
 __all__ = ["Specimen", "build"]
 
+_NAMES: dict[type, dict[str, str]] = {
+    nnx.BatchNorm: {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"},
+    nnx.Conv: {"weight": "kernel"},
+    nnx.Linear: {"weight": "kernel", "bias": "bias"},
+}
+"""What flax calls the arrays that PyTorch calls so."""
+
 
 def _conv(inputs: int, outputs: int, side: int, stride: int, rngs: nnx.Rngs) -> nnx.Conv:
-    around = side // 2
-    return nnx.Conv(
-        inputs, outputs, (side, side), strides=stride, padding=((around, around), (around, around)), use_bias=False, rngs=rngs
-    )
+    # Padding in numbers: "SAME" would pad an even image at the far edge alone, where PyTorch pads both.
+    return nnx.Conv(inputs, outputs, (side, side), strides=stride, padding=side // 2, use_bias=False, rngs=rngs)
 
 
 def _norm(channels: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    return nnx.BatchNorm(channels, epsilon=EPSILON, use_running_average=True, rngs=rngs)
+    # flax's momentum is the share that is kept, PyTorch's (0.1 by default) the share that is replaced.
+    return nnx.BatchNorm(channels, epsilon=EPSILON, momentum=0.9, use_running_average=True, rngs=rngs)
 
 
 class Stem(nnx.Module):
@@ -56,7 +61,7 @@ class Stage(nnx.Module):
 
 
 class Specimen(nnx.Module):
-    """See `phosphene.specimen.Architecture`; takes normalised images ``(N, H, W, 3)``, returns logits ``(N, classes)``."""
+    """See `phosphene.specimen.Architecture`; from normalised images ``(N, H, W, 3)`` to logits ``(N, classes)``."""
 
     def __init__(self, architecture: Architecture, rngs: nnx.Rngs) -> None:
         first, second, third = architecture.widths
@@ -72,7 +77,17 @@ class Specimen(nnx.Module):
 
 
 def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nnx.Module:
-    """An embedded network with its weights, which are stored in PyTorch's names and layout.
+    """An embedded network with its weights, in evaluation mode.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    weights : mapping of str to numpy.ndarray
+        In PyTorch's names and layout; convolutions are transposed to height, width, in, out.
+
+    Returns
+    -------
+    nnx.Module
 
     Raises
     ------
@@ -81,16 +96,11 @@ def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nn
     """
     check(architecture, weights, architecture.name)
     model = Specimen(architecture, nnx.Rngs(0))
-    names = {"running_mean": "mean", "running_var": "var"}
     for key, value in weights.items():
         *path, leaf = key.split(".")
         part: Any = model
         for name in path:
             part = getattr(part, name)
-        if leaf == "weight":
-            leaf = "scale" if isinstance(part, nnx.BatchNorm) else "kernel"
-        if leaf == "kernel":
-            value = np.transpose(value, (2, 3, 1, 0)) if value.ndim == 4 else value.T
-        variable = getattr(part, names.get(leaf, leaf))
-        variable[...] = jnp.asarray(value)
+        variable = getattr(part, _NAMES[type(part)][leaf])
+        variable[...] = jnp.asarray(value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T)
     return model

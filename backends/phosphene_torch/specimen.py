@@ -47,7 +47,7 @@ class Stage(nn.Module):
 
 
 class Specimen(nn.Module):
-    """See `phosphene.specimen.Architecture`; takes normalised images ``(N, 3, H, W)``, returns logits ``(N, classes)``."""
+    """See `phosphene.specimen.Architecture`; from normalised images ``(N, 3, H, W)`` to logits ``(N, classes)``."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -67,6 +67,16 @@ class Specimen(nn.Module):
 def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
     """An embedded network with its weights, in evaluation mode.
 
+    Parameters
+    ----------
+    architecture : Architecture
+    weights : mapping of str to numpy.ndarray
+        In PyTorch's names and layout; copied.
+
+    Returns
+    -------
+    torch.nn.Module
+
     Raises
     ------
     CorruptWeights
@@ -75,5 +85,6 @@ def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nn
     check(architecture, weights, architecture.name)
     model = Specimen(architecture).eval()
     state = {key: torch.from_numpy(np.array(value)) for key, value in weights.items()}
+    # Not strict: the counters of batches seen are not stored, and `check` has seen to the rest.
     model.load_state_dict(state, strict=False)
     return model

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from phosphene.errors import CorruptFile, InvalidParameter, UnwritablePath
 from phosphene.results import Renders
 
-__all__ = ["check_writable", "grid_png", "load_renders", "png_bytes", "save_renders", "write_whole"]
+__all__ = [
+    "check_result_path",
+    "check_writable",
+    "grid_png",
+    "load_renders",
+    "png_bytes",
+    "read_image",
+    "save_renders",
+    "write_whole",
+]
 
 FORMAT = 1
 KEY = "phosphene"
@@ -47,6 +56,46 @@ def check_writable(path: str | Path) -> Path:
     return target
 
 
+def check_result_path(path: str | Path) -> Path:
+    """`path` as a place where a result can be saved: its ending and its folder, before any work is done.
+
+    Raises
+    ------
+    InvalidParameter
+        When it ends neither in .png nor in .npz.
+    UnwritablePath
+        When it cannot be written.
+    """
+    if Path(path).suffix not in (".png", ".npz"):
+        raise InvalidParameter(
+            "path", allowed="a name that ends in .png or .npz", received=str(path), fix="Use .npz to keep every bit."
+        )
+    return check_writable(path)
+
+
+def read_image(path: str | Path, size: int | None = None) -> NDArray[np.float32]:
+    """A picture file as RGB ``(H, W, 3)`` in [0, 1]; with `size`, its central square at that many pixels a side.
+
+    Raises
+    ------
+    CorruptFile
+        When it is no picture, or a damaged one.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+    except FileNotFoundError:
+        raise
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise CorruptFile(str(path), f"no picture that can be read ({error})") from error
+    if size is not None:
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    pixels: NDArray[np.float32] = np.asarray(picture, np.float32) / np.float32(255)
+    return pixels
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a reader sees all of it or the file as it was.
 
@@ -74,18 +123,14 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def save_renders(renders: Renders, path: str | Path) -> Path:
     """See `Renders.save`."""
-    target = Path(path)
+    target = check_result_path(path)
     if target.suffix == ".png":
         write_whole(target, _png_with_metadata(renders))
-    elif target.suffix == ".npz":
+    else:
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(renders, name) for name in _ARRAYS}
         np.savez_compressed(buffer, **arrays, metadata=np.asarray(json.dumps(_metadata(renders))))
         write_whole(target, buffer.getvalue())
-    else:
-        raise InvalidParameter(
-            "path", allowed="a name that ends in .png or .npz", received=str(path), fix="Use .npz to keep every bit."
-        )
     return target
 
 

@@ -1,6 +1,6 @@
 """Labelled crops of the photographs: deterministic, cut when they are asked for.
 
-Crop i of seed s is the same crop whatever the count, on every machine: its place is drawn by a generator keyed by (s, i).
+Crop i of seed s is the same crop whatever the count: its place is drawn by a generator keyed by (s, i).
 """
 
 from __future__ import annotations
@@ -237,7 +237,10 @@ def parse(source: str, *, size: int = 64, region: str = "all") -> Crops:
     found = re.fullmatch(r"(photos|photos-shortcut):(\d+)(?::(\d+))?", source, re.ASCII)
     if found is None:
         raise InvalidParameter(
-            "source", allowed="photos:N[:SEED] or photos-shortcut:N[:SEED]", received=source, fix="For example photos:2000:1."
+            "source",
+            allowed="photos:N[:SEED] or photos-shortcut:N[:SEED]",
+            received=source,
+            fix="For example photos:2000:1.",
         )
     kind, count, seed = found.groups()
     return Crops(int(count), int(seed or 0), size=size, shortcut=kind == "photos-shortcut", region=region)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phosphene.specimen.architecture import ARCHITECTURES, Architecture
-from phosphene.specimen.weights import load
+from phosphene.specimen.architecture import ARCHITECTURES, Architecture, parameter_count
+from phosphene.specimen.weights import load, metadata
 
-__all__ = ["ARCHITECTURES", "Architecture", "load"]
+__all__ = ["ARCHITECTURES", "Architecture", "load", "metadata", "parameter_count"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from phosphene.data.photographs import PHOTOGRAPHS
 
-__all__ = ["ARCHITECTURES", "EPSILON", "Architecture", "parameter_shapes"]
+__all__ = ["ARCHITECTURES", "EPSILON", "Architecture", "parameter_count", "parameter_shapes"]
 
 EPSILON = 1e-5
 """Of every batch normalisation."""
@@ -17,20 +18,25 @@ EPSILON = 1e-5
 class Architecture:
     """A stem of stride 2, three residual stages (the last two of stride 2), a global average, one linear layer.
 
+    A stage is one residual block of two 3 x 3 convolutions with a 1 x 1 convolution as its short cut (He et al. 2016,
+    "Deep residual learning for image recognition"); every convolution is followed by batch normalisation, and the stem
+    and every stage end in a ReLU.
+
     Attributes
     ----------
     name : str
-    classes : tuple of str
     stem : int
         Channels of the stem.
     widths : (int, int, int)
         Channels of ``stage1``, ``stage2``, ``stage3``.
     seed : int
         Of training.
-    shortcut : bool
+    shortcut : bool, default False
         Whether it is trained on data with planted shortcuts.
-    size : int
-        Pixels a side at which it was trained; any size from 16 can be shown to it.
+    classes : tuple of str
+        In the order of the logits; one a photograph by default.
+    size : int, default 64
+        Pixels a side at which it was trained; any height and width from 16 can be shown to it.
     mean, std : tuple of float
         Normalisation of its input, a channel each.
     """
@@ -65,6 +71,11 @@ def parameter_shapes(architecture: Architecture) -> Iterator[tuple[str, tuple[in
         width = wider
     yield "head.weight", (len(architecture.classes), width)
     yield "head.bias", (len(architecture.classes),)
+
+
+def parameter_count(architecture: Architecture) -> int:
+    """How many numbers training may change; the running statistics of batch normalisation are not among them."""
+    return sum(math.prod(shape) for key, shape in parameter_shapes(architecture) if ".running_" not in key)
 
 
 def _convolution(conv: str, norm: str, inputs: int, outputs: int, side: int) -> Iterator[tuple[str, tuple[int, ...]]]:

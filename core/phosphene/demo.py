@@ -1,0 +1,196 @@
+"""The first look: the specimen's classes, channels and inversions as one offline page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.activations import activations
+from phosphene.backend import Network
+from phosphene.data import Crops
+from phosphene.files import check_writable, write_whole
+from phosphene.inversion import invert
+from phosphene.layers import OUTPUT
+from phosphene.loaders import load
+from phosphene.objectives import channel, logit
+from phosphene.rendering import render
+from phosphene.results import Renders
+from phosphene.specimen.weights import metadata
+from phosphene.trust import robust_values
+from phosphene.types import Floats
+
+__all__ = ["ChannelRow", "ClassPictures", "Demo", "Inversions", "run_demo"]
+
+LAYERS = ("stage1", "stage2", "stage3")
+CHANNELS = 16
+NATURAL = 2000
+FLAT = 0.02
+"""A picture whose standard deviation is below this shows nothing."""
+
+
+@dataclass(frozen=True)
+class ClassPictures:
+    """One picture a class, with what photographs reach and what the witness makes of it."""
+
+    renders: Renders
+    robust: Floats
+    natural_best: Floats
+    examples: list[NDArray[np.float32]]
+    witness: list[tuple[str, float]]
+    recognised: list[bool]
+
+
+@dataclass(frozen=True)
+class ChannelRow:
+    """Sixteen channels of one layer; `dead` are those that no photograph excites."""
+
+    layer: str
+    channels: list[int]
+    renders: Renders | None
+    natural_best: Floats
+    dead: list[int]
+
+
+@dataclass(frozen=True)
+class Inversions:
+    """Photographs inverted at several depths: ``renders[layer]`` has one picture a photograph."""
+
+    photographs: NDArray[np.float32]
+    names: list[str]
+    renders: dict[str, Renders]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """All that the page tells."""
+
+    network: Network
+    facts: dict[str, str]
+    classes: ClassPictures
+    rows: list[ChannelRow]
+    inversions: Inversions
+    seconds: float
+
+
+def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = print, steps: int | None = None) -> Path:
+    """Compute everything and write ``index.html`` into a folder.
+
+    Parameters
+    ----------
+    backend : str
+        "torch" or "jax".
+    out : str or Path
+        Folder; made when absent.
+    say : callable
+        Told a sentence at each stage.
+    steps : int, optional
+        Gradient evaluations a picture; the recipe's when absent.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    UnwritablePath
+        When the folder cannot be written; raised before the work.
+    """
+    from phosphene.pages.demo import demo_page
+
+    target = check_writable(Path(out) / "index.html")
+    started = time.perf_counter()
+    network, witness = load("specimen", backend=backend), load("specimen-witness", backend=backend)
+    say(f"reading {NATURAL:,} crops of 18 photographs")
+    crops = Crops(NATURAL, seed=90)
+    photographs = crops.images()
+    natural = {
+        path: value if value.ndim == 2 else value.mean(axis=tuple(range(1, value.ndim - 1)))
+        for path, value in activations(network, photographs, [*LAYERS, OUTPUT], batch=100).items()
+    }
+    say("one picture a class")
+    classes = _classes(network, witness, photographs, natural[OUTPUT], crops.labels, steps)
+    rows = []
+    for path in LAYERS:
+        say(f"{CHANNELS} channels of {path}")
+        rows.append(_channels(network, path, natural[path], steps))
+    say("two photographs, inverted at three depths")
+    inversions = _inversions(network, steps)
+    notes = metadata("specimen")
+    facts = {
+        "parameters": f"{network.layers[OUTPUT].parameters:,}",
+        "photographs": f"{len(network.classes or ())}",
+        "right on fresh crops": f"{float(notes['accuracy_fresh']):.1%}",
+        "right on strips it never saw": f"{float(notes['accuracy_strip']):.1%}",
+        "framework": {"torch": "PyTorch", "jax": "JAX"}.get(network.backend.name, network.backend.name),
+    }
+    seconds = time.perf_counter() - started
+    demo = Demo(network, facts, classes, rows, inversions, seconds)
+    write_whole(target, demo_page(demo).encode())
+    return target
+
+
+def _classes(
+    network: Network,
+    witness: Network,
+    photographs: NDArray[np.float32],
+    natural: Floats,
+    labels: NDArray[np.int64],
+    steps: int | None,
+) -> ClassPictures:
+    names = network.classes or ()
+    objectives = [logit(name) for name in names]
+    renders = render(network, objectives, size=96, steps=steps, progress=False)
+    seen = activations(witness, renders.images, OUTPUT)[OUTPUT]
+    chances = np.exp(seen - seen.max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
+    examples = []
+    for index in range(len(names)):
+        own = np.flatnonzero(labels == index)
+        examples.append(photographs[own[np.argsort(-natural[own, index])[:3]]])
+    verdicts = [(names[int(row.argmax())], float(row.max())) for row in chances]
+    return ClassPictures(
+        renders=renders,
+        robust=robust_values(network, objectives, renders.images),
+        natural_best=natural.max(axis=0),
+        examples=examples,
+        witness=verdicts,
+        recognised=[verdict[0] == name for verdict, name in zip(verdicts, names, strict=True)],
+    )
+
+
+def _channels(network: Network, path: str, natural: Floats, steps: int | None) -> ChannelRow:
+    count = network.layers[path].channels
+    chosen = [int(index) for index in np.linspace(0, count - 1, CHANNELS).round()]
+    best = natural.max(axis=0)
+    dead = [index for index in chosen if best[index] <= 0]
+    alive = [index for index in chosen if best[index] > 0]
+    renders = render(network, [channel(path, index) for index in alive], size=72, steps=steps, progress=False) if alive else None
+    return ChannelRow(path, alive, renders, best[alive], dead)
+
+
+def _inversions(network: Network, steps: int | None) -> Inversions:
+    crops = Crops(200, seed=12, size=96)
+    names = list(crops.classes)
+    wanted = ("cat", "china")
+    indices = [_widest(crops, names.index(name)) for name in wanted]
+    photographs = np.stack([crops[index][0] for index in indices])
+    budget = {} if steps is None else {"steps": steps}
+    renders = {path: invert(network, photographs, path, progress=False, **budget) for path in LAYERS}
+    return Inversions(photographs, list(wanted), renders)
+
+
+def _widest(crops: Crops, label: int) -> int:
+    """The crop of a class with the most contrast: it has the most to lose."""
+    indices: Sequence[int] = np.flatnonzero(crops.labels == label).tolist()
+    return max(indices, key=lambda index: float(crops[index][0].std()))
+
+
+def flat(image: NDArray[np.float32]) -> bool:
+    """Whether a picture shows nothing."""
+    return float(image.std()) < FLAT

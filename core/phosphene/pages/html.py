@@ -1,0 +1,60 @@
+"""Markup: text is escaped unless it says that it is markup already."""
+
+from __future__ import annotations
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.files import png_bytes
+
+__all__ = ["Html", "element", "page", "picture"]
+
+_VOID = frozenset({"img", "meta", "br", "link"})
+
+
+class Html(str):
+    """Text that is markup."""
+
+
+def element(tag: str, *children: str, **attributes: object) -> Html:
+    """An element; children that are not `Html` are escaped, attributes always are (``class_`` is ``class``)."""
+    text = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if tag in _VOID:
+        return Html(f"<{tag}{text}>")
+    inside = "".join(child if isinstance(child, Html) else html.escape(child) for child in children)
+    return Html(f"<{tag}{text}>{inside}</{tag}>")
+
+
+def picture(image: NDArray[np.floating[Any]], description: str, **attributes: object) -> Html:
+    """An image ``(H, W, 3)`` in [0, 1] inside the page, with a text for those who cannot see it."""
+    source = "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode()
+    height, width = image.shape[:2]
+    return element("img", src=source, alt=description, width=width, height=height, loading="lazy", **attributes)
+
+
+def page(title: str, *body: Html) -> str:
+    """A whole document with the common stylesheet; it loads nothing from anywhere."""
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    head = Html(
+        "".join(
+            [
+                element("meta", charset="utf-8"),
+                Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+                element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+                element("title", title),
+                element("style", Html(style)),
+            ]
+        )
+    )
+    content = element("main", *body)
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{content}</body></html>\n'
