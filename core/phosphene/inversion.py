@@ -75,8 +75,11 @@ def invert(
         For a source that is neither, and for whatever `phosphene.render` refuses.
     """
     network.layers[layer]
-    wanted, canvas = _wanted(network, np.asarray(source), layer, size)
-    objectives = [match(layer, item, measure=measure, cosine_power=cosine_power) for item in wanted]
+    wanted, canvas, sources = _wanted(network, np.asarray(source), layer, size)
+    objectives = [
+        replace(match(layer, item, measure=measure, cosine_power=cosine_power), identity=(origin,))
+        for item, origin in zip(wanted, sources, strict=True)
+    ]
     renders = render(
         network,
         objectives,
@@ -104,8 +107,8 @@ def cosine(left: Floats, right: Floats) -> Floats:
     return result
 
 
-def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size | None) -> tuple[Floats, Size]:
-    """Wanted activations with a leading N, and the canvas on which they are matched."""
+def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size | None) -> tuple[Floats, Size, Floats]:
+    """Wanted activations with a leading N, the canvas on which they are matched, and what was given for each."""
     spec = network.input
     canvas = canvas_size(network, size)
     shape = network.layers[layer].shape if size is None else tuple(network.shapes(canvas)[layer])
@@ -113,7 +116,7 @@ def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size
         wanted = source if source.shape[1:] == shape else source[None]
         if not np.issubdtype(wanted.dtype, np.floating) or not np.all(np.isfinite(wanted)):
             raise InvalidParameter("source", allowed="finite floats", received=said(f"dtype {wanted.dtype}"), fix="")
-        return wanted, canvas
+        return wanted, canvas, wanted
     if source.ndim not in (3, 4) or source.shape[-1] != spec.channels:
         raise InvalidParameter(
             "source",
@@ -122,4 +125,4 @@ def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size
             fix="For another size than the network's own give size=(height, width).",
         )
     images = check_images(source, spec, parameter="source", size=None if size is None else canvas)
-    return activations(network, images, layer)[layer], (images.shape[1], images.shape[2])
+    return activations(network, images, layer)[layer], (images.shape[1], images.shape[2]), images

@@ -239,7 +239,7 @@ def _bind(network: Network, wanted: Sequence[Objective], canvas: Size, recipe: P
                 "transforms", allowed="no pad with an objective that names positions", received=recipe.transforms,
                 fix="Positions would move with the pad: leave ph.pad out.",
             )  # fmt: skip
-        key = content_key(bound.form, bound.arguments)
+        key = content_key(bound.form, bound.key)
         group = groups.setdefault(bound.form, Group(bound.form, padded, [], [], []))
         group.indices.append(index)
         group.bound.append(bound)
@@ -286,7 +286,7 @@ def _run(
     )
     targets = []
     for bound, occurrence in zip(group.bound, group.occurrences, strict=True):
-        key = content_key(bound.form, bound.arguments, occurrence)
+        key = content_key(bound.form, bound.key, occurrence)
         initial = recipe.parameterization.initial(generator(seed, key, "initial"), shape)
         targets.append(
             Target(
@@ -303,7 +303,8 @@ def _run(
 
     wide = plan.slots or slots_by_memory(network, group, len(targets))
     ascended = ascend(ascent, targets, replace(plan, slots=wide, progress=progress))
-    _check_reached(network, group, ascended)
+    if ascent.rule is not None:  # without a warm-up a dead unit moves nothing either
+        _check_reached(group, ascended)
     return ascended
 
 
@@ -321,7 +322,7 @@ def slots_by_memory(network: Network, group: Group, count: int) -> int:
     return -(-count // batches)
 
 
-def _check_reached(network: Network, group: Group, ascended: Ascended) -> None:
+def _check_reached(group: Group, ascended: Ascended) -> None:
     """A gradient that was exactly zero at every step although nothing was dead: the layer does not see the image."""
     unreached = [
         bound.label

@@ -127,7 +127,7 @@ def logit(wanted: int | str) -> Objective:
     return Logit(wanted)
 
 
-def match(layer: str, wanted: ArrayLike, *, measure: str = "squared", cosine_power: float = 1.0) -> Objective:
+def match(layer: str, wanted: ArrayLike, *, measure: str = "squared", cosine_power: float = 1.0) -> Match:
     """Closeness of a layer's activation to a wanted one (Mahendran and Vedaldi 2015).
 
     Parameters

@@ -37,11 +37,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Bound:
-    """An objective held against a network: `form` is static, `arguments` are NumPy arrays without a target axis."""
+    """An objective held against a network: `form` is static, `arguments` are NumPy arrays without a target axis.
+
+    `identity` is what the target *is*, by which its draws are keyed, where that is not the arguments: an activation that was
+    read from an image differs by rounding between frameworks, the image does not.
+    """
 
     form: Form
     arguments: Tree
     label: str
+    identity: Tree = None
+
+    @property
+    def key(self) -> Tree:
+        """What the draws are keyed by."""
+        return self.arguments if self.identity is None else self.identity
 
 
 class Objective(abc.ABC):
@@ -171,6 +181,7 @@ class Match(Objective):
     wanted: NDArray[Any]
     measure: str
     cosine_power: float
+    identity: Tree = None
 
     @property
     def label(self) -> str:
@@ -186,7 +197,8 @@ class Match(Objective):
                 received=wanted.shape,
                 fix="Read it with ph.activations at the size at which it is matched.",
             )
-        return Bound(MatchForm(self.layer, self.measure), (wanted, np.asarray(self.cosine_power)), self.label)
+        arguments = (wanted, np.asarray(self.cosine_power))
+        return Bound(MatchForm(self.layer, self.measure), arguments, self.label, self.identity)
 
 
 @dataclass(frozen=True)
@@ -223,7 +235,8 @@ class Sum(Objective):
         bound = [term.bind(network, shapes) for term in self.terms]
         form = LinearForm(tuple(item.form for item in bound))
         weights = np.asarray(self.weights, np.float64)
-        return Bound(form, (weights, tuple(item.arguments for item in bound)), self.label)
+        identity = (weights, tuple(item.key for item in bound))
+        return Bound(form, (weights, tuple(item.arguments for item in bound)), self.label, identity)
 
 
 @dataclass(frozen=True)
@@ -237,7 +250,8 @@ class Product(Objective):
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
         left, right = self.left.bind(network, shapes), self.right.bind(network, shapes)
-        return Bound(ProductForm(left.form, right.form), (left.arguments, right.arguments), self.label)
+        identity = (left.key, right.key)
+        return Bound(ProductForm(left.form, right.form), (left.arguments, right.arguments), self.label, identity)
 
 
 def class_index(network: Network, wanted: int | str) -> int:

@@ -1,0 +1,183 @@
+"""The ascent on every backend: what a target sees does not depend on its company, and closed forms are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import phosphene as ph
+from phosphene.backend import Network
+from small_models import linear_convolution, small_network
+
+RECIPE = {"transforms": [ph.jitter(4), ph.scale(0.9, 1.1), ph.rotate(10), ph.noise(0.02)], "progress": False}
+
+
+def test_a_linear_unit_with_an_l2_penalty_shows_its_filter(backend: str) -> None:
+    random = np.random.default_rng(3)
+    filters = random.standard_normal((4, 9, 9, 3)).astype(np.float32)
+    network = ph.wrap(linear_convolution(backend, filters), size=9)
+    renders = ph.render(
+        network, [ph.neuron("conv", index) for index in range(4)], steps=200, parameterization=ph.pixel(),
+        transforms=[], regularizers=[ph.l2(1000.0)], optimizer=ph.sgd(0.1), progress=False,
+    )  # fmt: skip
+    for image, wanted in zip(renders.images, filters, strict=True):
+        seen = image.astype(np.float64) - 0.5
+        cosine = (seen * wanted).sum() / np.linalg.norm(seen) / np.linalg.norm(wanted)
+        assert cosine >= 0.99
+
+
+def test_a_targets_picture_does_not_depend_on_its_batch(backend: str, load: Callable[..., Network]) -> None:
+    network = load("specimen", backend, "float64")
+    targets = [ph.channel("stage2", index) for index in range(6)]
+    together = ph.render(network, targets, size=48, steps=32, slots=6, **RECIPE)
+    refilled = ph.render(network, targets[::-1], size=48, steps=32, slots=2, **RECIPE)
+    alone = ph.render(network, targets[3], size=48, steps=32, **RECIPE)
+    assert np.abs(together.images[3] - alone.images[0]).max() <= 1e-6
+    assert np.abs(together.images - refilled.images[::-1]).max() <= 1e-6
+    assert np.abs(together.history - refilled.history[:, ::-1]).max() <= 1e-6
+
+
+def test_one_seed_gives_the_same_pictures_twice_and_another_seed_others(specimen: Network) -> None:
+    target = ph.channel("stage1", 5)
+    first, again, other = (
+        ph.render(specimen, target, size=32, steps=8, seed=seed, progress=False).images for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
+
+
+def test_equal_targets_of_one_call_are_different_tries(specimen: Network) -> None:
+    renders = ph.render(specimen, [ph.channel("stage1", 5)] * 2, size=32, steps=8, progress=False)
+    assert np.abs(renders.images[0] - renders.images[1]).max() > 0.01
+
+
+def test_values_are_those_of_the_clean_picture(specimen: Network) -> None:
+    renders = ph.render(specimen, [ph.channel("stage2", 3), ph.logit("coins")], size=64, steps=16, **RECIPE)
+    read = ph.activations(specimen, renders.images, ["stage2", "output"])
+    coins = (specimen.classes or ()).index("coins")
+    wanted = [read["stage2"][0, ..., 3].mean(), read["output"][1, coins]]
+    np.testing.assert_allclose(renders.values, wanted, rtol=1e-4)
+
+
+def test_objectives_combine_like_numbers(specimen: Network) -> None:
+    a, b = ph.channel("stage1", 2), ph.channel("stage2", 4)
+    images = ph.render(specimen, a, size=48, steps=4, progress=False).images
+    read = ph.activations(specimen, images, ["stage1", "stage2"])
+    x, y = read["stage1"][0, ..., 2].mean(), read["stage2"][0, ..., 4].mean()
+    for objective, wanted in ((a + b, x + y), (a - 0.5 * b, x - 0.5 * y), (a * b, x * y), (-a, -x)):
+        got = _value(specimen, objective, images)
+        assert got == pytest.approx(float(wanted), rel=1e-4, abs=1e-6)
+
+
+def test_a_user_function_finds_its_layers_and_works_unchanged(specimen: Network) -> None:
+    def loud(xp, activations):  # type: ignore[no-untyped-def]
+        return xp.mean(activations["stage2"] ** 2, axis=(1, 2, 3))
+
+    renders = ph.render(specimen, [loud, ph.layer("stage2")], size=48, steps=8, progress=False)
+    read = ph.activations(specimen, renders.images, "stage2")["stage2"]
+    np.testing.assert_allclose(renders.values, (read**2).mean(axis=(1, 2, 3)), rtol=1e-4)
+    assert renders.labels[0] == "loud"
+
+
+def test_an_objective_that_no_gradient_leaves_is_an_error(backend: str) -> None:
+    network = ph.wrap(small_network(backend, dead=True), size=24)
+
+    def deaf(xp, activations):  # type: ignore[no-untyped-def]
+        return xp.mean(xp.floor(activations["norm"]), axis=(1, 2, 3))
+
+    with pytest.raises(ph.PhospheneError, match="No gradient reaches the image from norm"):
+        ph.render(network, deaf, steps=8, progress=False)
+
+
+def test_redirected_warm_up_wakes_dead_channels(backend: str, load: Callable[..., Network]) -> None:
+    network = load("specimen", backend)
+    targets = [ph.neuron("stage3", index) for index in range(0, 128, 4)]
+    recipe = {"regularizers": [], "steps": 24, "seed": 3, "size": 48, "progress": False}
+    asleep = ph.render(network, targets, warm_up=0, **recipe)
+    woken = ph.render(network, targets, warm_up=24, **recipe)
+    never_moved = np.asarray([status == "dead" for status in asleep.status])
+    assert never_moved.sum() >= 4, "the test needs units that are dead on the first image"
+    assert (woken.values[never_moved] > 0).mean() >= 0.7
+
+
+def test_pad_enlarges_what_the_network_sees_and_not_the_picture(specimen: Network) -> None:
+    renders = ph.render(specimen, ph.channel("stage1", 1), size=32, steps=4, preset="lucid", progress=False)
+    assert renders.images.shape == (1, 32, 32, 3)
+
+
+def test_history_ends_where_the_steps_do_and_stopping_is_said(specimen: Network) -> None:
+    seen = []
+
+    def stop_after_two(progress: ph.Progress) -> bool:
+        seen.append(progress)
+        return len(seen) < 2
+
+    renders = ph.render(specimen, ph.channel("stage1", 1), size=32, steps=64, progress=stop_after_two)
+    assert renders.status == ("interrupted",)
+    assert renders.steps[0] == 32
+    assert np.isfinite(renders.history[:32]).all() and np.isnan(renders.history[32:]).all()
+    assert seen[0].total == 64 and seen[0].rate > 0
+
+
+def test_patience_stops_a_target_that_no_longer_rises(specimen: Network) -> None:
+    recipe = {"parameterization": ph.pixel(), "transforms": [], "regularizers": [], "optimizer": ph.sgd(1e-12)}
+    renders = ph.render(
+        specimen, [ph.channel("stage1", 1), ph.channel("stage1", 5)], size=32, steps=400, patience=32, progress=False, **recipe
+    )
+    assert all(status == "converged" for status in renders.status)
+    assert (renders.steps < 100).all()
+
+
+def test_a_framework_s_own_optimizer_does_what_ours_does(specimen: Network) -> None:
+    if specimen.backend.name == "torch":
+        import torch
+
+        foreign = lambda parameters: torch.optim.Adam(parameters, lr=0.05)  # noqa: E731
+    else:
+        import optax
+
+        foreign = optax.adam(0.05)
+    targets = [ph.channel("stage1", index) for index in (3, 4, 5)]
+    ours = ph.render(specimen, targets, size=32, steps=20, slots=2, optimizer=ph.adam(0.05), progress=False)
+    theirs = ph.render(specimen, targets, size=32, steps=20, slots=2, optimizer=foreign, progress=False)
+    assert np.abs(ours.images - theirs.images).max() < 5e-3
+
+
+def test_projections_keep_pixels_smooth_and_in_bounds(specimen: Network) -> None:
+    recipe = {"parameterization": ph.pixel(0.2), "transforms": [], "optimizer": ph.adam(0.05), "progress": False}
+    target = ph.channel("stage1", 1)
+    rough = ph.render(specimen, target, size=32, steps=16, regularizers=[], **recipe).images
+    smooth = ph.render(specimen, target, size=32, steps=16, regularizers=[ph.blur(1.0, every=4), ph.clip(0.2, 0.8)], **recipe).images
+    assert np.abs(np.diff(smooth, axis=1)).mean() < 0.5 * np.abs(np.diff(rough, axis=1)).mean()
+    assert smooth.min() >= 0.2 and smooth.max() <= 0.8
+    assert rough.min() >= 0.0 and rough.max() <= 1.0
+
+
+def test_inversion_comes_back_to_the_activation(specimen: Network) -> None:
+    from phosphene.data import Crops
+
+    image = Crops(30, seed=2).images(0, 2)
+    from_image = ph.invert(specimen, image, "stage1", steps=96, progress=False)
+    assert (from_image.scores["cosine"] > 0.9).all()
+    wanted = ph.activations(specimen, image, "stage1")["stage1"]
+    from_activation = ph.invert(specimen, wanted, "stage1", steps=96, progress=False)
+    assert (from_activation.scores["cosine"] > 0.9).all()
+    again = ph.activations(specimen, from_image.images, "stage1")["stage1"].reshape(2, -1)
+    flat = wanted.reshape(2, -1)
+    cosine = (again * flat).sum(1) / np.linalg.norm(again, axis=1) / np.linalg.norm(flat, axis=1)
+    np.testing.assert_allclose(from_image.scores["cosine"], cosine, rtol=1e-4)
+
+
+def _value(network: Network, objective: ph.Objective, images: np.ndarray) -> float:
+    from phosphene.trust.robustness import Shaken
+    from phosphene.arrays import stack_trees
+    from phosphene.ascent.pipeline import pipeline
+    from phosphene.ascent.program import native
+
+    size = images.shape[1:3]
+    bound = objective.bind(network, network.shapes(size))
+    given = {"pipeline": (), "weights": network.weights(), "arguments": native(network, stack_trees([bound.arguments]))}
+    shaken = Shaken(network, bound.form, pipeline((), size, size))
+    return float(network.backend.to_numpy(network.backend.run(shaken, given, native(network, images), ()))[0])

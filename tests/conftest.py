@@ -1,0 +1,42 @@
+"""Fixtures shared by all rooms of the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import phosphene as ph
+from phosphene.backend import Network
+
+
+def _installed(name: str) -> None:
+    pytest.importorskip({"torch": "torch", "jax": "jax"}[name])
+
+
+@pytest.fixture(params=["torch", "jax"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend in turn."""
+    _installed(request.param)
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def load() -> Callable[..., Network]:
+    """`phosphene.load`, each network once a session."""
+    loaded: dict[tuple[str, str, str | None], Network] = {}
+
+    def cached(name: str, backend: str, dtype: str | None = None) -> Network:
+        _installed(backend)
+        key = (name, backend, dtype)
+        if key not in loaded:
+            loaded[key] = ph.load(name, backend=backend, dtype=dtype)
+        return loaded[key]
+
+    return cached
+
+
+@pytest.fixture
+def specimen(backend: str, load: Callable[..., Network]) -> Network:
+    """The specimen on each backend."""
+    return load("specimen", backend)
