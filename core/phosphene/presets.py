@@ -73,11 +73,11 @@ def preset_named(name: str, size: Size) -> Preset:
 def _default(size: Size) -> Preset:
     side = min(size)
     return Preset(
-        parameterization=fourier(decay=1.0),
+        parameterization=fourier(decay=1.3),
         transforms=(jitter(max(1, side // 8)), scale(0.8, 1.2), rotate(10.0)),
-        regularizers=(total_variation(2.0),),
+        regularizers=(total_variation(5.0),),
         optimizer=adam(0.05),
-        steps=256,
+        steps=160,
         source="phosphene's own",
     )
 
