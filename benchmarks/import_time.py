@@ -1,4 +1,4 @@
-"""What does ``import phosphene`` cost, beside NumPy, which it cannot do without, and the frameworks, which it spares?
+"""The cost of ``import phosphene``, beside NumPy, which it cannot do without, and the frameworks, which it spares.
 
 Every figure is the least of several fresh interpreters, less the start of a bare one: ``python benchmarks/import_time.py``.
 """

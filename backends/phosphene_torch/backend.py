@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import array_api_compat.torch as xp
+import array_api_compat.torch as array_api
 import numpy as np
 import torch
+import torch.nn.attention
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from phosphene.arrays import tree_leaves, tree_map
 from phosphene.backend import InputSpec, Network, Rule
 from phosphene.errors import InvalidParameter
-from phosphene.types import Array, Size, Tree
+from phosphene.types import Array, Namespace, Size, Tree
 from phosphene_torch.network import TorchNetwork, device_named, dtype_named
-from phosphene_torch.optimizers import TorchOptimizer
+from phosphene_torch.optimizers import TorchOptimizer, optimizer_of
 from phosphene_torch.resampling import warp
 from phosphene_torch.rules import nonlinearities, with_rule
 
@@ -26,10 +29,11 @@ class TorchBackend:
     """See `phosphene.backend.Backend`."""
 
     name = "torch"
-    xp = xp
+    xp: Namespace = array_api
     compiled = False
 
     def owns(self, model: object) -> bool:
+        """Whether `model` is a module, a compiled one included."""
         return isinstance(model, torch.nn.Module)
 
     def wrap(
@@ -43,20 +47,29 @@ class TorchBackend:
         name: str | None = None,
         channel_axis: Mapping[str, int] | None = None,
     ) -> Network:
+        """See `phosphene.backend.Backend.wrap`.
+
+        `channel_axis` says where a layer's channels are, ``{path: axis}`` in the model's own layout.
+        """
         return TorchNetwork(
             self, model, input=input, classes=classes, device=device, dtype=dtype, name=name, channel_axis=channel_axis
         )
 
     def build(self, architecture: Any, weights: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
+        """See `phosphene.backend.Backend.build`."""
         from phosphene_torch.specimen import build
 
         return build(architecture, weights)
 
     def from_numpy(self, array: NDArray[Any], *, device: str, dtype: str) -> torch.Tensor:
-        tensor = torch.as_tensor(np.array(array), device=device_named(device))
-        return tensor.to(dtype_named(dtype)) if tensor.is_floating_point() else tensor
+        """See `phosphene.backend.Backend.from_numpy`."""
+        tensor = torch.from_numpy(np.array(array))
+        # The type first: not every device has float64.
+        tensor = tensor.to(dtype_named(dtype)) if tensor.is_floating_point() else tensor
+        return tensor.to(device_named(device))
 
     def to_numpy(self, array: Array) -> NDArray[Any]:
+        """See `phosphene.backend.Backend.to_numpy`."""
         tensor = array.detach()
         if tensor.dtype in (torch.bfloat16, torch.float16):
             tensor = tensor.float()
@@ -65,57 +78,93 @@ class TorchBackend:
         return result
 
     def grad(self, f: Callable[[Tree], tuple[Array, Tree]]) -> Callable[[Tree], tuple[Tree, Tree]]:
+        """See `phosphene.backend.Backend.grad`; no tensor's ``.grad`` is touched."""
+
         def gradient(tree: Tree) -> tuple[Tree, Tree]:
-            with torch.enable_grad():
-                inputs = tree_map(lambda leaf: leaf.detach().requires_grad_(), tree)
+            # Inside torch.inference_mode every gradient would be zero, without a word.
+            with torch.inference_mode(False), torch.enable_grad():
+                inputs = tree_map(_leaf, tree)
                 total, aux = f(inputs)
                 leaves = tree_leaves(inputs)
-                if total.requires_grad:
+                found: Sequence[torch.Tensor | None] = [None] * len(leaves)
+                if total.requires_grad and leaves:
                     found = torch.autograd.grad(total, leaves, allow_unused=True)
-                else:
-                    found = tuple(None for _ in leaves)
             filled = iter([torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)])
             return tree_map(lambda _: next(filled), tree), tree_map(_detached, aux)
 
         return gradient
 
     def jvp(self, f: Callable[[Array], Tree]) -> Callable[[Array, Array], tuple[Tree, Tree]]:
+        """See `phosphene.backend.Backend.jvp`."""
+
         def derivative(x: Array, tangent: Array) -> tuple[Tree, Tree]:
-            value, change = torch.func.jvp(f, (x,), (tangent,))
+            # The fused kernels of attention have no forward mode.
+            with torch.inference_mode(False), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+                value, change = torch.func.jvp(f, (x,), (tangent,))[:2]
             return value, change
 
         return derivative
 
     def run(self, f: Callable[..., Tree], *arguments: Tree) -> Tree:
+        """See `phosphene.backend.Backend.run`."""
         with torch.no_grad():
             return f(*arguments)
 
     def loop(
         self, step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]], constants: Tree, carry: Tree, xs: Tree
     ) -> tuple[Tree, Tree]:
+        """See `phosphene.backend.Backend.loop`; a loop of Python, which waits for no device."""
+        leaves = tree_leaves(xs)
+        steps = int(leaves[0].shape[0]) if leaves else 0
+        if steps < 1 or any(leaf.shape[0] != steps for leaf in leaves):
+            lengths = [int(leaf.shape[0]) for leaf in leaves]
+            raise InvalidParameter("xs", allowed="leading axes of one length, at least 1", received=lengths)
         seen = []
         with torch.no_grad():
-            for index in range(tree_leaves(xs)[0].shape[0]):
-                carry, y = step(constants, carry, tree_map(lambda leaf, index=index: leaf[index], xs))
+            for index in range(steps):
+                carry, y = step(constants, carry, tree_map(operator.itemgetter(index), xs))
                 seen.append(y)
-            return carry, tree_map(lambda *leaves: torch.stack(leaves), *seen)
+            return carry, tree_map(lambda *rows: torch.stack(rows), *seen)
 
     def warp(self, images: Array, matrices: Array, size: Size, *, fill: float, kind: str = "general") -> Array:
-        return warp(images, matrices, size, fill=fill, kind=kind)
+        """See `phosphene.backend.Backend.warp`.
+
+        Whole-pixel shifts are crops where the matrices are on the host; all else goes through ``grid_sample``, which was
+        faster than core's roads also for the kinds that they are meant for.
+        """
+        if kind == "shift" and matrices.device.type == "cpu" and images.device.type == "cpu":
+            return _shifted(images, matrices, size, fill)
+        # Half precision does not hold coordinates: 8 bits end at pixel 256.
+        precise = torch.promote_types(images.dtype, torch.float32)
+        warped = warp(images.to(precise), matrices.to(precise), size, fill=fill, kind="general")
+        return warped.to(images.dtype)
 
     def with_rule(self, rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array], Tree]:
+        """See `phosphene.backend.Backend.with_rule`."""
         return with_rule(rule, f)
 
     def nonlinearities(self, f: Callable[[Array], Tree], x: Array) -> Mapping[str, int]:
+        """See `phosphene.backend.Backend.nonlinearities`."""
         return nonlinearities(f, x)
 
     def optimizer(self, foreign: Any) -> TorchOptimizer:
-        if not callable(foreign):
-            raise InvalidParameter(
-                "optimizer", allowed="ph.adam, ph.sgd or a torch.optim factory such as torch.optim.Adam", received=foreign,
-                fix="functools.partial(torch.optim.Adam, lr=0.05) sets its options.",
-            )  # fmt: skip
-        return TorchOptimizer(foreign)
+        """See `phosphene.backend.Backend.optimizer`."""
+        return optimizer_of(foreign)
+
+
+def _shifted(images: torch.Tensor, matrices: torch.Tensor, size: Size, fill: float) -> torch.Tensor:
+    """Each image cropped and padded: negative padding crops, and its backward pass is a padding again, not a scatter."""
+    _, height, width, _ = images.shape
+    rows = []
+    for image, (left, top) in zip(images, matrices[:, :, 2].tolist(), strict=True):
+        # All windows that lie outside show the same, but what is cropped may not be more than there is.
+        x, y = min(max(int(left), -size[1]), width), min(max(int(top), -size[0]), height)
+        rows.append(F.pad(image, (0, 0, -x, size[1] + x - width, -y, size[0] + y - height), value=fill))
+    return torch.stack(rows)
+
+
+def _leaf(tensor: torch.Tensor) -> torch.Tensor:
+    return (tensor.clone() if tensor.is_inference() else tensor.detach()).requires_grad_()
 
 
 def _detached(leaf: Any) -> Any:

@@ -11,7 +11,9 @@ import torch
 from phosphene.errors import InvalidParameter
 from phosphene.types import Array, Namespace, Tree
 
-__all__ = ["TorchOptimizer"]
+__all__ = ["TorchOptimizer", "optimizer_of"]
+
+FIX = "functools.partial(torch.optim.Adam, lr=0.05) sets its options."
 
 
 @dataclass(frozen=True)
@@ -27,32 +29,65 @@ class TorchOptimizer:
     factory: Callable[[list[torch.nn.Parameter]], Any]
 
     def init(self, xp: Namespace, parameters: Array) -> Tree:
+        """One optimizer a row of `parameters` ``(N, ...)``."""
         return tuple(self._row(row) for row in parameters)
 
-    def update(self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array) -> tuple[Array, Tree]:
+    def update(
+        self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
+    ) -> tuple[Array, Tree]:
+        """One step up the gradient; the optimizers keep their own clocks."""
         rows = []
         for optimizer, slope, row in zip(state, gradient, parameters, strict=True):
-            held = optimizer.param_groups[0]["params"][0]
-            held.data, held.grad = row.clone(), -slope  # torch descends
-            with torch.enable_grad():
-                optimizer.step()
+            group = optimizer.param_groups[0]
+            held = group["params"][0]
+            # torch descends, unless it was told to maximise.
+            held.data, held.grad = row.detach().clone(), slope.clone() if group.get("maximize") else -slope
+            optimizer.step()
             rows.append(held.detach().clone())
         return torch.stack(rows), state
 
     def restart(self, xp: Namespace, state: Tree, parameters: Array, rows: Sequence[bool]) -> Tree:
+        """The state with a fresh optimizer where `rows` is true."""
         return tuple(
             self._row(row) if fresh else optimizer
             for optimizer, row, fresh in zip(state, parameters, rows, strict=True)
         )
 
     def take(self, xp: Namespace, state: Tree, rows: Sequence[int]) -> Tree:
+        """The state of the given rows alone."""
         return tuple(state[row] for row in rows)
 
     def _row(self, row: torch.Tensor) -> torch.optim.Optimizer:
         optimizer = self.factory([torch.nn.Parameter(row.detach().clone())])
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise InvalidParameter(
-                "optimizer", allowed="a factory of torch.optim optimizers", received=self.factory,
-                fix="functools.partial(torch.optim.Adam, lr=0.05)",
-            )  # fmt: skip
+                "optimizer", allowed="a factory of torch.optim optimizers", received=self.factory, fix=FIX
+            )
         return optimizer
+
+
+def optimizer_of(foreign: Any) -> TorchOptimizer:
+    """A factory of ``torch.optim`` optimizers behind the contract; tried on one number, so that it fails here if it fails.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is no such factory, or its optimizers need a closure.
+    """
+    allowed = "ph.adam, ph.sgd or a torch.optim factory such as torch.optim.Adam"
+    if not callable(foreign):
+        raise InvalidParameter("optimizer", allowed=allowed, received=foreign, fix=FIX)
+    wrapped = TorchOptimizer(foreign)
+    try:
+        hash(wrapped)
+        with torch.inference_mode(False), torch.no_grad():
+            one = torch.ones(1, 1)
+            wrapped.update(None, one, wrapped.init(None, one), one, torch.zeros(1))
+    except InvalidParameter:
+        raise
+    except Exception as error:
+        raise InvalidParameter(
+            "optimizer", allowed=f"{allowed}, whose step needs no closure", received=foreign,
+            fix=f"It raised {type(error).__name__}: {error}. {FIX}",
+        ) from error  # fmt: skip
+    return wrapped

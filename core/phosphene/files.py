@@ -146,7 +146,7 @@ def load_renders(path: str | Path) -> Renders:
         return _from_png(source)
     except FileNotFoundError:
         raise
-    except (OSError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile, SyntaxError) as error:
+    except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile, SyntaxError) as error:
         raise CorruptFile(str(source), f"not a result of phosphene, or damaged ({error})") from error
 
 

@@ -1,0 +1,406 @@
+"""A PyTorch model behind the contract: what is read is right, and the model is left as it was found."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from phosphene.backend import InputSpec, Network  # noqa: E402
+from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, UnknownLayer  # noqa: E402
+from phosphene_torch import backend  # noqa: E402
+
+
+class Mixed(nn.Module):
+    """In-place and functional rectifiers, a shared module, a tuple, nesting, tokens, and a bomb after the last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+        self.shared = nn.Conv2d(4, 4, 3, padding=1)
+        self.pair = Pair()
+        self.tokens = nn.LayerNorm(4)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 5)
+        self.never = nn.Linear(2, 2)
+
+    def forward(self, x: Any) -> Any:
+        x = self.stem(x)
+        x = F.relu(self.shared(x), inplace=True)
+        x = F.relu(self.shared(x))
+        x, _ = self.pair(x)
+        t = self.tokens(x.flatten(2).transpose(1, 2))
+        return self.head(self.drop(t).mean(1))
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.conv(x), "a word"
+
+
+def mixed() -> nn.Module:
+    torch.manual_seed(1)
+    model = Mixed()
+    model.stem[1].running_mean.normal_()
+    return model.eval()
+
+
+def wrap(model: nn.Module, size: tuple[int, int] = (8, 10), **options: Any) -> Any:
+    spec = options.pop("input", InputSpec(size=size))
+    given = {"classes": None, "device": None, "dtype": None, "name": None, **options}
+    return backend.wrap(model, input=spec, **given)
+
+
+def images(count: int = 2, size: tuple[int, int] = (8, 10), dtype: Any = torch.float32) -> Any:
+    return torch.rand(count, *size, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+def returns(output: Any) -> nn.Module:
+    """A model that runs one convolution `a` and one linear layer, and returns `output(features, logits)`."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Conv2d(3, 4, 1)
+            self.b = nn.Linear(4, 5)
+
+        def forward(self, x: Any) -> Any:
+            x = self.a(x)
+            return output(x, self.b(x.mean((2, 3))))
+
+    torch.manual_seed(0)
+    return Model().eval()
+
+
+def test_layers_are_listed_in_forward_order_channel_last() -> None:
+    network = wrap(mixed())
+    assert isinstance(network, Network)
+    shapes = {path: layer.shape for path, layer in network.layers.items()}
+    assert shapes == {
+        "stem.0": (8, 10, 4), "stem.1": (8, 10, 4), "stem.2": (8, 10, 4), "stem": (8, 10, 4),
+        "shared": (8, 10, 4), "shared#1": (8, 10, 4), "pair.conv": (8, 10, 4), "pair": (8, 10, 4),
+        "tokens": (80, 4), "drop": (80, 4), "head": (5,), "output": (5,),
+    }  # fmt: skip
+    assert list(network.layers) == list(shapes)
+    assert network.layers["stem"].parameters == 4 * 3 * 9 + 4 + 8
+    assert network.layers["output"].kind == "Output"
+    assert network.shapes((6, 6))["tokens"] == (36, 4)
+
+
+def test_activations_are_those_of_the_model_by_hand() -> None:
+    model = mixed()
+    network, x = wrap(model), images()
+    read = network.forward(x, list(network.layers))
+    assert list(read) == list(network.layers)
+    native = x.permute(0, 3, 1, 2)
+    norm = model.stem[1](model.stem[0](native))
+    torch.testing.assert_close(read["stem.1"].permute(0, 3, 1, 2), norm)  # not what the in-place unit made of it
+    first = model.shared(F.relu(norm))
+    torch.testing.assert_close(read["shared"].permute(0, 3, 1, 2), first)
+    second = model.shared(F.relu(first))
+    torch.testing.assert_close(read["shared#1"].permute(0, 3, 1, 2), second)
+    torch.testing.assert_close(read["pair"].permute(0, 3, 1, 2), model.pair.conv(F.relu(second)))
+    torch.testing.assert_close(read["output"], model(native))
+    for path, value in read.items():
+        assert value.shape == (2, *network.layers[path].shape)
+
+
+def test_normalisation_is_applied_to_the_image() -> None:
+    spec = InputSpec(size=(8, 10), range=(0, 255), mean=(100.0, 110.0, 120.0), std=(50.0, 60.0, 70.0))
+    model = mixed()
+    read = wrap(model, input=spec).forward(images(), ["output"])["output"]
+    seen = (images() * 255 - torch.tensor(spec.mean)) / torch.tensor(spec.std)
+    torch.testing.assert_close(read, model(seen.permute(0, 3, 1, 2)))
+
+
+def test_nothing_after_the_last_layer_runs_even_where_the_model_catches_exceptions() -> None:
+    class Bomb(nn.Module):
+        armed = False
+
+        def forward(self, x: Any) -> Any:
+            if self.armed:
+                raise RuntimeError("ran")
+            return x
+
+    class Careful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.bomb = nn.Conv2d(3, 4, 1), Bomb()
+
+        def forward(self, x: Any) -> Any:
+            try:
+                x = self.a(x)
+            except Exception:  # noqa: BLE001
+                x = torch.zeros(1)
+            return self.bomb(x)
+
+    model = Careful().eval()
+    network = wrap(model)
+    Bomb.armed = True
+    assert network.forward(images(), ["a"])["a"].shape == (2, 8, 10, 4)
+    with pytest.raises(RuntimeError, match="ran"):
+        network.forward(images(), ["bomb"])
+
+
+def test_the_model_is_left_as_it_was_found() -> None:
+    model = mixed()
+    model.drop.train()
+    model.stem[1].train()
+    model.head.weight.requires_grad_(False)
+    model.head.bias.grad = torch.ones(5)
+    seen = []
+    model.shared.register_forward_hook(lambda *_: seen.append(1))
+    before = copy.deepcopy(model.state_dict())
+    strides = {name: p.stride() for name, p in model.named_parameters()}
+    state = _settings(model)
+    random = torch.get_rng_state()
+    with pytest.warns(ModelWarning, match="training mode") as caught:
+        network = wrap(model)
+    assert len(caught) == 1
+    gradient, _ = backend.grad(lambda x: (network.forward(x, ["output"])["output"].sum(), ()))(images())
+    assert float(gradient.abs().sum()) > 0
+    with pytest.raises(ZeroDivisionError):
+        network.forward(images(), ["head"], edit={"shared": lambda xp, a: 1 // 0})
+    with pytest.raises(RuntimeError):
+        network.forward(torch.zeros(1, 8, 10, 2), ["head"])
+    with network.scope(), network.scope():
+        assert not any(module.training for module in model.modules())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert _settings(model) == state
+    assert {name: p.stride() for name, p in model.named_parameters()} == strides
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["head.bias"]
+    assert torch.equal(model.head.bias.grad, torch.ones(5))
+    assert seen
+
+
+def _settings(model: nn.Module) -> Any:
+    hooks = {name: len(module._forward_hooks) for name, module in model.named_modules()}
+    modes = {name: module.training for name, module in model.named_modules()}
+    return hooks, modes, {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+def test_a_model_that_draws_does_not_move_the_users_random_state() -> None:
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Any) -> Any:
+            return self.a(x + torch.randn_like(x)).mean((2, 3))
+
+    random = torch.get_rng_state()
+    model = Noisy().eval()
+    random = torch.get_rng_state()
+    wrap(model).forward(images(), ["a"])
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_weights_changed_after_wrapping_are_seen() -> None:
+    model = mixed()
+    network = wrap(model)
+    mark, before = network.fingerprint(), network.forward(images(), ["head"])["head"]
+    assert wrap(mixed()).fingerprint() == mark
+    assert network.weights() is None
+    with torch.no_grad():
+        model.head.bias += 1
+    after = network.forward(images(), ["head"])["head"]
+    torch.testing.assert_close(after, before + 1)
+    assert network.fingerprint() != mark
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_other_precisions(dtype: str) -> None:
+    model = mixed()
+    network = wrap(model, dtype=dtype)
+    assert network.dtype == dtype
+    x = backend.from_numpy(images().numpy(), device="cpu", dtype=dtype)
+    read = network.forward(x, ["stem", "output"])
+    assert str(read["output"].dtype) == f"torch.{dtype}"
+    exact = copy.deepcopy(model).double()(images(dtype=torch.float32).double().permute(0, 3, 1, 2))
+    tolerance = 1e-12 if dtype == "float64" else 0.1
+    torch.testing.assert_close(read["output"].double(), exact, atol=tolerance, rtol=tolerance)
+    assert network.weights()["stem.1.num_batches_tracked"].dtype == torch.int64
+    assert model.head.weight.dtype == torch.float32
+    assert network.fingerprint() == wrap(model).fingerprint()
+    with torch.no_grad():
+        model.head.bias += 1
+    torch.testing.assert_close(
+        network.forward(x, ["output"])["output"].double(), exact + 1, atol=tolerance, rtol=tolerance
+    )
+
+
+def test_edits_on_the_way() -> None:
+    model = mixed()
+    network, x = wrap(model), images()
+    plain = network.forward(x, ["shared", "pair", "tokens", "output"])
+    delta = torch.full_like(plain["pair"], 0.25)
+    edited = network.forward(x, ["shared", "pair", "output"], edit={"pair": lambda xp, a: a + delta})
+    torch.testing.assert_close(edited["shared"], plain["shared"])
+    torch.testing.assert_close(edited["pair"], plain["pair"] + delta)
+    gone = torch.tensor([1.0, 0.0, 1.0, 1.0])
+    ablated = network.forward(x, ["tokens", "output"], edit={"tokens": lambda xp, a: a * gone})["output"]
+    torch.testing.assert_close(ablated, model.head((plain["tokens"] * gone).mean(1)))
+    second = network.forward(x, ["shared", "shared#1"], edit={"shared#1": lambda xp, a: a * 0})
+    torch.testing.assert_close(second["shared"], plain["shared"])
+    assert not second["shared#1"].any()
+
+
+def test_gradient_with_respect_to_an_activation() -> None:
+    network, x = wrap(mixed()), images()
+    shape = (2, 8, 10, 4)
+
+    def f(delta: Any) -> Any:
+        read = network.forward(x, ["output"], edit={"stem": lambda xp, a: a + delta})
+        return read["output"][:, 0].sum(), read
+
+    gradient, aux = backend.grad(f)(torch.zeros(shape))
+    assert gradient.shape == shape
+    assert float(gradient.abs().sum()) > 0
+    assert not aux["output"].requires_grad
+
+
+def test_edited_weights_leave_the_model_alone() -> None:
+    model = mixed()
+    network = wrap(model)
+    calls = []
+
+    def blank(path: str, array: Any) -> Any:
+        calls.append(path)
+        return np.zeros_like(array) if path.startswith("head") else array
+
+    twin = network.with_weights(blank)
+    assert not twin.forward(images(), ["output"])["output"].any()
+    twin.forward(images(), ["output"])
+    assert calls.count("head.weight") == 1
+    assert "stem.1.num_batches_tracked" not in calls
+    assert network.forward(images(), ["output"])["output"].any()
+    assert twin.fingerprint() != network.fingerprint()
+    shifted = twin.with_weights(lambda path, array: array + 1 if path == "head.bias" else array)
+    torch.testing.assert_close(shifted.forward(images(), ["output"])["output"], torch.ones(2, 5))
+    with pytest.raises(InvalidParameter, match=r"shape \(4, 3, 3, 3\)"):
+        network.with_weights(lambda path, array: array[..., :1]).weights()
+
+
+def test_traceable_under_function_transforms() -> None:
+    network, x = wrap(mixed(), dtype="float64"), images(dtype=torch.float64)
+    f = lambda y: network.forward(y, ["output"])["output"]  # noqa: E731
+    total = lambda y: f(y).sum()  # noqa: E731
+    ours, _ = backend.grad(lambda y: (total(y), ()))(x)
+    torch.testing.assert_close(torch.func.grad(total)(x), ours)
+    value, change = backend.jvp(f)(x, torch.ones_like(x))
+    torch.testing.assert_close(value, f(x))
+    torch.testing.assert_close(change.sum(), ours.sum())
+    weights = {**dict(network.model.named_parameters()), **dict(network.model.named_buffers())}
+    doubled = {key: value.double() * 2 if key == "head.weight" else value.double() for key, value in weights.items()}
+    assert not torch.allclose(network.forward(x, ["output"], weights=doubled)["output"], f(x))
+
+
+def test_attention_has_a_forward_derivative() -> None:
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patch = nn.Conv2d(3, 8, 2, 2)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+            self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+        def forward(self, x: Any) -> Any:
+            t = self.patch(x).flatten(2).transpose(1, 2)
+            t = F.scaled_dot_product_attention(t, t, t)
+            return self.block(self.attention(t, t, t)[0]).mean(1)
+
+    network = wrap(Attending().eval())
+    assert network.layers["attention"].shape == (20, 8)
+    assert network.layers["block.linear1"].shape == (20, 16)
+    assert "attention.out_proj" not in network.layers
+    with torch.no_grad():
+        assert network.forward(images(), ["block.linear1"])["block.linear1"].shape == (2, 20, 16)
+    _, change = backend.jvp(lambda x: network.forward(x, ["output"])["output"])(images(), torch.ones(2, 8, 10, 3))
+    assert bool(torch.isfinite(change).all())
+
+
+def test_channel_axes_are_followed_through_permutations() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm, self.up = nn.Conv2d(3, 4, 1), nn.LayerNorm(4), nn.Linear(4, 6)
+            self.act, self.drop = nn.GELU(), nn.Identity()
+
+        def forward(self, x: Any) -> Any:
+            x = self.norm(self.conv(x).permute(0, 2, 3, 1))
+            return self.drop(torch.permute(self.act(self.up(x)), (0, 3, 1, 2)))
+
+    model = nn.Sequential(Block(), nn.Conv2d(6, 2, 1)).eval()
+    network = wrap(model, size=(6, 6))
+    shapes = {path: layer.shape for path, layer in network.layers.items()}
+    assert shapes == {
+        "0.conv": (6, 6, 4), "0.norm": (6, 6, 4), "0.up": (6, 6, 6), "0.act": (6, 6, 6), "0.drop": (6, 6, 6),
+        "0": (6, 6, 6), "1": (6, 6, 2), "output": (6, 6, 2),
+    }  # fmt: skip
+    axes = {path: layer.channel_axis for path, layer in network.layers.items()}
+    assert (axes["0.conv"], axes["0.norm"], axes["0.act"], axes["0.drop"], axes["0"]) == (1, -1, -1, 1, 1)
+
+
+def test_a_stated_channel_axis_wins_and_is_checked() -> None:
+    assert wrap(mixed(), channel_axis={"tokens": 1}).layers["tokens"].shape == (4, 80)
+    with pytest.raises(InvalidParameter, match="channel_axis"):
+        wrap(mixed(), channel_axis={"tokens": 5})
+    with pytest.raises(UnknownLayer, match="'tokens'"):
+        wrap(mixed(), channel_axis={"tokns": 1})
+
+
+@pytest.mark.parametrize(
+    "output",
+    [lambda f, y: {"logits": y, "features": f}, lambda f, y: (y,), lambda f, y: (y, None, "x"), lambda f, y: {"y": y}],
+)
+def test_the_output_is_found_in_what_is_returned(output: Any) -> None:
+    model = returns(output)
+    assert wrap(model).layers["output"].shape == (5,)
+
+
+def test_an_output_that_is_not_plain_is_left_out_and_said() -> None:
+    with pytest.warns(ModelWarning, match="features, scores"):
+        network = wrap(returns(lambda f, y: {"features": f, "scores": y}))
+    assert list(network.layers) == ["a", "b"]
+    with pytest.raises(InvalidParameter, match="features, scores"):
+        network.forward(images(), ["output"])
+    assert network.forward(images(), ["b"])["b"].shape == (2, 5)
+
+
+def test_a_model_that_refuses_is_named_with_its_input() -> None:
+    network = wrap(nn.Sequential(nn.Flatten(), nn.Linear(240, 4)).eval())
+    with pytest.raises(ModelFailed, match=r"\(1, 3, 9, 9\)") as caught:
+        network.shapes((9, 9))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    with pytest.raises(UnknownLayer, match="Did you mean"):
+        network.forward(images(), ["outptu"])
+
+
+def test_a_compiled_module_is_read_inside() -> None:
+    model = mixed()
+    network = wrap(torch.compile(model, backend="eager"))
+    assert network.model is model
+    torch.testing.assert_close(network.forward(images(), ["output"])["output"], model(images().permute(0, 3, 1, 2)))
+
+
+def test_device_and_precision_are_checked() -> None:
+    with pytest.raises(InvalidParameter, match="device: expected 'cpu'"):
+        wrap(mixed(), device="tpu")
+    with pytest.raises(InvalidParameter, match="dtype: expected 'float32'"):
+        wrap(mixed(), dtype="int8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        network = wrap(nn.Sequential(nn.ReLU()).eval(), device="cpu")
+    assert (network.device, network.dtype) == ("cpu", "float32")
