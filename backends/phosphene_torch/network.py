@@ -78,9 +78,11 @@ class TorchNetwork:
         self._edited: dict[str, torch.Tensor] | None = None
         self._channel_axis = dict(channel_axis or {})
         scale, offset = input.affine()
+        # Images come in float32 or better, also for a model in half precision: they are rounded once, as it takes them.
+        wide = torch.promote_types(self._dtype, torch.float32)
         with torch.inference_mode(False):  # what is made inside it cannot take part in a gradient
             self._scale, self._offset = (
-                torch.as_tensor(values, dtype=self._dtype, device=self._device) for values in (scale, offset)
+                torch.as_tensor(values, dtype=wide, device=self._device) for values in (scale, offset)
             )
         self._trivial = bool(np.all(scale == 1) and np.all(offset == 0))
         self._found: dict[Size, Found] = {}
@@ -202,7 +204,7 @@ class TorchNetwork:
     def _call(self, images: torch.Tensor, weights: Tree, seen: Callable[[torch.Tensor], None] | None = None) -> Any:
         # A permuted view of an NHWC image is channels_last memory, the layout in which convolutions are fastest.
         inputs = images if self._trivial else images * self._scale + self._offset
-        inputs = inputs.permute(0, 3, 1, 2)
+        inputs = inputs.to(self._dtype).permute(0, 3, 1, 2)
         if seen is not None:
             seen(inputs)
         given = self.weights() if weights is None else weights

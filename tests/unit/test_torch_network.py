@@ -242,6 +242,14 @@ def test_other_precisions(dtype: str) -> None:
     )
 
 
+@pytest.mark.parametrize("mean", [0.0, 0.5])
+def test_a_model_in_half_precision_takes_float32_images(mean: float) -> None:
+    network = wrap(mixed(), dtype="bfloat16", input=InputSpec(size=(8, 10), mean=(mean,)))
+    gradient, read = backend.grad(lambda x: (network.forward(x, ["output"])["output"].sum(), x * 1))(images())
+    assert gradient.dtype == read.dtype == torch.float32
+    assert float(gradient.abs().sum()) > 0
+
+
 def test_edits_on_the_way() -> None:
     model = mixed()
     network, x = wrap(model), images()
