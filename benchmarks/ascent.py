@@ -107,6 +107,7 @@ def engine(network: Network, layer: str, batch: int, chunk: int, warming: bool) 
 
 
 def seconds(work: Callable[[], None]) -> float:
+    """Wall time of one call."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -137,6 +138,7 @@ def compare(backend: str, layer: str, batch: int, repeats: int, chunk: int) -> d
 
 
 def main() -> None:
+    """Compare as the arguments say, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", nargs="+", default=["torch", "jax"])
     parser.add_argument("--layers", nargs="+", default=["layer2", "layer4"])
@@ -158,7 +160,9 @@ def main() -> None:
                     flush=True,
                 )
     if given.out:
-        given.out.write_text(json.dumps({"machine": platform.machine(), "python": platform.python_version(), "rows": rows}, indent=1))
+        given.out.write_text(
+            json.dumps({"machine": platform.machine(), "python": platform.python_version(), "rows": rows}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""ResNet-50 with random weights in both frameworks (He et al. 2016), written down here so that the benchmark needs no other package."""
+"""ResNet-50 with random weights in both frameworks (He et al. 2016), so that the benchmark needs no other package."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def _torch() -> Any:
             self.relu = nn.ReLU(inplace=True)
             self.downsample = None
             if stride != 1 or inputs != outputs:
-                self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+                self.downsample = nn.Sequential(
+                    nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                )
 
         def forward(self, x: Any) -> Any:
             shortcut = x if self.downsample is None else self.downsample(x)

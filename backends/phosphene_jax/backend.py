@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import InputSpec, Network, Rule
-from phosphene.errors import InvalidParameter
+from phosphene.errors import InvalidParameter, MissingDependency
 from phosphene.types import Array, Size, Tree
 from phosphene_jax.adapters import adapter_of
 from phosphene_jax.network import JaxNetwork, device_named
@@ -52,8 +52,10 @@ class JaxBackend:
         return JaxNetwork(self, model, input=input, classes=classes, device=device, dtype=dtype, name=name)
 
     def build(self, architecture: Any, weights: Mapping[str, NDArray[Any]]) -> Any:
-        from phosphene_jax.specimen import build
-
+        try:
+            from phosphene_jax.specimen import build
+        except ModuleNotFoundError as error:
+            raise MissingDependency(error.name or "flax", "jax") from error
         return build(architecture, weights)
 
     def from_numpy(self, array: NDArray[Any], *, device: str, dtype: str) -> Array:
@@ -101,7 +103,8 @@ class JaxBackend:
         def one(constants: Tree, carry: Tree, xs: Tree, index: Array) -> tuple[Tree, Tree]:
             # The whole of xs goes in and is indexed inside: slicing it outside is one dispatch a leaf and step.
             x = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, index, keepdims=False), xs)
-            return step(constants, carry, x)
+            result: tuple[Tree, Tree] = step(constants, carry, x)
+            return result
 
         program = self._program(("step", step), lambda: jax.jit(one, donate_argnums=1))
         seen = []

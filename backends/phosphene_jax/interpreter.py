@@ -27,6 +27,10 @@ INLINED = frozenset(
 )
 
 
+_ALONE = jex.DebugInfo("phosphene", "one equation", None, None)
+"""What JAX is told of the jaxprs that are made here."""
+
+
 class Stop(Exception):
     """Nothing after this point is needed."""
 
@@ -186,7 +190,7 @@ def _as_it_stands(equation: Any, inputs: list[Array]) -> Sequence[Array]:
     for variable, value in zip(equation.invars, inputs, strict=True):
         if not isinstance(variable, jex.Literal):
             given.setdefault(variable, value)
-    alone = jex.Jaxpr((), list(given), list(equation.outvars), [equation], equation.effects)
+    alone = jex.Jaxpr((), list(given), list(equation.outvars), [equation], equation.effects, _ALONE)
     outputs: Sequence[Array] = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, ()))(*given.values())
     return outputs
 

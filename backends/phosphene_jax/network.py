@@ -6,22 +6,19 @@ import contextlib
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.backend import InputSpec
+from phosphene.backend import Backend, InputSpec
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError
 from phosphene.layers import OUTPUT, Layer, Layers
 from phosphene.types import Array, Edit, Size, Tree
 from phosphene_jax.adapters import Adapted, adapt
 from phosphene_jax.interpreter import Taps, interpret
-
-if TYPE_CHECKING:
-    from phosphene_jax.backend import JaxBackend
 
 __all__ = ["JaxNetwork", "device_named", "dtype_named"]
 
@@ -33,7 +30,7 @@ class JaxNetwork:
 
     def __init__(
         self,
-        backend: JaxBackend,
+        backend: Backend,
         model: Any,
         *,
         input: InputSpec,
@@ -43,7 +40,8 @@ class JaxNetwork:
         name: str | None = None,
         edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None,
     ) -> None:
-        self.backend, self.input, self.model = backend, input, model
+        self.backend: Backend = backend
+        self.input, self.model = input, model
         self._adapted: Adapted = adapt(model)
         self.name = name or self._adapted.name
         self.classes = None if classes is None else tuple(classes)
@@ -108,7 +106,7 @@ class JaxNetwork:
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+        if self.dtype == "float64" and not jax.config.read("jax_enable_x64"):
             with jax.enable_x64(True):
                 yield
         else:
@@ -150,8 +148,8 @@ class JaxNetwork:
 
     def _trace(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._traces:
-            weights = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.weights()]
-            images = jax.ShapeDtypeStruct(shape, self.dtype)
+            weights = [_abstract(leaf.shape, leaf.dtype) for leaf in self.weights()]
+            images = _abstract(shape, self.dtype)
             with self.scope():
                 try:
                     traced = jax.make_jaxpr(self._adapted.call)(weights, images)
@@ -179,8 +177,8 @@ class JaxNetwork:
                 return taps.values
 
             with self.scope():
-                weights = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.weights()]
-                shapes = jax.eval_shape(read, weights, jax.ShapeDtypeStruct(shape, self.dtype))
+                weights = [_abstract(leaf.shape, leaf.dtype) for leaf in self.weights()]
+                shapes = jax.eval_shape(read, weights, _abstract(shape, self.dtype))
             if OUTPUT in order:
                 order.remove(OUTPUT)
                 order.append(OUTPUT)
@@ -192,7 +190,9 @@ class JaxNetwork:
         total = sum(int(np.size(leaf)) for _, leaf in self._adapted.read() if _is_floating(leaf))
         if path == OUTPUT:
             return Layer(path, "Output", tuple(shape), self._adapted.parameters.get("", total))
-        return Layer(path, self._adapted.kinds.get(module, "Mark"), tuple(shape), self._adapted.parameters.get(module, 0))
+        return Layer(
+            path, self._adapted.kinds.get(module, "Mark"), tuple(shape), self._adapted.parameters.get(module, 0)
+        )
 
     def __repr__(self) -> str:
         height, width = self.input.size
@@ -214,6 +214,10 @@ def dtype_named(name: str) -> str:
     if name not in DTYPES:
         raise InvalidParameter("dtype", allowed=" or ".join(map(repr, DTYPES)), received=name, fix="float32 is usual.")
     return name
+
+
+def _abstract(shape: tuple[int, ...], dtype: Any) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
 
 
 def _is_floating(leaf: Any) -> bool:

@@ -30,7 +30,9 @@ class OptaxOptimizer:
         # Flat, since core's trees know no named tuples.
         return tuple(jnp.array(leaf) for leaf in jax.tree.leaves(jax.vmap(self.transformation.init)(parameters)))
 
-    def update(self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array) -> tuple[Array, Tree]:
+    def update(
+        self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
+    ) -> tuple[Array, Tree]:
         shape = jax.eval_shape(jax.vmap(self.transformation.init), parameters)
         whole = jax.tree.unflatten(jax.tree.structure(shape), state)
         change, whole = jax.vmap(self.transformation.update)(-gradient, whole, parameters)  # optax descends

@@ -28,7 +28,7 @@ def with_rule(rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array]
     def ruled(x: Array, gate: Array) -> Tree:
         closed, shape = jax.make_jaxpr(f, return_shape=True)(x)
         outputs = interpret(closed, [x], Taps(frozenset(), relu=lambda value: _ruled_relu(rule)(value, gate)))
-        return jax.tree.unflatten(jax.tree.structure(shape), outputs)
+        return jax.tree.unflatten(jax.tree.structure(shape), outputs or [])
 
     return ruled
 

@@ -19,7 +19,8 @@ def warp(images: torch.Tensor, matrices: torch.Tensor, size: Size, *, fill: floa
     pixels both conversions are multiplications by powers of two, and the coordinates stay exact.
     """
     if kind != "general":
-        return warps.warp(xp, images, matrices, size, fill=fill, kind=kind)
+        other: torch.Tensor = warps.warp(xp, images, matrices, size, fill=fill, kind=kind)
+        return other
     _, height, width, _ = images.shape
     padded = 2 ** max(1, (max(height, width) - 2).bit_length()) + 1
     x, y = warps.coordinates(xp, matrices, size)

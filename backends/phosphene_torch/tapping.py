@@ -111,7 +111,7 @@ def replace_main(output: Any, tensor: torch.Tensor) -> Any:
         return tensor
     old = main_tensor(output)
     if isinstance(output, Mapping):
-        return type(output)(**{key: tensor if value is old else value for key, value in output.items()})  # type: ignore[call-arg]
+        return type(output)(**{key: tensor if value is old else value for key, value in output.items()})
     if hasattr(output, "_fields"):
         return type(output)(*(tensor if item is old else item for item in output))
     return type(output)(tensor if item is old else item for item in output)

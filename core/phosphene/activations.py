@@ -75,7 +75,9 @@ def activations(
         for start in range(0, len(array), batch):
             rows = array[start : start + batch]
             # A last batch of another size would compile once more: it is filled up, and the filling dropped.
-            filled = rows if len(rows) == batch else np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
+            filled = (
+                rows if len(rows) == batch else np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
+            )
             read = backend.run(Reading(network, paths), weights, native(network, filled))
             parts.append({path: backend.to_numpy(value)[: len(rows)] for path, value in read.items()})
     return {path: np.concatenate([part[path] for part in parts]) for path in paths}

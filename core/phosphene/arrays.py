@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 
 from phosphene.types import Array, Namespace, Tree
 
-__all__ = ["arange", "constant", "expand", "row_sum", "sigmoid", "smooth_abs", "stack_trees", "take_channel", "tree_leaves", "tree_map"]
+__all__ = [
+    "arange",
+    "constant",
+    "expand",
+    "row_sum",
+    "sigmoid",
+    "smooth_abs",
+    "stack_trees",
+    "take_channel",
+    "tree_leaves",
+    "tree_map",
+]
 
 
 def constant(xp: Namespace, value: NDArray[Any] | float, like: Array) -> Array:

@@ -129,7 +129,7 @@ class Network(Protocol):
     layers: Layers
 
     def weights(self) -> Tree:
-        """The weights as they are at this moment, in `dtype` and on `device`, ready for `forward`; may share memory with the model's."""
+        """The weights as they are now, in `dtype` and on `device`, for `forward`; may share memory with the model's."""
         ...
 
     def forward(
@@ -204,7 +204,14 @@ class Backend(Protocol):
         ...
 
     def wrap(
-        self, model: Any, *, input: InputSpec, classes: Sequence[str] | None, device: str | None, dtype: str | None, name: str | None
+        self,
+        model: Any,
+        *,
+        input: InputSpec,
+        classes: Sequence[str] | None,
+        device: str | None,
+        dtype: str | None,
+        name: str | None,
     ) -> Network:
         """A `Network` around `model`; runs it once on a grey image to find its layers."""
         ...
@@ -256,7 +263,7 @@ class Backend(Protocol):
         ...
 
     def nonlinearities(self, f: Callable[[Array], Tree], x: Array) -> Mapping[str, int]:
-        """How often each nonlinearity is applied in ``f(x)``: ``{"relu": 49, "gelu": 4}``; `with_rule` reaches those named "relu"."""
+        """How often each nonlinearity is applied in ``f(x)``: ``{"relu": 49, "gelu": 4}``; `with_rule` reaches "relu"."""
         ...
 
     def optimizer(self, foreign: Any) -> Any:
@@ -319,5 +326,3 @@ def backend_for(model: object) -> Backend:
         f"model: expected a torch.nn.Module, a flax.nnx.Module, or a JAX function (optionally as (function, parameters)), "
         f"got {kind}. For JAX, import jax before wrapping; for files and names use ph.load."
     )
-
-

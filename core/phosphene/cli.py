@@ -59,7 +59,9 @@ def layers(model: Model, backend: Backend = "torch") -> None:
 @app.command()
 def render(
     model: Model,
-    targets: Annotated[list[str], typer.Argument(help="a class (coins), channels (stage3:5, stage3:0-15), a neuron (stage3:5@2,3)")],
+    targets: Annotated[
+        list[str], typer.Argument(help="a class (coins), channels (stage3:5, stage3:0-15), a neuron (stage3:5@2,3)")
+    ],
     backend: Backend = "torch",
     out: Out = Path("out/render.png"),
     size: Size = None,

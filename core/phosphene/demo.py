@@ -170,7 +170,11 @@ def _channels(network: Network, path: str, natural: Floats, steps: int | None) -
     best = natural.max(axis=0)
     dead = [index for index in chosen if best[index] <= 0]
     alive = [index for index in chosen if best[index] > 0]
-    renders = render(network, [channel(path, index) for index in alive], size=72, steps=steps, progress=False) if alive else None
+    renders = (
+        render(network, [channel(path, index) for index in alive], size=72, steps=steps, progress=False)
+        if alive
+        else None
+    )
     return ChannelRow(path, alive, renders, best[alive], dead)
 
 
@@ -180,8 +184,7 @@ def _inversions(network: Network, steps: int | None) -> Inversions:
     wanted = ("cat", "china")
     indices = [_widest(crops, names.index(name)) for name in wanted]
     photographs = np.stack([crops[index][0] for index in indices])
-    budget = {} if steps is None else {"steps": steps}
-    renders = {path: invert(network, photographs, path, progress=False, **budget) for path in LAYERS}
+    renders = {path: invert(network, photographs, path, steps=steps or 256, progress=False) for path in LAYERS}
     return Inversions(photographs, list(wanted), renders)
 
 

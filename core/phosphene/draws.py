@@ -51,6 +51,9 @@ def integer(name: str, value: Any, *, minimum: int = 0) -> int:
     """`value` as an integer of at least `minimum`, or `InvalidParameter`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
         raise InvalidParameter(
-            name, allowed=f"an integer of at least {minimum}", received=value, fix=f"For example {name}={max(minimum, 1)}."
+            name,
+            allowed=f"an integer of at least {minimum}",
+            received=value,
+            fix=f"For example {name}={max(minimum, 1)}.",
         )
     return int(value)

@@ -110,11 +110,15 @@ class UnknownClass(InvalidParameter, KeyError):
         if isinstance(wanted, int):
             text = f"no class {wanted}: the network has {count} classes, numbered 0 to {count - 1}."
         elif not names:
-            text = f"no class {wanted!r}: the network's classes have no names. Give an index, or classes=[...] to ph.wrap."
+            text = (
+                f"no class {wanted!r}: the network's classes have no names. Give an index, or classes=[...] to ph.wrap."
+            )
         else:
             near = nearest(wanted, names)
-            hint = f" Did you mean {near}?" if near else f" The {count} classes are {', '.join(names[:12])}" + (
-                ", ..." if count > 12 else "."
+            hint = (
+                f" Did you mean {near}?"
+                if near
+                else f" The {count} classes are {', '.join(names[:12])}" + (", ..." if count > 12 else ".")
             )
             text = f"no class {wanted!r}.{hint}"
         PhospheneError.__init__(self, text)

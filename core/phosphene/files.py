@@ -201,7 +201,7 @@ def _png_with_metadata(renders: Renders) -> bytes:
     for name in _ARRAYS[1:]:
         values = np.asarray(getattr(renders, name), np.float64)
         # JSON knows no NaN; history has NaN where a target made no step.
-        metadata[name] = np.where(np.isfinite(values), values, None).tolist()
+        metadata[name] = np.where(np.isfinite(values), values.astype(object), None).tolist()  # type: ignore[call-overload]
     info = PngInfo()
     info.add_itxt(KEY, json.dumps(metadata), zip=True)
     buffer = io.BytesIO()
@@ -253,6 +253,8 @@ def _picture(image: NDArray[np.floating[Any]]) -> Any:
         pixels = pixels[..., 0]
     elif pixels.shape[-1] != 3:
         raise InvalidParameter(
-            "path", allowed=".npz for images that have neither 1 nor 3 channels", received=f"{pixels.shape[-1]} channels"
+            "path",
+            allowed=".npz for images that have neither 1 nor 3 channels",
+            received=f"{pixels.shape[-1]} channels",
         )
     return Image.fromarray(pixels)

@@ -14,7 +14,9 @@ from phosphene.types import Size
 __all__ = ["check_images"]
 
 
-def check_images(images: Any, spec: InputSpec, *, parameter: str = "images", size: Size | None = None) -> NDArray[np.float32]:
+def check_images(
+    images: Any, spec: InputSpec, *, parameter: str = "images", size: Size | None = None
+) -> NDArray[np.float32]:
     """Images as float32 ``(N, H, W, C)``, or an error that says what is wrong with them.
 
     Parameters
@@ -54,7 +56,9 @@ def check_images(images: Any, spec: InputSpec, *, parameter: str = "images", siz
             parameter,
             allowed=f"shape (N, H, W, {spec.channels}) or (H, W, {spec.channels})",
             received=said(f"shape {np.asarray(images).shape}"),
-            fix="These look channel-first: use numpy.moveaxis(images, 1, -1)." if channel_first else "Layout is channel-last.",
+            fix="These look channel-first: use numpy.moveaxis(images, 1, -1)."
+            if channel_first
+            else "Layout is channel-last.",
         )
     if size is not None and array.shape[1:3] != tuple(size):
         raise InvalidImages(

@@ -94,7 +94,9 @@ def invert(
         progress=progress,
     )
     again = activations(network, renders.images, layer)[layer]
-    labels = tuple(f"{layer} inverted" if len(wanted) == 1 else f"{layer} inverted, {index}" for index in range(len(wanted)))
+    labels = tuple(
+        f"{layer} inverted" if len(wanted) == 1 else f"{layer} inverted, {index}" for index in range(len(wanted))
+    )
     settings = {**renders.settings, "inversion": {"layer": layer, "measure": measure, "cosine_power": cosine_power}}
     return replace(renders, labels=labels, scores={"cosine": cosine(wanted, again)}, settings=settings)
 

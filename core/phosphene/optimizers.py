@@ -27,7 +27,9 @@ class Optimizer(Protocol):
         """State for parameters ``(N, ...)``."""
         ...
 
-    def update(self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array) -> tuple[Array, Tree]:
+    def update(
+        self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
+    ) -> tuple[Array, Tree]:
         """One step *up* the gradient; `clock` ``(N,)`` counts the steps each row has made before."""
         ...
 
@@ -63,7 +65,9 @@ class Adam(ElementwiseOptimizer):
     def init(self, xp: Namespace, parameters: Array) -> Tree:
         return xp.zeros_like(parameters), xp.zeros_like(parameters)
 
-    def update(self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array) -> tuple[Array, Tree]:
+    def update(
+        self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
+    ) -> tuple[Array, Tree]:
         first = self.beta1 * state[0] + (1 - self.beta1) * gradient
         second = self.beta2 * state[1] + (1 - self.beta2) * gradient * gradient
         # The clock in the parameters' own dtype: in float32 the correction of a float64 run was off by 1e-8 a step.
@@ -81,7 +85,9 @@ class Sgd(ElementwiseOptimizer):
     def init(self, xp: Namespace, parameters: Array) -> Tree:
         return (xp.zeros_like(parameters),) if self.momentum else ()
 
-    def update(self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array) -> tuple[Array, Tree]:
+    def update(
+        self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
+    ) -> tuple[Array, Tree]:
         if not self.momentum:
             return parameters + self.learning_rate * gradient, state
         velocity = self.momentum * state[0] + gradient
@@ -111,7 +117,9 @@ def adam(learning_rate: float = 0.05, beta1: float = 0.9, beta2: float = 0.999, 
     """
     for name, value in (("beta1", beta1), ("beta2", beta2)):
         if not 0 <= value < 1:
-            raise InvalidParameter(name, allowed="a number in [0, 1)", received=value, fix="The usual pair is 0.9, 0.999.")
+            raise InvalidParameter(
+                name, allowed="a number in [0, 1)", received=value, fix="The usual pair is 0.9, 0.999."
+            )
     return Adam(_rate(learning_rate), float(beta1), float(beta2), float(epsilon))
 
 

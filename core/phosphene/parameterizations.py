@@ -131,7 +131,9 @@ def fourier(decay: float = 1.0, decorrelate: bool = True, spread: float = 0.01) 
         When `decay` or `spread` is negative.
     """
     if not 0 <= decay < math.inf:
-        raise InvalidParameter("decay", allowed="a number of at least 0", received=decay, fix="Natural images have about 1.")
+        raise InvalidParameter(
+            "decay", allowed="a number of at least 0", received=decay, fix="Natural images have about 1."
+        )
     return Fourier(float(decay), bool(decorrelate), _spread(spread))
 
 
@@ -149,5 +151,7 @@ def fourier_basis(height: int, width: int, power: float) -> Floats:
 
 def _spread(spread: float) -> float:
     if not 0 <= spread < math.inf:
-        raise InvalidParameter("spread", allowed="a number of at least 0", received=spread, fix="The usual one is 0.01.")
+        raise InvalidParameter(
+            "spread", allowed="a number of at least 0", received=spread, fix="The usual one is 0.01."
+        )
     return float(spread)

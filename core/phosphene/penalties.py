@@ -110,7 +110,10 @@ def l2(weight: float) -> Penalty:
 def _weight(weight: float) -> float:
     if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
         raise InvalidParameter(
-            "weight", allowed="a number of at least 0", received=weight, fix="A penalty is subtracted; to add, use an objective."
+            "weight",
+            allowed="a number of at least 0",
+            received=weight,
+            fix="A penalty is subtracted; to add, use an objective.",
         )
     return float(weight)
 

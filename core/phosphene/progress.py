@@ -35,7 +35,9 @@ def reporter(progress: Teller | bool | None, title: str, total: int) -> Abstract
     if callable(progress):
         return _plain(progress)
     if progress is not None and not isinstance(progress, bool):
-        raise InvalidParameter("progress", allowed="a function, True, False or None", received=progress, fix="progress=False")
+        raise InvalidParameter(
+            "progress", allowed="a function, True, False or None", received=progress, fix="progress=False"
+        )
     if progress or (progress is None and _watched()):
         return _bar(title, total)
     return _plain(lambda state: None)

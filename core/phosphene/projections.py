@@ -131,7 +131,9 @@ def clip(low: float = 0.0, high: float = 1.0) -> Projection:
         When the bounds are not in order within [0, 1].
     """
     if not 0 <= low < high <= 1:
-        raise InvalidParameter("low, high", allowed="0 <= low < high <= 1", received=(low, high), fix="Images are in [0, 1].")
+        raise InvalidParameter(
+            "low, high", allowed="0 <= low < high <= 1", received=(low, high), fix="Images are in [0, 1]."
+        )
     return Clip(float(low), float(high))
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from phosphene.arrays import tree_map
-from phosphene.ascent import Ascended, Ascent, Plan, Progress, Target, ascend, growth, pipeline
+from phosphene.ascent import Ascended, Ascent, Plan, Progress, Target, ascend, pipeline
 from phosphene.ascent.pipeline import draw
 from phosphene.backend import Network
 from phosphene.draws import content_key, generator, integer
-from phosphene.errors import InvalidObjective, InvalidParameter, ModelFailed
-from phosphene.objectives import Bound, Objective, as_objective
-from phosphene.objectives.forms import DirectionForm, Form, LinearForm, MatchForm, NeuronForm, ProductForm
+from phosphene.errors import InvalidObjective, InvalidParameter
+from phosphene.objectives import Objective, as_objective
 from phosphene.parameterizations import Parameterization
 from phosphene.penalties import Penalty
 from phosphene.presets import Preset, preset_named
@@ -25,15 +24,11 @@ from phosphene.progress import reporter
 from phosphene.projections import Projection
 from phosphene.results import Renders
 from phosphene.rules import Redirected
+from phosphene.targets import Group, bind_all, in_order, slots_by_memory
 from phosphene.transforms import Transform
 from phosphene.types import Size, UserObjective
 
 __all__ = ["render"]
-
-MEMORY_BUDGET = 1 << 30
-"""Bytes that the activations of one batch may take, about; it sizes the batch when the user does not."""
-
-MOST_SLOTS = 32
 
 
 def render(
@@ -113,7 +108,7 @@ def render(
         warm_up=integer("warm_up", warm_up),
         patience=None if patience is None else integer("patience", patience, minimum=1),
     )
-    groups = _bind(network, wanted, canvas, recipe)
+    groups = bind_all(network, wanted, canvas, recipe)
     report = reporter(progress, "render", recipe.steps * len(wanted))
     results: list[tuple[list[int], Ascended]] = []
     with report as tell:
@@ -136,18 +131,7 @@ def render(
         },
         "batches": [group.indices for group in groups],
     }
-    return _collect(results, [bound.label for bound in _in_order(groups)], settings)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Targets that share a form, and so a compiled program."""
-
-    form: Form
-    window: Size
-    indices: list[int]
-    bound: list[Bound]
-    occurrences: list[int]
+    return _collect(results, [bound.label for bound in in_order(groups)], settings)
 
 
 def canvas_size(network: Network, size: int | Size | None) -> Size:
@@ -155,8 +139,12 @@ def canvas_size(network: Network, size: int | Size | None) -> Size:
     if size is None:
         return network.input.size
     pair = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
-    if len(pair) != 2 or any(isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < 2 for side in pair):
-        raise InvalidParameter("size", allowed="pixels: an integer of at least 2, or (height, width)", received=size, fix="size=96")
+    if len(pair) != 2 or any(
+        isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < 2 for side in pair
+    ):
+        raise InvalidParameter(
+            "size", allowed="pixels: an integer of at least 2, or (height, width)", received=size, fix="size=96"
+        )
     return int(pair[0]), int(pair[1])
 
 
@@ -196,7 +184,10 @@ def _recipe(
     if parameterization is not None:
         if not isinstance(parameterization, Parameterization):
             raise InvalidParameter(
-                "parameterization", allowed="a parameterization", received=parameterization, fix="ph.fourier() or ph.pixel()"
+                "parameterization",
+                allowed="a parameterization",
+                received=parameterization,
+                fix="ph.fourier() or ph.pixel()",
             )
         recipe = replace(recipe, parameterization=parameterization)
     if transforms is not None:
@@ -206,7 +197,10 @@ def _recipe(
     for index, item in enumerate(recipe.regularizers):
         if not isinstance(item, (Penalty, Projection)):
             raise InvalidParameter(
-                f"regularizers[{index}]", allowed="a penalty or a projection", received=item, fix="ph.total_variation(2.0)"
+                f"regularizers[{index}]",
+                allowed="a penalty or a projection",
+                received=item,
+                fix="ph.total_variation(2.0)",
             )
         if isinstance(item, Projection) and not recipe.parameterization.pixelwise:
             raise InvalidParameter(
@@ -217,47 +211,6 @@ def _recipe(
         ours = all(hasattr(optimizer, name) for name in ("init", "update", "restart"))
         recipe = replace(recipe, optimizer=optimizer if ours else network.backend.optimizer(optimizer))
     return recipe
-
-
-def _bind(network: Network, wanted: Sequence[Objective], canvas: Size, recipe: Preset) -> list[Group]:
-    """Hold all objectives against the network before any work, and group them by form."""
-    margin = growth(recipe.transforms)
-    padded = (canvas[0] + 2 * margin, canvas[1] + 2 * margin)
-    with network.scope():
-        shapes = network.shapes(canvas)
-        if margin:
-            try:
-                network.shapes(padded)
-            except ModelFailed:
-                padded = canvas  # a network of fixed size sees the picture's middle, and the pad where it is moved
-    groups: dict[Form, Group] = {}
-    seen: dict[str, int] = {}
-    for index, item in enumerate(wanted):
-        bound = item.bind(network, shapes)
-        if padded != canvas and _positional(bound.form):
-            raise InvalidParameter(
-                "transforms", allowed="no pad with an objective that names positions", received=recipe.transforms,
-                fix="Positions would move with the pad: leave ph.pad out.",
-            )  # fmt: skip
-        key = content_key(bound.form, bound.key)
-        group = groups.setdefault(bound.form, Group(bound.form, padded, [], [], []))
-        group.indices.append(index)
-        group.bound.append(bound)
-        group.occurrences.append(seen.get(key, 0))
-        seen[key] = seen.get(key, 0) + 1
-    return list(groups.values())
-
-
-def _positional(form: Form) -> bool:
-    if isinstance(form, LinearForm):
-        return any(_positional(inner) for inner in form.forms)
-    if isinstance(form, ProductForm):
-        return _positional(form.left) or _positional(form.right)
-    return (
-        isinstance(form, MatchForm)
-        or (isinstance(form, NeuronForm) and not form.central)
-        or (isinstance(form, DirectionForm) and form.where == "at")
-    )
 
 
 def _run(
@@ -308,26 +261,12 @@ def _run(
     return ascended
 
 
-def slots_by_memory(network: Network, group: Group, count: int) -> int:
-    """Targets at a time, such that their activations fit `MEMORY_BUDGET`; evenly filled batches."""
-    shapes = network.shapes(group.window)
-    last = network.layers.last(group.form.layers)
-    values = 0
-    for path in network.layers:
-        values += int(np.prod(shapes.get(path, (0,))))
-        if path == last:
-            break
-    fitting = max(1, min(MOST_SLOTS, MEMORY_BUDGET // max(1, 4 * 2 * values)))
-    batches = -(-count // fitting)
-    return -(-count // batches)
-
-
 def _check_reached(group: Group, ascended: Ascended) -> None:
     """A gradient that was exactly zero at every step although nothing was dead: the layer does not see the image."""
     unreached = [
         bound.label
-        for bound, moved, used, steps in zip(group.bound, ascended.moved, ascended.awake_at, ascended.steps, strict=True)
-        if moved == 0 and used < 0 and steps > 0
+        for bound, reached, steps in zip(group.bound, ascended.reached, ascended.steps, strict=True)
+        if reached == 0 and steps > 0
     ]
     if len(unreached) == len(group.bound) and all(status != "nonfinite" for status in ascended.status):
         raise InvalidObjective(
@@ -335,12 +274,6 @@ def _check_reached(group: Group, ascended: Ascended) -> None:
             fix=f"No gradient reaches the image from {', '.join(group.form.layers)}: is the layer computed from it, "
             "and by operations that can be differentiated?",
         )  # fmt: skip
-
-
-def _in_order(groups: Sequence[Group]) -> list[Bound]:
-    """Bound objectives in the order in which they were given."""
-    by_index = {index: bound for group in groups for index, bound in zip(group.indices, group.bound, strict=True)}
-    return [by_index[index] for index in sorted(by_index)]
 
 
 def _collect(results: Sequence[tuple[list[int], Ascended]], labels: list[str], settings: Mapping[str, Any]) -> Renders:
@@ -364,4 +297,3 @@ def _collect(results: Sequence[tuple[list[int], Ascended]], labels: list[str], s
         seconds=sum(part.seconds for part in parts),
         compile_seconds=sum(part.compile_seconds for part in parts),
     )
-

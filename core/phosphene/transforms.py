@@ -20,7 +20,7 @@ from phosphene.types import Array, Floats, Namespace, Size, Tree
 __all__ = ["Affine", "Pointwise", "Transform", "flip", "jitter", "noise", "pad", "rotate", "scale"]
 
 
-class Transform(abc.ABC):
+class Transform(abc.ABC):  # noqa: B024 (its two kinds, below, are what is subclassed)
     """A random map of images to images."""
 
 
@@ -56,7 +56,7 @@ class Pointwise(Transform):
 
 @dataclass(frozen=True)
 class Pad(Affine):
-    growth: int  # type: ignore[misc]
+    growth: int
 
     def matrices(self, random: np.random.Generator, steps: int) -> Floats:
         return _identities(steps)
@@ -179,9 +179,13 @@ def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
     InvalidParameter
         When a factor is not positive, or low is above high.
     """
-    values = (float(low), float(low if high is None else high)) if isinstance(low, (int, float)) else tuple(map(float, low))
+    values = (
+        (float(low), float(low if high is None else high)) if isinstance(low, (int, float)) else tuple(map(float, low))
+    )
     if not values or min(values) <= 0 or (isinstance(low, (int, float)) and values[0] > values[-1]):
-        raise InvalidParameter("scale", allowed="positive factors, low before high", received=values, fix="ph.scale(0.9, 1.1)")
+        raise InvalidParameter(
+            "scale", allowed="positive factors, low before high", received=values, fix="ph.scale(0.9, 1.1)"
+        )
     return Scale(values, isinstance(low, (int, float)))
 
 
@@ -204,7 +208,9 @@ def rotate(degrees: float | Sequence[float]) -> Transform:
     """
     if isinstance(degrees, (int, float)):
         if not 0 <= degrees <= 180:
-            raise InvalidParameter("degrees", allowed="0 to 180", received=degrees, fix="The angle is drawn from both sides.")
+            raise InvalidParameter(
+                "degrees", allowed="0 to 180", received=degrees, fix="The angle is drawn from both sides."
+            )
         return Rotate((-float(degrees), float(degrees)), True)
     values = tuple(map(float, degrees))
     if not values:
@@ -240,7 +246,9 @@ def noise(deviation: float) -> Transform:
         When `deviation` is negative.
     """
     if not 0 <= deviation < float("inf"):
-        raise InvalidParameter("deviation", allowed="a number of at least 0", received=deviation, fix="Use 0.02 to 0.1.")
+        raise InvalidParameter(
+            "deviation", allowed="a number of at least 0", received=deviation, fix="Use 0.02 to 0.1."
+        )
     return Noise(float(deviation))
 
 

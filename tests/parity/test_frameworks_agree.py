@@ -42,7 +42,8 @@ def test_step_one_input_gradients_agree(load: Load, layer: str) -> None:
 def test_sixty_four_float64_steps_of_the_default_recipe_end_together(load: Load) -> None:
     targets = [ph.logit("coins"), ph.channel("stage2", 7), ph.neuron("stage1", 3)]
     torch, jax = (
-        ph.render(load("specimen", name, "float64"), targets, size=64, steps=64, progress=False) for name in ("torch", "jax")
+        ph.render(load("specimen", name, "float64"), targets, size=64, steps=64, progress=False)
+        for name in ("torch", "jax")
     )
     assert np.abs(torch.images - jax.images).max() <= 1e-6
     np.testing.assert_allclose(torch.history, jax.history, rtol=1e-6, atol=1e-9)
@@ -52,7 +53,8 @@ def test_sixty_four_float64_steps_of_the_default_recipe_end_together(load: Load)
 def test_a_hundred_and_twenty_eight_float32_steps_over_thirty_two_targets(load: Load) -> None:
     targets = [ph.channel(layer, index) for layer in ("stage2", "stage3") for index in range(0, 64, 4)]
     torch, jax = (
-        ph.render(load("specimen", name), targets, size=64, steps=128, slots=16, progress=False) for name in ("torch", "jax")
+        ph.render(load("specimen", name), targets, size=64, steps=128, slots=16, progress=False)
+        for name in ("torch", "jax")
     )
     difference = np.abs(torch.values - jax.values) / np.maximum(np.abs(torch.values), 1e-9)
     live = (torch.values > 0) & (jax.values > 0)
@@ -64,7 +66,8 @@ def test_a_hundred_and_twenty_eight_float32_steps_over_thirty_two_targets(load: 
 def test_inversion_agrees_in_float64(load: Load) -> None:
     image = Crops(4, seed=9).images(0, 1)
     torch, jax = (
-        ph.invert(load("specimen", name, "float64"), image, "stage2", steps=32, progress=False) for name in ("torch", "jax")
+        ph.invert(load("specimen", name, "float64"), image, "stage2", steps=32, progress=False)
+        for name in ("torch", "jax")
     )
     assert np.abs(torch.images - jax.images).max() <= 1e-6
     np.testing.assert_allclose(torch.scores["cosine"], jax.scores["cosine"], rtol=1e-6)
@@ -72,7 +75,9 @@ def test_inversion_agrees_in_float64(load: Load) -> None:
 
 def test_draws_do_not_know_the_framework(load: Load) -> None:
     firsts = [
-        ph.render(load("specimen", name), ph.channel("stage1", 2), size=32, steps=1, optimizer=ph.sgd(1e-12), progress=False).images
+        ph.render(
+            load("specimen", name), ph.channel("stage1", 2), size=32, steps=1, optimizer=ph.sgd(1e-12), progress=False
+        ).images
         for name in ("torch", "jax")
     ]
     assert np.abs(firsts[0] - firsts[1]).max() <= 1e-6

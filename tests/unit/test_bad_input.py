@@ -19,14 +19,16 @@ GREY = np.full((1, 64, 64, 3), 0.5, np.float32)
 def test_an_unknown_layer_is_answered_with_the_nearest(specimen: Network) -> None:
     with pytest.raises(errors.UnknownLayer, match=r"no layer 'stage9' in specimen. Did you mean 'stage[123]'"):
         ph.render(specimen, ph.channel("stage9", 0))
-    with pytest.raises(errors.UnknownLayer, match="Did you mean 'stem.conv'"):
+    with pytest.raises(errors.UnknownLayer, match=r"Did you mean 'stem.conv'"):
         ph.activations(specimen, GREY, "stem.con")
     with pytest.raises(KeyError):
         specimen.layers["nothing"]
 
 
 def test_a_channel_out_of_range(specimen: Network) -> None:
-    with pytest.raises(errors.InvalidParameter, match=r"channel: expected 0 to 127 \('stage3' has 128 channels\), got 128"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"channel: expected 0 to 127 \('stage3' has 128 channels\), got 128"
+    ):
         ph.render(specimen, ph.channel("stage3", 128))
     with pytest.raises(errors.InvalidParameter, match="channel: expected 0 to 127"):
         ph.render(specimen, ph.neuron("stage3", -1))
@@ -38,7 +40,7 @@ def test_a_position_out_of_range(specimen: Network) -> None:
 
 
 def test_an_unknown_class(specimen: Network) -> None:
-    with pytest.raises(errors.UnknownClass, match="no class 'coin'. Did you mean 'coins'"):
+    with pytest.raises(errors.UnknownClass, match=r"no class 'coin'. Did you mean 'coins'"):
         ph.render(specimen, ph.logit("coin"))
     with pytest.raises(errors.UnknownClass, match="no class 18: the network has 18 classes, numbered 0 to 17"):
         ph.render(specimen, ph.logit(18))
@@ -86,7 +88,9 @@ def test_what_is_no_model_at_all() -> None:
 
 
 def test_a_model_in_training_mode_is_handled_and_said(backend: str) -> None:
-    with pytest.warns(errors.ModelWarning, match="was in training mode: it is read in evaluation mode, and left as it was"):
+    with pytest.warns(
+        errors.ModelWarning, match="was in training mode: it is read in evaluation mode, and left as it was"
+    ):
         network = ph.wrap(small_network(backend, train=True), size=16)
     images = np.random.default_rng(0).random((2, 16, 16, 3)).astype(np.float32)
     both = ph.activations(network, images, "output")["output"]
@@ -103,7 +107,10 @@ def test_a_model_in_training_mode_is_handled_and_said(backend: str) -> None:
         ({"seed": -1}, "seed: expected an integer of at least 0"),
         ({"preset": "lucit"}, "preset: expected 'default', 'lucid', 'plain', got 'lucit'. Did you mean 'lucid'"),
         ({"slots": 0}, "slots: expected an integer of at least 1"),
-        ({"regularizers": [ph.blur(1.0)]}, r"regularizers\[0\]: expected penalties with .*parameterization=ph.pixel\(\)"),
+        (
+            {"regularizers": [ph.blur(1.0)]},
+            r"regularizers\[0\]: expected penalties with .*parameterization=ph.pixel\(\)",
+        ),
         ({"regularizers": ["tv"]}, r"regularizers\[0\]: expected a penalty or a projection"),
         ({"transforms": ["jitter"]}, r"transforms\[0\]: expected a transform"),
         ({"parameterization": "fft"}, "parameterization: expected a parameterization"),
@@ -152,7 +159,9 @@ def test_directions_of_the_wrong_length(specimen: Network) -> None:
 
 
 def test_an_objective_of_the_wrong_shape(specimen: Network) -> None:
-    with pytest.raises(errors.InvalidObjective, match=r"expected one value an image, shape \(1,\), got shape \(1, 64\)"):
+    with pytest.raises(
+        errors.InvalidObjective, match=r"expected one value an image, shape \(1,\), got shape \(1, 64\)"
+    ):
         ph.render(specimen, lambda xp, a: xp.mean(a["stage2"], axis=(1, 2)), steps=1, progress=False)
 
 
@@ -207,12 +216,14 @@ def test_wrong_normalisation_and_class_names(backend: str) -> None:
 
 
 def test_inversion_of_what_is_neither_image_nor_activation(specimen: Network) -> None:
-    with pytest.raises(errors.InvalidParameter, match=r"source: expected images .* or activations of 'stage3' of shape \(8, 8, 128\)"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"source: expected images .* or activations of 'stage3' of shape \(8, 8, 128\)"
+    ):
         ph.invert(specimen, np.zeros((5, 5, 7)), "stage3")
 
 
 def test_unknown_names_and_backends() -> None:
-    with pytest.raises(errors.InvalidParameter, match="name: expected 'specimen'.*Did you mean 'specimen'"):
+    with pytest.raises(errors.InvalidParameter, match=r"name: expected 'specimen'.*Did you mean 'specimen'"):
         ph.load("specimn")
     with pytest.raises(errors.InvalidParameter, match="backend: expected 'torch' or 'jax', got 'tensorflow'"):
         ph.load("specimen", backend="tensorflow")
@@ -239,6 +250,6 @@ def test_an_unwritable_place_is_found_before_the_work(tmp_path: Path, monkeypatc
     monkeypatch.setattr(ph, "load", lambda *a, **k: worked.append(1))
     with pytest.raises(errors.UnwritablePath, match="cannot write"):
         cli.render("specimen", ["coins"], out=occupied / "x.png")
-    with pytest.raises(errors.InvalidParameter, match="a name that ends in .png or .npz"):
+    with pytest.raises(errors.InvalidParameter, match=r"a name that ends in .png or .npz"):
         cli.render("specimen", ["coins"], out=tmp_path / "x.jpg")
     assert not worked and os.listdir(tmp_path) == ["file"]

@@ -72,7 +72,9 @@ def test_flat_images_cost_nothing_and_have_a_finite_gradient(arrays: Any) -> Non
 def test_gaussian_matrix_is_scipys_filter(sigma: float) -> None:
     image = np.random.default_rng(1).random((17, 17))
     matrix = gaussian_matrix(17, sigma)
-    np.testing.assert_allclose(matrix @ image @ matrix.T, ndimage.gaussian_filter(image, sigma, mode="reflect"), atol=1e-12)
+    np.testing.assert_allclose(
+        matrix @ image @ matrix.T, ndimage.gaussian_filter(image, sigma, mode="reflect"), atol=1e-12
+    )
 
 
 def test_blur_happens_every_k_steps_row_by_row(arrays: Any) -> None:
@@ -135,8 +137,8 @@ def test_gradient_of_a_warp_is_its_adjoint(arrays: Any, kind: str) -> None:
 def test_kind_of_names_the_cheapest() -> None:
     shift = np.array([[[1, 0, 3], [0, 1, -2]]], float)
     assert warps.kind_of(shift) == "shift"
-    assert warps.kind_of(shift + [[[0, 0, 0.5], [0, 0, 0]]]) == "separable"
-    assert warps.kind_of(shift + [[[0, 0.1, 0], [0, 0, 0]]]) == "general"
+    assert warps.kind_of(shift + np.array([[[0, 0, 0.5], [0, 0, 0]]])) == "separable"
+    assert warps.kind_of(shift + np.array([[[0, 0.1, 0], [0, 0, 0]]])) == "general"
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 7), (6, 10)])
@@ -144,7 +146,11 @@ def test_fourier_images_are_sums_of_waves(arrays: Any, height: int, width: int) 
     _, xp, give, take = arrays
     parameterization, canvas = ph.fourier(decay=1.0), (height, width, 3)
     parameters = parameterization.initial(np.random.default_rng(2), canvas)
-    seen = take(parameterization.decode(xp, give(parameters[None]), tuple(map(give, parameterization.constants(canvas))), canvas))[0]
+    seen = take(
+        parameterization.decode(
+            xp, give(parameters[None]), tuple(map(give, parameterization.constants(canvas))), canvas
+        )
+    )[0]
     scale = fourier_basis(height, width, 1.0)
     y, x = np.mgrid[:height, :width]
     values = np.zeros(canvas)
@@ -175,7 +181,10 @@ def test_fourier_scale_is_the_published_one() -> None:
 def test_rules_against_their_definitions(arrays: Any, rule: Any) -> None:
     _, xp, give, take = arrays
     random = np.random.default_rng(4)
-    x, g = random.standard_normal((3, 4, 4, 2)).astype(np.float32), random.standard_normal((3, 4, 4, 2)).astype(np.float32)
+    x, g = (
+        random.standard_normal((3, 4, 4, 2)).astype(np.float32),
+        random.standard_normal((3, 4, 4, 2)).astype(np.float32),
+    )
     x[1] = -np.abs(x[1])  # dead everywhere
     x[2] = -np.abs(x[2])
     gradient, used = (take(item) for item in rule(xp, give(x), give(g), give(np.array([1, 1, 0], np.float32))))
@@ -209,7 +218,9 @@ def test_adam_and_sgd_have_a_clock_a_row(arrays: Any) -> None:
         clock[1] = 0
         seen, _ = optimizer.update(xp, give(gradients[2]), state, fresh, give(clock))
         alone = give(np.zeros((1, 4), np.float32))
-        wanted, _ = optimizer.update(xp, give(gradients[2][1:]), optimizer.init(xp, alone), alone, give(np.zeros(1, np.int32)))
+        wanted, _ = optimizer.update(
+            xp, give(gradients[2][1:]), optimizer.init(xp, alone), alone, give(np.zeros(1, np.int32))
+        )
         np.testing.assert_allclose(take(seen)[1], take(wanted)[0], rtol=1e-5)
 
 

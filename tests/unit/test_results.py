@@ -54,7 +54,7 @@ def test_settings_are_plain_json_in_the_png(tmp_path: Path) -> None:
 
 
 def test_seven_channels_need_an_archive(tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidParameter, match=".npz for images that have neither 1 nor 3 channels"):
+    with pytest.raises(errors.InvalidParameter, match=r".npz for images that have neither 1 nor 3 channels"):
         _renders(7).save(tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
     assert ph.Renders.load(_renders(7).save(tmp_path / "x.npz")).images.shape[-1] == 7

@@ -11,7 +11,7 @@ from phosphene.errors import UnknownModel
 from phosphene_jax.adapters import function, nnx
 from phosphene_jax.adapters.adapted import Adapted
 
-__all__ = ["Adapted", "adapter_of", "adapt"]
+__all__ = ["Adapted", "adapt", "adapter_of"]
 
 KINDS: tuple[ModuleType, ...] = (nnx, function)
 """In the order in which they are asked; flax.linen and Equinox belong before `function`, which takes any callable."""

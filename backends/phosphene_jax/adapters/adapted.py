@@ -47,14 +47,14 @@ def mark(value: Any, name: str) -> Any:
     array = main_array(value)
     if array is None or array.ndim < 2:
         return value
-    marked = checkpoint_name(array, name)
+    marked = checkpoint_name(array, name)  # type: ignore[no-untyped-call]
     return jax.tree.map(lambda leaf: marked if leaf is array else leaf, value)
 
 
 def mark_output(value: Any) -> Any:
     """The model's return value, marked as the layer `OUTPUT` where it is known which array is meant."""
     leaves = [leaf for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
-    if isinstance(value, Mapping) and "logits" in value or hasattr(value, "logits") or len(leaves) == 1:
+    if (isinstance(value, Mapping) and "logits" in value) or hasattr(value, "logits") or len(leaves) == 1:
         return mark(value, OUTPUT)
     return value
 

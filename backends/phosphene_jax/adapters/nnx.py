@@ -52,7 +52,7 @@ def adapt(model: Any) -> Adapted:
         copy = nnx.merge(graph, jax.tree.unflatten(structure, weights))
         copy.eval()
         for path, part in nnx.iter_graph(copy):
-            if path and isinstance(part, nnx.Module) and callable(getattr(type(part), "__call__", None)):
+            if path and isinstance(part, nnx.Module) and callable(part):
                 object.__setattr__(part, "__class__", _marking(type(part), ".".join(map(str, path))))
         return mark_output(copy(images))
 
@@ -61,7 +61,7 @@ def adapt(model: Any) -> Adapted:
 
 def _marking(kind: type, path: str) -> type:
     """A subclass of `kind` whose calls mark what they return."""
-    original: Callable[..., Any] = kind.__call__  # type: ignore[operator]
+    original: Callable[..., Any] = kind.__call__
 
     def __call__(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return mark(original(self, *arguments, **keywords), path)

@@ -45,7 +45,7 @@ class Records:
     history: Floats
     steps: np.ndarray[tuple[int], np.dtype[np.int64]]
     awake_at: np.ndarray[tuple[int], np.dtype[np.int64]]
-    moved: Floats
+    reached: Floats
     status: list[str]
     parameters: list[Floats]
     tolerance: float
@@ -115,7 +115,7 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
         steps=records.steps,
         awake_at=records.awake_at,
         status=tuple(records.status),
-        moved=records.moved,
+        reached=records.reached,
         parameters=records.parameters,
         seconds=time.perf_counter() - started,
         compile_seconds=max(0.0, (chunk_seconds[0] - usual) * plan.chunk) if backend.compiled else 0.0,
@@ -128,7 +128,7 @@ def _empty(targets: Sequence[Target], plan: Plan) -> Records:
         history=np.full((plan.steps, count), np.nan),
         steps=np.zeros(count, np.int64),
         awake_at=np.full(count, -1, np.int64),
-        moved=np.zeros(count),
+        reached=np.zeros(count),
         status=["interrupted"] * count,
         parameters=[np.asarray(target.initial) for target in targets],
         tolerance=plan.tolerance,
@@ -158,7 +158,9 @@ def _arguments(ascent: Ascent, targets: Sequence[Target], slots: Sequence[Slot])
 
 def _draws(slots: Sequence[Slot], length: int) -> Tree:
     def gather(*leaves: Floats) -> Floats:
-        return np.stack([leaf[slot.clock : slot.clock + length] for leaf, slot in zip(leaves, slots, strict=True)], axis=1)
+        return np.stack(
+            [leaf[slot.clock : slot.clock + length] for leaf, slot in zip(leaves, slots, strict=True)], axis=1
+        )
 
     return tree_map(gather, *(slot.draws for slot in slots))
 
@@ -171,9 +173,9 @@ def _record(records: Records, slots: Sequence[Slot], seen: Tree, length: int, ju
         values = seen["value"][:, row]
         records.history[start : start + length, target] = values
         records.steps[target] = start + length
-        records.moved[target] = np.fmax(records.moved[target], np.max(seen["largest"][:, row]))
+        records.reached[target] = np.fmax(records.reached[target], np.max(seen["reached"][:, row]))
         if judging:
-            alive = (seen["used"][:, row] == 0) & (seen["largest"][:, row] > 0)
+            alive = (seen["used"][:, row] == 0) & (seen["reached"][:, row] > 0)
             if records.awake_at[target] < 0 and np.any(alive):
                 records.awake_at[target] = start + int(np.argmax(alive))
             # Awake is what needed no help at the chunk's end; a target that blinked on and off is helped on.

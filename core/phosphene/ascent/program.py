@@ -144,8 +144,8 @@ class Ascended:
         First step at which the target had a gradient of its own; -1 when it never had.
     status : tuple of str
         "converged", "budget", "dead", "nonfinite" or "interrupted".
-    moved : (N,) float
-        Largest gradient that the target's parameters ever saw.
+    reached : (N,) float
+        Most gradient of the objective that ever reached the image; exactly 0 when none did.
     parameters : list of arrays
         Last parameters.
     seconds, compile_seconds : float
@@ -158,7 +158,7 @@ class Ascended:
     steps: NDArray[np.int64]
     awake_at: NDArray[np.int64]
     status: tuple[str, ...]
-    moved: Floats
+    reached: Floats
     parameters: list[Floats] = field(repr=False)
     seconds: float
     compile_seconds: float

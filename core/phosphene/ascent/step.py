@@ -24,8 +24,8 @@ class Step:
     """``(constants, carry, x) -> (carry, y)`` for `Backend.loop`.
 
     ``constants``: weights, arguments and host-made arrays. ``carry``: parameters, optimizer state, clock ``(B,)`` and gate
-    ``(B,)``, 1 while a target may still be woken. ``x``: one step's draws. ``y``: value, whether the rule acted, and the
-    largest gradient of each row.
+    ``(B,)``, 1 while a target may still be woken. ``x``: one step's draws. ``y``: value, whether the rule acted, and how
+    much gradient of the objective reached each row's image.
     """
 
     ascent: Ascent
@@ -36,11 +36,17 @@ class Step:
         parameters, state, clock, gate = carry["parameters"], carry["state"], carry["clock"], carry["gate"]
 
         def objective(tree: Tree) -> tuple[Array, Array]:
-            moving, open_gate = tree
+            moving, open_gate, nothing = tree
             images = decode(ascent, moving, constants)
             seen = apply(ascent.pipeline, backend, images, x["draws"], constants["pipeline"])
+            seen = seen + expand(xp, nothing, seen)
             activations = read(
-                ascent.network, seen, ascent.form, constants["weights"], ascent.rule if self.warming else None, open_gate
+                ascent.network,
+                seen,
+                ascent.form,
+                constants["weights"],
+                ascent.rule if self.warming else None,
+                open_gate,
             )
             value = evaluate(ascent.form, xp, activations, constants["arguments"], images.shape[0])
             total = xp.sum(value)
@@ -48,7 +54,10 @@ class Step:
                 total = total - xp.sum(penalty(xp, images))
             return total, value
 
-        (gradient, used), value = backend.grad(objective)((parameters, gate))
+        # Nothing is added to every pixel that the network sees. The gradient of that nothing, row by row, is zero where no
+        # gradient of the objective reaches the image; the penalties, which act on the image itself, have no part in it.
+        tree = (parameters, gate, xp.zeros_like(gate))
+        (gradient, used, reached), value = backend.grad(objective)(tree)
         largest = xp.max(xp.reshape(xp.abs(gradient), (gradient.shape[0], -1)), axis=1)
         finite = xp.isfinite(largest) & xp.isfinite(value)
         # A gradient that is not finite must not reach the parameters: the row stays where it was last good.
@@ -59,7 +68,7 @@ class Step:
             parameters = projection(xp, parameters, clock, fixed)
         value = xp.where(finite, value, value * float("nan"))
         carry = {"parameters": parameters, "state": state, "clock": clock, "gate": gate}
-        return carry, {"value": value, "used": used, "largest": largest}
+        return carry, {"value": value, "used": used, "reached": xp.abs(reached)}
 
 
 @dataclass(frozen=True)
@@ -131,5 +140,3 @@ def constants_of(ascent: Ascent, weights: Tree) -> dict[str, Tree]:
         "projections": tuple(projection.constants((height, width)) for projection in ascent.projections),
         "free": free if frozen else None,
     }
-
-

@@ -23,7 +23,18 @@ from phosphene.objectives.declarations import (
 )
 from phosphene.types import UserObjective
 
-__all__ = ["Bound", "Objective", "channel", "class_index", "direction", "layer", "logit", "match", "neuron", "objective"]
+__all__ = [
+    "Bound",
+    "Objective",
+    "channel",
+    "class_index",
+    "direction",
+    "layer",
+    "logit",
+    "match",
+    "neuron",
+    "objective",
+]
 
 
 def neuron(layer: str, channel: int, at: Sequence[int] | None = None) -> Objective:
@@ -90,9 +101,13 @@ def direction(
         When `at` or `cosine_power` is not allowed.
     """
     if isinstance(at, str) and at not in ("mean", "centre"):
-        raise InvalidParameter("at", allowed="'mean', 'centre' or a position", received=at, fix="Write at=(row, column).")
+        raise InvalidParameter(
+            "at", allowed="'mean', 'centre' or a position", received=at, fix="Write at=(row, column)."
+        )
     if not cosine_power >= 0:
-        raise InvalidParameter("cosine_power", allowed="a number of at least 0", received=cosine_power, fix="Use 1 to 4.")
+        raise InvalidParameter(
+            "cosine_power", allowed="a number of at least 0", received=cosine_power, fix="Use 1 to 4."
+        )
     place = at if isinstance(at, str) else tuple(int(index) for index in at)
     return Direction(layer, np.asarray(vector, np.float64), place, float(cosine_power), label)
 

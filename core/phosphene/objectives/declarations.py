@@ -138,7 +138,10 @@ class Direction(Objective):
             )
         if not np.all(np.isfinite(vector)) or not np.any(vector):
             raise InvalidObjective(
-                "vector", allowed="finite numbers, not all zero", received=self.vector, fix="A direction needs a length."
+                "vector",
+                allowed="finite numbers, not all zero",
+                received=self.vector,
+                fix="A direction needs a length.",
             )
         place: tuple[NDArray[Any], ...] = ()
         where = self.at if isinstance(self.at, str) else "at"

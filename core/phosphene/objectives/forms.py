@@ -13,7 +13,17 @@ from typing import Protocol
 from phosphene.arrays import arange, row_sum, take_channel
 from phosphene.types import Activations, Array, Namespace, Tree
 
-__all__ = ["ChannelForm", "DirectionForm", "Form", "LayerForm", "LinearForm", "MatchForm", "NeuronForm", "ProductForm", "UserForm"]
+__all__ = [
+    "ChannelForm",
+    "DirectionForm",
+    "Form",
+    "LayerForm",
+    "LinearForm",
+    "MatchForm",
+    "NeuronForm",
+    "ProductForm",
+    "UserForm",
+]
 
 COSINE_FLOOR = 0.1
 """Least cosine that a power is taken of: below it a direction would have no gradient (the value lucid uses)."""

@@ -132,7 +132,9 @@ def _channels(rows: list[ChannelRow]) -> list[Html]:
             ratio = float(row.renders.values[place]) / max(float(row.natural_best[place]), 1e-9)
             caption = element("figcaption", element("span", f"{number}"), element("span", f"{ratio:.1f} ×"))
             tiles.append(
-                element("figure", picture(image, f"what excites channel {number} of {row.layer}"), caption, class_="tile")
+                element(
+                    "figure", picture(image, f"what excites channel {number} of {row.layer}"), caption, class_="tile"
+                )
             )
         tiles += [_dead(number, "silent on all 2,000 crops") for number in row.dead]
         parts.append(element("div", *tiles, class_="tiles"))
@@ -192,5 +194,9 @@ def _closing(demo: Demo) -> Html:
             f"{recipe['steps']} steps, {recipe['parameterization']}, {', '.join(recipe['transforms'])}, "
             f"{', '.join(recipe['regularizers'])}, {recipe['optimizer']}. Seed {settings['seed']}.",
         ),
-        element("p", "On your own model: ", element("code", "net = phosphene.wrap(model, size=(224, 224)); phosphene.render(net, phosphene.logit(0))")),
+        element(
+            "p",
+            "On your own model: ",
+            element("code", "net = phosphene.wrap(model, size=(224, 224)); phosphene.render(net, phosphene.logit(0))"),
+        ),
     )

@@ -90,7 +90,10 @@ def robust_values(network: Network, objectives: Sequence[Objective], images: Arr
                 batch = np.repeat(pictures[index : index + 1], draws, axis=0)
                 given = {**fixed, "weights": weights, "arguments": native(network, repeated)}
                 shaken = backend.run(
-                    Shaken(network, form, shake), given, native(network, batch), native(network, tree_map(np.asarray, drawn))
+                    Shaken(network, form, shake),
+                    given,
+                    native(network, batch),
+                    native(network, tree_map(np.asarray, drawn)),
                 )
                 values[index] = float(backend.to_numpy(shaken).mean())
     return values
