@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phosphene.backend import InputSpec, Network, Rule
 from phosphene.errors import InvalidParameter, MissingDependency
-from phosphene.types import Array, Size, Tree
+from phosphene.types import Array, Namespace, Size, Tree
 from phosphene_jax.adapters import adapter_of
 from phosphene_jax.network import JaxNetwork, device_named
 from phosphene_jax.optimizers import OptaxOptimizer
@@ -30,7 +30,7 @@ class JaxBackend:
     """See `phosphene.backend.Backend`."""
 
     name = "jax"
-    xp = jnp
+    xp: Namespace = jnp
     compiled = True
 
     def __init__(self) -> None:

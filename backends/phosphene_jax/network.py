@@ -106,7 +106,7 @@ class JaxNetwork:
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        if self.dtype == "float64" and not jax.config.read("jax_enable_x64"):
+        if self.dtype == "float64" and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
             with jax.enable_x64(True):
                 yield
         else:
