@@ -7,9 +7,8 @@ units are to be found there; everything else is executed as it stands.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-from phosphene.errors import CoverageWarning
 from phosphene.types import Array
+from phosphene_jax.equations import INLINED, body_of, inner_jaxprs, nonlinearity, producers_of, rectified
 
-__all__ = ["Taps", "interpret", "is_relu", "marks_in"]
+__all__ = ["Taps", "interpret", "marks_in"]
 
-INLINED = frozenset(
-    {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint", "remat"}
-)
-
+CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
+"""Functions with a derivative of their own: gone into only for a layer, at the price of that derivative."""
 
 _ALONE = jex.DebugInfo("phosphene", "one equation", None, None)
 """What JAX is told of the jaxprs that are made here."""
@@ -46,27 +43,43 @@ class Taps:
     edits : mapping of str to callable
         Layer to ``f(activation) -> activation``.
     relu : callable, optional
-        Stands in for rectified linear units.
+        ``f(pre-activation) -> activation`` stands in for rectified linear units; None where it cannot.
+    stops : bool, default True
+        Whether to stop once everything wanted is there.
+    values : dict of str to Array
+        Layers that were kept, in the order in which they were computed.
+    missed : dict of str to None
+        What could not be reached, as sentences.
     """
 
     wanted: frozenset[str] | None = None
     edits: Mapping[str, Callable[[Array], Array]] = field(default_factory=dict)
-    relu: Callable[[Array], Array] | None = None
+    relu: Callable[[Array], Array | None] | None = None
+    stops: bool = True
     values: dict[str, Array] = field(default_factory=dict)
+    missed: dict[str, None] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
     def take(self, name: str, value: Array) -> Array:
         """One mark: edit it, keep it, or stop."""
-        call = self.calls[name]
+        path = path_of(name, self.calls[name])
         self.calls[name] += 1
-        path = name if call == 0 else f"{name}#{call}"
         if path in self.edits:
             value = self.edits[path](value)
+        self.keep(path, value)
+        return value
+
+    def keep(self, path: str, value: Array) -> None:
+        """Keep a layer if it is wanted, and stop if it was the last."""
         if self.wanted is None or path in self.wanted:
             self.values[path] = value
-            if self.wanted is not None and len(self.values) == len(self.wanted):
+            if self.stops and self.wanted is not None and len(self.values) == len(self.wanted):
                 raise Stop
-        return value
+
+
+def path_of(name: str, call: int) -> str:
+    """Path of the call of that number, counted from 0."""
+    return name if call == 0 else f"{name}#{call}"
 
 
 def interpret(closed: Any, arguments: Sequence[Array], taps: Taps) -> list[Array] | None:
@@ -86,18 +99,6 @@ def interpret(closed: Any, arguments: Sequence[Array], taps: Taps) -> list[Array
         return None
 
 
-def is_relu(equation: Any) -> bool:
-    """Whether an equation is a rectified linear unit: ``jax.nn.relu``, or a maximum with the constant zero."""
-    if equation.primitive.name == "custom_jvp_call":
-        return _name_of(equation) == "relu"
-    if equation.primitive.name == "max":
-        return any(
-            isinstance(variable, jex.Literal) and jnp.ndim(variable.val) == 0 and float(variable.val) == 0.0
-            for variable in equation.invars
-        )
-    return False
-
-
 def marks_in(jaxpr: Any) -> list[str]:
     """Names of all marks in a jaxpr and within its equations, in order, once each."""
     found: dict[str, None] = {}
@@ -109,41 +110,23 @@ def marks_in(jaxpr: Any) -> list[str]:
     return list(found)
 
 
-def inner_jaxprs(equation: Any) -> list[Any]:
-    """All closed jaxprs among an equation's parameters."""
-    found = []
-    for value in equation.params.values():
-        for item in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(item, jex.ClosedJaxpr):
-                found.append(item)
-            elif isinstance(item, jex.Jaxpr):
-                found.append(jex.ClosedJaxpr(item, ()))
-    return found
-
-
-def _name_of(equation: Any) -> str:
-    name = equation.params.get("name", "")
-    inner = equation.params.get("call_jaxpr")
-    if not name and inner is not None:
-        info = getattr(inner.jaxpr, "debug_info", None)
-        name = str(getattr(info, "func_name", "") or "")
-    return str(name)
-
-
-def _body(equation: Any) -> Any:
-    """The one jaxpr that an equation wraps, or None."""
-    for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
-        inner = equation.params.get(key)
-        if inner is not None:
-            return inner if isinstance(inner, jex.ClosedJaxpr) else jex.ClosedJaxpr(inner, ())
-    return None
-
-
-def _interesting(jaxpr: Any, relu: bool) -> bool:
+def _calls_in(jaxpr: Any) -> Iterator[str]:
+    """Names of the marks that the interpreter comes by, in order, as often as it does."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "name" or (relu and is_relu(equation)):
-            return True
-        if any(_interesting(inner.jaxpr, relu) for inner in inner_jaxprs(equation)):
+        primitive = equation.primitive.name
+        if primitive == "name":
+            yield equation.params["name"]
+        elif primitive in INLINED | CUSTOM | {"scan"}:
+            body = body_of(equation)
+            for _ in range(equation.params["length"] if primitive == "scan" else 1):
+                yield from _calls_in(body.jaxpr)
+
+
+def _has_relu(jaxpr: Any) -> bool:
+    producers = producers_of(jaxpr)
+    for equation in jaxpr.eqns:
+        kind = nonlinearity(equation, producers)
+        if kind == "relu" or (kind is None and any(_has_relu(inner.jaxpr) for inner in inner_jaxprs(equation))):
             return True
     return False
 
@@ -152,35 +135,44 @@ def _evaluate(closed: Any, arguments: list[Array], taps: Taps) -> list[Array]:
     jaxpr = closed.jaxpr
     values = dict(zip(jaxpr.constvars, closed.consts, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
+    producers = producers_of(jaxpr) if taps.relu is not None else {}
 
     def value_of(variable: Any) -> Array:
         return variable.val if isinstance(variable, jex.Literal) else values[variable]
 
     for equation in jaxpr.eqns:
         inputs = [value_of(variable) for variable in equation.invars]
-        outputs = _execute(equation, inputs, taps)
+        outputs = _execute(equation, inputs, taps, producers)
         values.update(zip(equation.outvars, outputs, strict=True))
     return [value_of(variable) for variable in jaxpr.outvars]
 
 
-def _execute(equation: Any, inputs: list[Array], taps: Taps) -> Sequence[Array]:
+def _execute(equation: Any, inputs: list[Array], taps: Taps, producers: Mapping[Any, Any]) -> Sequence[Array]:
     primitive = equation.primitive.name
     if primitive == "name":
         return [taps.take(equation.params["name"], inputs[0])]
-    if taps.relu is not None and is_relu(equation):
-        first_is_constant = isinstance(equation.invars[0], jex.Literal)
-        return [taps.relu(inputs[1] if first_is_constant else inputs[0])]
-    body = _body(equation)
-    if any(_interesting(inner.jaxpr, taps.relu is not None) for inner in inner_jaxprs(equation)):
-        if primitive in INLINED and body is not None:
-            return _evaluate(body, inputs, taps)
-        if primitive == "scan":
-            return _scan(equation, body, inputs, taps)
-        names = [name for inner in inner_jaxprs(equation) for name in marks_in(inner.jaxpr)]
-        if names:
-            warnings.warn(
-                f"layers inside {primitive} cannot be read: {', '.join(names[:5])}", CoverageWarning, stacklevel=2
-            )
+    inside = inner_jaxprs(equation)
+    if taps.relu is not None:
+        place = rectified(equation, producers)
+        replaced = None if place is None else taps.relu(inputs[place])
+        if replaced is not None:
+            return [replaced]
+    names = [name for inner in inside for name in marks_in(inner.jaxpr)]
+    whole = taps.relu is None or nonlinearity(equation, producers) is not None
+    relus = not whole and any(_has_relu(inner.jaxpr) for inner in inside)
+    if not names and not relus:
+        return _as_it_stands(equation, inputs)
+    if primitive in INLINED:
+        return _evaluate(body_of(equation), inputs, taps)
+    if primitive == "scan":
+        return _scan(equation, body_of(equation), inputs, taps)
+    if primitive in CUSTOM and names:
+        taps.missed[f"{names[0]} is inside a function with a derivative of its own, which is not used"] = None
+        return _evaluate(body_of(equation), inputs, taps)
+    if names:
+        taps.missed[f"layers inside {primitive} cannot be read: {', '.join(names[:5])}"] = None
+    if relus:
+        taps.missed[f"rectified linear units inside {primitive} keep their own derivative"] = None
     return _as_it_stands(equation, inputs)
 
 
@@ -196,39 +188,57 @@ def _as_it_stands(equation: Any, inputs: list[Array]) -> Sequence[Array]:
 
 
 def _scan(equation: Any, body: Any, inputs: list[Array], taps: Taps) -> list[Array]:
-    """A scan whose iterations are calls: rebuilt so that each returns what it marked. It cannot be cut short."""
+    """A scan whose iterations are calls: rebuilt so that each returns what it marked. It cannot be cut short.
+
+    Every iteration runs the same program, in which a name is marked `each[name]` times; the mark `place` of iteration `k` is
+    the call ``before[name] + k * each[name] + place`` of the whole.
+    """
     constants, carried = equation.params["num_consts"], equation.params["num_carry"]
     length, reverse = equation.params["length"], equation.params["reverse"]
     fixed, start, xs = inputs[:constants], inputs[constants : constants + carried], inputs[constants + carried :]
-    before = dict(taps.calls)
-    names = marks_in(body.jaxpr)
+    before, sequence = Counter(taps.calls), list(_calls_in(body.jaxpr))
+    each = Counter(sequence)
+    places = {path_of(name, place): (name, place) for name in each for place in range(each[name])}
 
-    def edit_of(name: str, place: int, index: Array) -> Callable[[Array], Array]:
-        # Every iteration runs the same program: an edit of one of them is chosen by its number.
+    def path_in(local: str, iteration: int) -> str:
+        name, place = places[local]
+        return path_of(name, before[name] + iteration * each[name] + place)
+
+    def edit_of(changes: Mapping[int, Callable[[Array], Array]], index: Array) -> Callable[[Array], Array]:
         def edit(value: Array) -> Array:
-            for iteration in range(length):
-                call = before.get(name, 0) + iteration
-                path = name if call == 0 else f"{name}#{call}"
-                if path in taps.edits:
-                    value = jnp.where(index == iteration, taps.edits[path](value), value)
+            for iteration, change in changes.items():
+                value = jnp.where(index == iteration, change(value), value)
             return value
 
         return edit
 
+    edits: dict[str, dict[int, Callable[[Array], Array]]] = {}
+    kept = set()
+    for local in places:
+        paths = {iteration: path_in(local, iteration) for iteration in range(length)}
+        changes = {iteration: taps.edits[path] for iteration, path in paths.items() if path in taps.edits}
+        if changes:
+            edits[local] = changes
+        if taps.wanted is None or not taps.wanted.isdisjoint(paths.values()):
+            kept.add(local)
+
     def iterate(carry: list[Array], item: tuple[Array, list[Array]]) -> tuple[list[Array], Any]:
         index, rest = item
-        inside = Taps(None, {name: edit_of(name, 0, index) for name in names}, taps.relu)
+        changes = {local: edit_of(found, index) for local, found in edits.items()}
+        inside = Taps(frozenset(kept), changes, taps.relu, stops=False)
         outputs = _evaluate(body, [*fixed, *carry, *rest], inside)
+        taps.missed.update(inside.missed)
         return outputs[:carried], (outputs[carried:], inside.values)
 
-    order = jnp.arange(length)
+    order = jnp.arange(length)[::-1] if reverse else jnp.arange(length)
     last, (stacked, marked) = jax.lax.scan(iterate, list(start), (order, list(xs)), length=length, reverse=reverse)
-    steps = reversed(range(length)) if reverse else range(length)
-    done = taps.edits
-    taps.edits = {path: edit for path, edit in done.items() if path.partition("#")[0] not in names}
-    for step in steps:
-        for name in names:
-            if name in marked:
-                taps.take(name, marked[name][step])
-    taps.edits = done
+    for iteration in range(length):
+        seen: Counter[str] = Counter()
+        for name in sequence:
+            local = path_of(name, seen[name])
+            seen[name] += 1
+            taps.calls[name] += 1
+            if local in marked:
+                value = marked[local][length - 1 - iteration if reverse else iteration]
+                taps.keep(path_in(local, iteration), value)
     return [*last, *stacked]

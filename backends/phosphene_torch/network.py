@@ -202,9 +202,10 @@ class TorchNetwork:
         return result
 
     def _call(self, images: torch.Tensor, weights: Tree, seen: Callable[[torch.Tensor], None] | None = None) -> Any:
-        # A permuted view of an NHWC image is channels_last memory, the layout in which convolutions are fastest.
         inputs = images if self._trivial else images * self._scale + self._offset
-        inputs = inputs.to(self._dtype).permute(0, 3, 1, 2)
+        # A permuted view of an NHWC image is channels_last memory, the layout in which convolutions are fastest, and this
+        # costs nothing. What a resampling returns is laid out otherwise, and would drag the whole network along.
+        inputs = inputs.to(self._dtype).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         if seen is not None:
             seen(inputs)
         given = self.weights() if weights is None else weights

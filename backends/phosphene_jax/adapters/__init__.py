@@ -1,20 +1,23 @@
 """From a user's model to a marked pure function: one small file a kind.
 
-A kind is a module with ``owns(model) -> bool`` and ``adapt(model) -> Adapted``. The first that owns a model adapts it.
+A kind is a module with ``owns(model) -> bool`` and ``adapt(model, images) -> Adapted``, where `images` is the shape and
+dtype that the model is at home with. The first kind that owns a model adapts it.
 """
 
 from __future__ import annotations
 
 from types import ModuleType
 
+import jax
+
 from phosphene.errors import UnknownModel
-from phosphene_jax.adapters import function, nnx
+from phosphene_jax.adapters import function, linen, nnx
 from phosphene_jax.adapters.adapted import Adapted
 
 __all__ = ["Adapted", "adapt", "adapter_of"]
 
-KINDS: tuple[ModuleType, ...] = (nnx, function)
-"""In the order in which they are asked; flax.linen and Equinox belong before `function`, which takes any callable."""
+KINDS: tuple[ModuleType, ...] = (nnx, linen, function)
+"""In the order in which they are asked; Equinox belongs before `function`, which takes any callable."""
 
 
 def adapter_of(model: object) -> ModuleType | None:
@@ -22,8 +25,19 @@ def adapter_of(model: object) -> ModuleType | None:
     return next((kind for kind in KINDS if kind.owns(model)), None)
 
 
-def adapt(model: object) -> Adapted:
+def adapt(model: object, images: jax.ShapeDtypeStruct) -> Adapted:
     """The model as a marked pure function.
+
+    Parameters
+    ----------
+    model : object
+        The user's.
+    images : ShapeDtypeStruct (1, H, W, C)
+        What it is at home with.
+
+    Returns
+    -------
+    Adapted
 
     Raises
     ------
@@ -32,6 +46,8 @@ def adapt(model: object) -> Adapted:
     """
     kind = adapter_of(model)
     if kind is None:
-        raise UnknownModel(f"model: expected an nnx module or a function, got {type(model).__qualname__}.")
-    adapted: Adapted = kind.adapt(model)
+        raise UnknownModel(
+            f"model: expected an nnx module, (linen module, variables) or a function, got {type(model).__qualname__}."
+        )
+    adapted: Adapted = kind.adapt(model, images)
     return adapted

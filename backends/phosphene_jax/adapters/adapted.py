@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from phosphene.layers import OUTPUT
 from phosphene.types import Array
 
-__all__ = ["Adapted", "main_array", "mark", "path_text"]
+__all__ = ["Adapted", "count", "is_floating", "main_array", "mark", "mark_output", "path_text"]
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,19 @@ class Adapted:
     read : callable
         ``() -> [(path, array)]``: the weights as they are now.
     call : callable
-        ``(weights, images) -> output``, in which layers are marked by name; `weights` in the order of `read`.
+        ``(weights, images) -> array or None``, in which layers are marked by name; `weights` in the order of `read`. It
+        returns the layer `OUTPUT`, where it is known which part of the model's output that is.
     kinds : mapping of str to str
-        Layer path to class name.
+        Layer path to class name; complete once `call` was traced.
     parameters : mapping of str to int
-        Layer path to number of trained values.
+        Layer path to number of trained values; that of the whole model under the empty path.
     training : bool
         Whether some part was in training mode.
     """
 
     name: str
     read: Callable[[], list[tuple[str, Array]]]
-    call: Callable[[Sequence[Array], Array], Any]
+    call: Callable[[Sequence[Array], Array], Array | None]
     kinds: Mapping[str, str]
     parameters: Mapping[str, int]
     training: bool = False
@@ -51,23 +54,38 @@ def mark(value: Any, name: str) -> Any:
     return jax.tree.map(lambda leaf: marked if leaf is array else leaf, value)
 
 
-def mark_output(value: Any) -> Any:
-    """The model's return value, marked as the layer `OUTPUT` where it is known which array is meant."""
-    leaves = [leaf for leaf in jax.tree.leaves(value) if hasattr(leaf, "dtype")]
-    if (isinstance(value, Mapping) and "logits" in value) or hasattr(value, "logits") or len(leaves) == 1:
-        return mark(value, OUTPUT)
-    return value
+def mark_output(value: Any) -> Array | None:
+    """The layer `OUTPUT` of a model's return value, marked: its ``logits``, or its only floating array; None otherwise."""
+    array = _logits(value)
+    if array is None:
+        floating = _floating(value)
+        array = floating[0] if len(floating) == 1 else None
+    return None if array is None else checkpoint_name(array, OUTPUT)
 
 
 def main_array(value: Any) -> Array | None:
-    """The array that an output means: itself, its ``logits``, or the first floating array in it."""
+    """The array that a layer's output means: itself, its ``logits``, or the first floating array in it."""
+    named = _logits(value)
+    return named if named is not None else next(iter(_floating(value)), None)
+
+
+def is_floating(leaf: Any) -> bool:
+    """Whether a leaf is an array of floats."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def count(leaves: Iterable[Any]) -> int:
+    """Number of floating values in all `leaves`."""
+    return sum(math.prod(leaf.shape) for leaf in leaves if is_floating(leaf))
+
+
+def _logits(value: Any) -> Array | None:
     named = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
-    if named is not None:
-        return named
-    for leaf in jax.tree.leaves(value):
-        if hasattr(leaf, "dtype") and jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating):
-            return leaf
-    return None
+    return named if is_floating(named) else None
+
+
+def _floating(value: Any) -> list[Array]:
+    return [leaf for leaf in jax.tree.leaves(value) if is_floating(leaf)]
 
 
 def path_text(path: Sequence[Any]) -> str:

@@ -1,42 +1,94 @@
 """Plain functions, whose author marks layers with ``jax.ad_checkpoint.checkpoint_name``.
 
-Either ``f(images)``, or ``(f, parameters)`` with ``f(parameters, images)``. What a bare function closes over is read again
-each time its weights are asked for.
+Either ``f(images)``, or ``(f, parameters)`` with ``f(parameters, images)``. The arrays that a bare function closes over are
+its weights: they are read again, by tracing it, each time its weights are asked for.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.extend import core as jex
 
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, mark_output, path_text
+from phosphene_jax.adapters.adapted import Adapted, count, mark_output, path_text
 
 __all__ = ["adapt", "owns"]
 
 
 def owns(model: object) -> bool:
     """Whether `model` is a callable that is no other framework's module, or a pair of one and its parameters."""
-    if isinstance(model, tuple) and len(model) == 2:
-        return callable(model[0])
+    function = model[0] if isinstance(model, tuple) and len(model) == 2 else model
     torch = sys.modules.get("torch")
-    return callable(model) and not (torch is not None and isinstance(model, torch.nn.Module))
+    return callable(function) and not (torch is not None and isinstance(function, torch.nn.Module))
 
 
-def adapt(model: Any) -> Adapted:
+def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
     """See `phosphene_jax.adapters.Adapted`."""
-    function, parameters = model if isinstance(model, tuple) else (model, ())
-    structure = jax.tree.structure(parameters)
+    if isinstance(model, tuple):
+        return _with_parameters(*model)
+    return _closure(model, images)
+
+
+def _with_parameters(function: Callable[[Any, Array], Any], parameters: Any) -> Adapted:
+    def leaves() -> list[tuple[Any, Any]]:
+        return jax.tree_util.tree_leaves_with_path(parameters)
 
     def read() -> list[tuple[str, Array]]:
-        return [(path_text(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(parameters)]
+        return [(path_text(path), leaf) for path, leaf in leaves() if _is_array(leaf)]
 
-    def call(weights: Sequence[Array], images: Array) -> Any:
-        given = jax.tree.unflatten(structure, weights)
-        return mark_output(function(given, images) if isinstance(model, tuple) else function(images))
+    def call(weights: Sequence[Array], images: Array) -> Array | None:
+        # Numbers and names among the parameters may be sizes that the function needs while it is traced: they stay.
+        given = iter(weights)
+        filled = [next(given) if _is_array(leaf) else leaf for _, leaf in leaves()]
+        return mark_output(function(jax.tree.unflatten(jax.tree.structure(parameters), filled), images))
 
-    name = getattr(function, "__name__", type(function).__name__)
-    return Adapted(name=name, read=read, call=call, kinds={}, parameters={})
+    total = count(leaf for _, leaf in read())
+    return Adapted(_name_of(function), read, call, kinds={}, parameters={"": total})
+
+
+def _closure(function: Callable[[Array], Any], home: jax.ShapeDtypeStruct) -> Adapted:
+    parameters: dict[str, int] = {}
+
+    def traced(images: Any) -> Any:
+        def marked(images: Array) -> Array | None:
+            return mark_output(function(images))
+
+        # A new function each time, so that no trace of before is taken for this one.
+        return jax.make_jaxpr(marked)(jax.ShapeDtypeStruct(images.shape, images.dtype))
+
+    def read() -> list[tuple[str, Array]]:
+        return [(f"closure.{index}", leaf) for index, leaf in enumerate(traced(home).consts)]
+
+    def call(weights: Sequence[Array], images: Array) -> Array | None:
+        closed = traced(images)
+        at_home = [leaf for _, leaf in read()]
+        parameters[""] = count(at_home)
+        # Tables that the function makes for an image size differ from those made at home: they are no weights, and stay.
+        same = _alike(closed.consts, at_home)
+        places = {id(leaf): index for index, leaf in enumerate(at_home)}
+        constants = []
+        for index, leaf in enumerate(closed.consts):
+            place = index if same else places.get(id(leaf))
+            # In the dtype in which they were traced: the function itself widens them, where its images are wider.
+            constants.append(leaf if place is None else jnp.asarray(weights[place], leaf.dtype))
+        output = jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, constants))(images)
+        return output[0] if output else None
+
+    return Adapted(_name_of(function), read, call, kinds={}, parameters=parameters)
+
+
+def _alike(some: Sequence[Array], others: Sequence[Array]) -> bool:
+    return [(leaf.shape, leaf.dtype) for leaf in some] == [(leaf.shape, leaf.dtype) for leaf in others]
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and hasattr(leaf, "shape")
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__name__", type(function).__name__))

@@ -12,8 +12,9 @@ from typing import Any
 
 import jax
 
+from phosphene.errors import ModelFailed
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, mark, mark_output, path_text
+from phosphene_jax.adapters.adapted import Adapted, count, mark, mark_output, path_text
 
 __all__ = ["adapt", "owns"]
 
@@ -26,7 +27,7 @@ def owns(model: object) -> bool:
     return module is not None and isinstance(model, module.Module)
 
 
-def adapt(model: Any) -> Adapted:
+def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
     """See `phosphene_jax.adapters.Adapted`."""
     from flax import nnx
 
@@ -41,14 +42,16 @@ def adapt(model: Any) -> Adapted:
         training = training or any(getattr(part, name, None) is value for name, value in _TRAINING)
         dotted = ".".join(map(str, path))
         kinds[dotted] = type(part).__name__
-        parameters[dotted] = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(part, nnx.Param)))
+        parameters[dotted] = count(jax.tree.leaves(nnx.state(part, nnx.Param)))
     kinds.pop("", None)
 
     def read() -> list[tuple[str, Array]]:
-        now = nnx.split(model)[1]
+        now = nnx.state(model)
+        if jax.tree.structure(now) != structure:
+            raise ModelFailed(f"{type(model).__name__} has other parts than when it was wrapped. Wrap it again.")
         return [(path_text(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(now)]
 
-    def call(weights: Sequence[Array], images: Array) -> Any:
+    def call(weights: Sequence[Array], images: Array) -> Array | None:
         copy = nnx.merge(graph, jax.tree.unflatten(structure, weights))
         copy.eval()
         for path, part in nnx.iter_graph(copy):

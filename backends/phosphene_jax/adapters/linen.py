@@ -1,0 +1,79 @@
+"""flax.linen modules with their variables: ``(module, variables)``, or a bound module. Marked by intercepting methods."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from phosphene.errors import UnknownModel
+from phosphene.types import Array
+from phosphene_jax.adapters.adapted import Adapted, count, is_floating, mark, mark_output, path_text
+
+__all__ = ["adapt", "owns"]
+
+EVALUATION = {
+    "train": False,
+    "training": False,
+    "is_training": False,
+    "deterministic": True,
+    "use_running_average": True,
+}
+"""Arguments by which linen modules are told how they are used; given where ``__call__`` takes them."""
+
+
+def owns(model: object) -> bool:
+    """Whether `model` is a flax.linen module, bound or with its variables."""
+    linen = sys.modules.get("flax.linen")
+    module = model[0] if isinstance(model, tuple) and len(model) == 2 else model
+    return linen is not None and isinstance(module, linen.Module)
+
+
+def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
+    """See `phosphene_jax.adapters.Adapted`."""
+    from flax import linen
+
+    if isinstance(model, tuple):
+        module, variables = model
+    elif model.scope is not None:
+        module, variables = model.unbind()
+    else:
+        name = type(model).__name__
+        raise UnknownModel(
+            f"model: expected (module, variables), got the module {name} alone. Write ({name.lower()}, variables)."
+        )
+    structure = jax.tree.structure(variables)
+    taken = inspect.signature(type(module).__call__).parameters
+    settings = {name: value for name, value in EVALUATION.items() if name in taken}
+    kinds: dict[str, str] = {}
+
+    def marked(following: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
+        value = following(*arguments, **keywords)
+        if context.method_name != "__call__" or not context.module.path:
+            return value
+        path = ".".join(context.module.path)
+        kinds[path] = type(context.module).__name__
+        return mark(value, path)
+
+    def read() -> list[tuple[str, Array]]:
+        return [(path_text(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(variables)]
+
+    def call(weights: Sequence[Array], images: Array) -> Array | None:
+        with linen.intercept_methods(marked):
+            return mark_output(module.apply(jax.tree.unflatten(structure, weights), images, **settings))
+
+    return Adapted(type(module).__name__, read, call, kinds, _parameters(variables))
+
+
+def _parameters(variables: Any) -> dict[str, int]:
+    """Number of trained values by module path: every parameter counts for all modules that it lies in."""
+    totals: Counter[str] = Counter()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables.get("params", {})):
+        if is_floating(leaf):
+            parts = path_text(path).split(".")
+            totals.update({".".join(parts[:depth]): count([leaf]) for depth in range(len(parts))})
+    return dict(totals)
