@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any
 
@@ -17,71 +16,7 @@ from torch.nn import functional as F  # noqa: E402
 from phosphene.backend import InputSpec, Network  # noqa: E402
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, UnknownLayer  # noqa: E402
 from phosphene_torch import backend  # noqa: E402
-
-
-class Mixed(nn.Module):
-    """In-place and functional rectifiers, a shared module, a tuple, nesting, tokens, and a bomb after the last layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
-        self.shared = nn.Conv2d(4, 4, 3, padding=1)
-        self.pair = Pair()
-        self.tokens = nn.LayerNorm(4)
-        self.drop = nn.Dropout(0.5)
-        self.head = nn.Linear(4, 5)
-        self.never = nn.Linear(2, 2)
-
-    def forward(self, x: Any) -> Any:
-        x = self.stem(x)
-        x = F.relu(self.shared(x), inplace=True)
-        x = F.relu(self.shared(x))
-        x, _ = self.pair(x)
-        t = self.tokens(x.flatten(2).transpose(1, 2))
-        return self.head(self.drop(t).mean(1))
-
-
-class Pair(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(4, 4, 1)
-
-    def forward(self, x: Any) -> Any:
-        return self.conv(x), "a word"
-
-
-def mixed() -> nn.Module:
-    torch.manual_seed(1)
-    model = Mixed()
-    model.stem[1].running_mean.normal_()
-    return model.eval()
-
-
-def wrap(model: nn.Module, size: tuple[int, int] = (8, 10), **options: Any) -> Any:
-    spec = options.pop("input", InputSpec(size=size))
-    given = {"classes": None, "device": None, "dtype": None, "name": None, **options}
-    return backend.wrap(model, input=spec, **given)
-
-
-def images(count: int = 2, size: tuple[int, int] = (8, 10), dtype: Any = torch.float32) -> Any:
-    return torch.rand(count, *size, 3, generator=torch.Generator().manual_seed(0), dtype=dtype)
-
-
-def returns(output: Any) -> nn.Module:
-    """A model that runs one convolution `a` and one linear layer, and returns `output(features, logits)`."""
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a = nn.Conv2d(3, 4, 1)
-            self.b = nn.Linear(4, 5)
-
-        def forward(self, x: Any) -> Any:
-            x = self.a(x)
-            return output(x, self.b(x.mean((2, 3))))
-
-    torch.manual_seed(0)
-    return Model().eval()
+from torch_models import images, mixed, returns, wrap  # noqa: E402
 
 
 def test_layers_are_listed_in_forward_order_channel_last() -> None:
@@ -152,102 +87,6 @@ def test_nothing_after_the_last_layer_runs_even_where_the_model_catches_exceptio
     assert network.forward(images(), ["a"])["a"].shape == (2, 8, 10, 4)
     with pytest.raises(RuntimeError, match="ran"):
         network.forward(images(), ["bomb"])
-
-
-def test_the_model_is_left_as_it_was_found() -> None:
-    model = mixed()
-    model.drop.train()
-    model.stem[1].train()
-    model.head.weight.requires_grad_(False)
-    model.head.bias.grad = torch.ones(5)
-    seen = []
-    model.shared.register_forward_hook(lambda *_: seen.append(1))
-    before = copy.deepcopy(model.state_dict())
-    strides = {name: p.stride() for name, p in model.named_parameters()}
-    state = _settings(model)
-    random = torch.get_rng_state()
-    with pytest.warns(ModelWarning, match="training mode") as caught:
-        network = wrap(model)
-    assert len(caught) == 1
-    gradient, _ = backend.grad(lambda x: (network.forward(x, ["output"])["output"].sum(), ()))(images())
-    assert float(gradient.abs().sum()) > 0
-    with pytest.raises(ZeroDivisionError):
-        network.forward(images(), ["head"], edit={"shared": lambda xp, a: 1 // 0})
-    with pytest.raises(RuntimeError):
-        network.forward(torch.zeros(1, 8, 10, 2), ["head"])
-    with network.scope(), network.scope():
-        assert not any(module.training for module in model.modules())
-    assert torch.equal(torch.get_rng_state(), random)
-    assert _settings(model) == state
-    assert {name: p.stride() for name, p in model.named_parameters()} == strides
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["head.bias"]
-    assert torch.equal(model.head.bias.grad, torch.ones(5))
-    assert seen
-
-
-def _settings(model: nn.Module) -> Any:
-    hooks = {name: len(module._forward_hooks) for name, module in model.named_modules()}
-    modes = {name: module.training for name, module in model.named_modules()}
-    return hooks, modes, {name: p.requires_grad for name, p in model.named_parameters()}
-
-
-def test_a_model_that_draws_does_not_move_the_users_random_state() -> None:
-    class Noisy(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a = nn.Conv2d(3, 4, 1)
-
-        def forward(self, x: Any) -> Any:
-            return self.a(x + torch.randn_like(x)).mean((2, 3))
-
-    random = torch.get_rng_state()
-    model = Noisy().eval()
-    random = torch.get_rng_state()
-    wrap(model).forward(images(), ["a"])
-    assert torch.equal(torch.get_rng_state(), random)
-
-
-def test_weights_changed_after_wrapping_are_seen() -> None:
-    model = mixed()
-    network = wrap(model)
-    mark, before = network.fingerprint(), network.forward(images(), ["head"])["head"]
-    assert wrap(mixed()).fingerprint() == mark
-    assert network.weights() is None
-    with torch.no_grad():
-        model.head.bias += 1
-    after = network.forward(images(), ["head"])["head"]
-    torch.testing.assert_close(after, before + 1)
-    assert network.fingerprint() != mark
-
-
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-def test_other_precisions(dtype: str) -> None:
-    model = mixed()
-    network = wrap(model, dtype=dtype)
-    assert network.dtype == dtype
-    x = backend.from_numpy(images().numpy(), device="cpu", dtype=dtype)
-    read = network.forward(x, ["stem", "output"])
-    assert str(read["output"].dtype) == f"torch.{dtype}"
-    exact = copy.deepcopy(model).double()(images(dtype=torch.float32).double().permute(0, 3, 1, 2))
-    tolerance = 1e-12 if dtype == "float64" else 0.1
-    torch.testing.assert_close(read["output"].double(), exact, atol=tolerance, rtol=tolerance)
-    assert network.weights()["stem.1.num_batches_tracked"].dtype == torch.int64
-    assert model.head.weight.dtype == torch.float32
-    assert network.fingerprint() == wrap(model).fingerprint()
-    with torch.no_grad():
-        model.head.bias += 1
-    torch.testing.assert_close(
-        network.forward(x, ["output"])["output"].double(), exact + 1, atol=tolerance, rtol=tolerance
-    )
-
-
-@pytest.mark.parametrize("mean", [0.0, 0.5])
-def test_a_model_in_half_precision_takes_float32_images(mean: float) -> None:
-    network = wrap(mixed(), dtype="bfloat16", input=InputSpec(size=(8, 10), mean=(mean,)))
-    gradient, read = backend.grad(lambda x: (network.forward(x, ["output"])["output"].sum(), x * 1))(images())
-    assert gradient.dtype == read.dtype == torch.float32
-    assert float(gradient.abs().sum()) > 0
 
 
 def test_edits_on_the_way() -> None:
