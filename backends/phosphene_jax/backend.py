@@ -85,8 +85,11 @@ class JaxBackend:
     def loop(
         self, step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]], constants: Tree, carry: Tree, xs: Tree
     ) -> tuple[Tree, Tree]:
-        first = jax.tree.leaves(carry)[0]
-        if next(iter(first.devices())).platform == "cpu":
+        # Moved once here, not at each step.
+        constants, xs = (jax.tree.map(jnp.asarray, tree) for tree in (constants, xs))
+        carry = _own(jax.tree.map(jnp.asarray, carry), (constants, xs))
+        devices = [device for leaf in jax.tree.leaves(carry) for device in leaf.devices()] or jax.devices()
+        if devices[0].platform == "cpu":
             return self._loop_from_python(step, constants, carry, xs)
 
         def scan(constants: Tree, carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
@@ -107,11 +110,17 @@ class JaxBackend:
             return result
 
         program = self._program(("step", step), lambda: jax.jit(one, donate_argnums=1))
-        seen = []
+        seen: list[Tree] = []
         for index in range(jax.tree.leaves(xs)[0].shape[0]):
             carry, y = program(constants, carry, xs, np.int32(index))
             seen.append(y)
-        return carry, jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *seen)
+        if not seen:
+            shapes = jax.eval_shape(
+                lambda: step(constants, carry, jax.tree.map(lambda x: jnp.zeros_like(x, shape=x.shape[1:]), xs))
+            )
+            return carry, jax.tree.map(lambda y: jnp.zeros((0, *y.shape), y.dtype), shapes[1])
+        # Stacked on the host, which costs no compilation for each length of a chunk.
+        return carry, jax.tree.map(lambda *ys: jnp.asarray(np.stack([np.asarray(y) for y in ys])), *seen)
 
     def warp(self, images: Array, matrices: Array, size: Size, *, fill: float, kind: str = "general") -> Array:
         return warp(images, matrices, size, fill=fill, kind=kind)
@@ -138,3 +147,23 @@ class JaxBackend:
                 self._programs.popitem(last=False)
         self._programs.move_to_end(key)
         return self._programs[key]
+
+
+def _own(carry: Tree, others: Tree) -> Tree:
+    """`carry` with a copy of each leaf that shares its memory with another leaf: a buffer can be donated once, and not kept too."""
+
+    def memory(leaf: Any) -> Any:
+        whole = isinstance(leaf, jax.Array) and len(leaf.devices()) == 1
+        plain = whole and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return leaf.unsafe_buffer_pointer() if plain else id(leaf)
+
+    seen = {memory(leaf) for leaf in jax.tree.leaves(others)}
+
+    def own(leaf: Any) -> Any:
+        place = memory(leaf)
+        if place in seen:
+            return leaf.copy()
+        seen.add(place)
+        return leaf
+
+    return jax.tree.map(own, carry)

@@ -50,7 +50,7 @@ def mark(value: Any, name: str) -> Any:
     array = main_array(value)
     if array is None or array.ndim < 2:
         return value
-    marked = checkpoint_name(array, name)  # type: ignore[no-untyped-call]
+    marked = _named(array, name)
     return jax.tree.map(lambda leaf: marked if leaf is array else leaf, value)
 
 
@@ -60,7 +60,7 @@ def mark_output(value: Any) -> Array | None:
     if array is None:
         floating = _floating(value)
         array = floating[0] if len(floating) == 1 else None
-    return None if array is None else checkpoint_name(array, OUTPUT)
+    return None if array is None else _named(array, OUTPUT)
 
 
 def main_array(value: Any) -> Array | None:
@@ -77,6 +77,10 @@ def is_floating(leaf: Any) -> bool:
 def count(leaves: Iterable[Any]) -> int:
     """Number of floating values in all `leaves`."""
     return sum(math.prod(leaf.shape) for leaf in leaves if is_floating(leaf))
+
+
+def _named(array: Array, name: str) -> Array:
+    return checkpoint_name(array, name)  # type: ignore[no-untyped-call]
 
 
 def _logits(value: Any) -> Array | None:

@@ -59,7 +59,8 @@ def _closure(function: Callable[[Array], Any], home: jax.ShapeDtypeStruct) -> Ad
             return mark_output(function(images))
 
         # A new function each time, so that no trace of before is taken for this one.
-        return jax.make_jaxpr(marked)(jax.ShapeDtypeStruct(images.shape, images.dtype))
+        abstract = jax.ShapeDtypeStruct(images.shape, images.dtype)  # type: ignore[no-untyped-call]
+        return jax.make_jaxpr(marked)(abstract)
 
     def read() -> list[tuple[str, Array]]:
         return [(f"closure.{index}", leaf) for index, leaf in enumerate(traced(home).consts)]

@@ -32,7 +32,7 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
     from flax import nnx
 
     graph, state = nnx.split(model)
-    structure = jax.tree.structure(state)
+    structure: Any = jax.tree.structure(state)
     kinds: dict[str, str] = {}
     parameters: dict[str, int] = {}
     training = False
