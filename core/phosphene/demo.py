@@ -125,7 +125,7 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
     facts = {
         "parameters": f"{network.layers[OUTPUT].parameters:,}",
         "photographs": f"{len(network.classes or ())}",
-        "right on fresh crops": f"{float(notes['accuracy_fresh']):.1%}",
+        "right on fresh crops": f"{float(notes['accuracy_fresh']):.2%}",
         "right on strips it never saw": f"{float(notes['accuracy_strip']):.1%}",
         "framework": {"torch": "PyTorch", "jax": "JAX"}.get(network.backend.name, network.backend.name),
     }
