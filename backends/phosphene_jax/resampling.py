@@ -12,7 +12,11 @@ __all__ = ["warp"]
 
 
 def warp(images: Array, matrices: Array, size: Size, *, fill: float, kind: str) -> Array:
-    """See `phosphene.warps.warp`; the general kind goes through ``map_coordinates``, whose gradient is the faster one here."""
+    """See `phosphene.warps.warp`; the general kind goes through ``map_coordinates``.
+
+    On a CPU it is the faster one for small images (2.8 against 3.9 ms at 16 x 64 pixels, forward and backward) and the slower one
+    for large (33 against 25 ms at 8 x 224).
+    """
     if kind != "general":
         return warps.warp(jnp, images, matrices, size, fill=fill, kind=kind)
     x, y = warps.coordinates(jnp, matrices, size)

@@ -33,7 +33,7 @@ def wrap(
 
     Parameters
     ----------
-    model : torch.nn.Module, flax.nnx.Module, callable, or (callable, parameters)
+    model : torch.nn.Module, flax.nnx.Module, (flax.linen.Module, variables), callable, or (callable, parameters)
         A function takes images ``(N, H, W, C)``, with its parameters first when they are given, and names its layers with
         ``jax.ad_checkpoint.checkpoint_name``.
     size : int or (int, int)
