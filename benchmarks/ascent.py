@@ -86,7 +86,7 @@ def engine(network: Network, layer: str, batch: int, chunk: int, warming: bool) 
     )  # fmt: skip
     targets = [
         Target(
-            str(index), "", recipe.parameterization.initial(generator(0, str(index)), (*canvas, 3)), item.arguments,
+            recipe.parameterization.initial(generator(0, str(index)), (*canvas, 3)), item.arguments,
             lambda index=index: draw(ascent.pipeline, 0, str(index), chunk),
         )
         for index, item in enumerate(bound)

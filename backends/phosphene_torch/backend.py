@@ -136,7 +136,7 @@ class TorchBackend:
             return _shifted(images, matrices, size, fill)
         # Half precision does not hold coordinates: 8 bits end at pixel 256.
         precise = torch.promote_types(images.dtype, torch.float32)
-        warped = warp(images.to(precise), matrices.to(precise), size, fill=fill, kind="general")
+        warped = warp(images.to(precise), matrices.to(precise), size, fill=fill)
         return warped.to(images.dtype)
 
     def with_rule(self, rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array], Tree]:

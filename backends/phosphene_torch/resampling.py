@@ -12,15 +12,12 @@ from phosphene.types import Size
 __all__ = ["warp"]
 
 
-def warp(images: torch.Tensor, matrices: torch.Tensor, size: Size, *, fill: float, kind: str) -> torch.Tensor:
-    """See `phosphene.warps.warp`; the general kind goes through ``grid_sample``, the others are core's.
+def warp(images: torch.Tensor, matrices: torch.Tensor, size: Size, *, fill: float) -> torch.Tensor:
+    """See `phosphene.warps.warp`; any affine map, through ``grid_sample``.
 
     ``grid_sample`` wants coordinates in [-1, 1] and turns them back into pixels, which rounds twice. Padded to ``2^k + 1``
     pixels both conversions are multiplications by powers of two, and the coordinates stay exact.
     """
-    if kind != "general":
-        other: torch.Tensor = warps.warp(xp, images, matrices, size, fill=fill, kind=kind)
-        return other
     _, height, width, _ = images.shape
     padded = 2 ** max(1, (max(height, width) - 2).bit_length()) + 1
     x, y = warps.coordinates(xp, matrices, size)

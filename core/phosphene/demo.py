@@ -29,8 +29,6 @@ __all__ = ["ChannelRow", "ClassPictures", "Demo", "Inversions", "run_demo"]
 LAYERS = ("stage1", "stage2", "stage3")
 CHANNELS = 16
 NATURAL = 2000
-FLAT = 0.02
-"""A picture whose standard deviation is below this shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +190,3 @@ def _widest(crops: Crops, label: int) -> int:
     """The crop of a class with the most contrast: it has the most to lose."""
     indices: Sequence[int] = np.flatnonzero(crops.labels == label).tolist()
     return max(indices, key=lambda index: float(crops[index][0].std()))
-
-
-def flat(image: NDArray[np.float32]) -> bool:
-    """Whether a picture shows nothing."""
-    return float(image.std()) < FLAT

@@ -8,7 +8,6 @@ A layer is an activation that can be read, edited and differentiated. Paths are 
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -135,8 +134,3 @@ class Layers(Mapping[str, Layer]):
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join(lines)
-
-
-def size_of(shape: Iterable[int]) -> int:
-    """Number of values of an activation of that shape."""
-    return math.prod(shape)

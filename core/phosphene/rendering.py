@@ -243,8 +243,6 @@ def _run(
         initial = recipe.parameterization.initial(generator(seed, key, "initial"), shape)
         targets.append(
             Target(
-                key=key,
-                label=bound.label,
                 initial=initial,
                 arguments=tree_map(np.asarray, bound.arguments),
                 draws=lambda key=key: draw(ascent.pipeline, seed, key, recipe.steps),  # type: ignore[misc]

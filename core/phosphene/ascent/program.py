@@ -57,8 +57,6 @@ class Ascent:
 class Target:
     """What differs between targets: NumPy, without a batch axis; `draws` is made when the target enters the batch."""
 
-    key: str
-    label: str
     initial: Floats
     arguments: Tree
     draws: Callable[[], Tree]

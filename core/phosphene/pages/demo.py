@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["demo_page"]
 
+FLAT = 0.02
+"""A picture whose standard deviation is below this shows nothing, and is said rather than drawn."""
+
 _DEPTH = {
     "stage1": "Near the input: edges, dots, and one colour against another.",
     "stage2": "Half way: textures and simple motifs, put together from what stage 1 found.",
@@ -126,7 +129,7 @@ def _channels(rows: list[ChannelRow]) -> list[Html]:
             if row.renders is None:
                 continue
             image, status = row.renders.images[place], row.renders.status[place]
-            if status == "dead" or float(image.std()) < 0.02:
+            if status == "dead" or float(image.std()) < FLAT:
                 tiles.append(_dead(number, "found no way to excite it"))
                 continue
             ratio = float(row.renders.values[place]) / max(float(row.natural_best[place]), 1e-9)
