@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.backend import InputSpec, Network, Rule
+from phosphene.backend import InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter, MissingDependency
 from phosphene.types import Array, Namespace, Size, Tree
 from phosphene_jax.adapters import adapter_of
@@ -44,12 +44,16 @@ class JaxBackend:
         model: Any,
         *,
         input: InputSpec,
+        interface: Interface | None = None,
         classes: Sequence[str] | None = None,
         device: str | None = None,
         dtype: str | None = None,
         name: str | None = None,
     ) -> Network:
-        return JaxNetwork(self, model, input=input, classes=classes, device=device, dtype=dtype, name=name)
+        interface = interface or Interface()
+        return JaxNetwork(
+            self, model, input=input, interface=interface, classes=classes, device=device, dtype=dtype, name=name
+        )
 
     def build(self, architecture: Any, weights: Mapping[str, NDArray[Any]]) -> Any:
         try:

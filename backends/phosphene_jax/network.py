@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.backend import Backend, InputSpec
+from phosphene.backend import Backend, InputSpec, Interface
 from phosphene.errors import CoverageWarning, InvalidParameter, ModelFailed, ModelWarning, PhospheneError
 from phosphene.layers import OUTPUT, Layer, Layers
 from phosphene.types import Array, Edit, Size, Tree
@@ -36,13 +36,14 @@ class JaxNetwork:
         model: Any,
         *,
         input: InputSpec,
+        interface: Interface,
         classes: Sequence[str] | None = None,
         device: str | None = None,
         dtype: str | None = None,
         name: str | None = None,
     ) -> None:
         self.backend: Backend = backend
-        self.input, self.model = input, model
+        self.input, self.model, self._interface = input, model, interface
         wanted = None if dtype is None else dtype_named(dtype)
         home = _abstract((1, *input.size, input.channels), "float32")
         self._adapted: Adapted = adapt(model, home)
@@ -87,6 +88,9 @@ class JaxNetwork:
             return self._edited
         with self.scope():
             return tuple(self._ready(path, leaf, None) for path, leaf in self._adapted.read())
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {path: tuple(leaf.shape) for path, leaf in self._adapted.read()}
 
     def forward(
         self,

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from phosphene.arrays import tree_leaves, tree_map
-from phosphene.backend import InputSpec, Network, Rule
+from phosphene.backend import InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter
 from phosphene.types import Array, Namespace, Size, Tree
 from phosphene_torch.network import TorchNetwork, device_named, dtype_named
@@ -41,18 +41,22 @@ class TorchBackend:
         model: Any,
         *,
         input: InputSpec,
+        interface: Interface | None = None,
         classes: Sequence[str] | None = None,
         device: str | None = None,
         dtype: str | None = None,
         name: str | None = None,
-        channel_axis: Mapping[str, int] | None = None,
     ) -> Network:
-        """See `phosphene.backend.Backend.wrap`.
-
-        `channel_axis` says where a layer's channels are, ``{path: axis}`` in the model's own layout.
-        """
+        """See `phosphene.backend.Backend.wrap`."""
         return TorchNetwork(
-            self, model, input=input, classes=classes, device=device, dtype=dtype, name=name, channel_axis=channel_axis
+            self,
+            model,
+            input=input,
+            interface=interface or Interface(),
+            classes=classes,
+            device=device,
+            dtype=dtype,
+            name=name,
         )
 
     def build(self, architecture: Any, weights: Mapping[str, NDArray[Any]]) -> torch.nn.Module:

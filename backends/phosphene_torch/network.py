@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from phosphene.backend import Backend, InputSpec
+from phosphene.backend import Backend, InputSpec, Interface
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning
 from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Edit, Size, Tree
@@ -49,11 +49,11 @@ class TorchNetwork:
         model: nn.Module,
         *,
         input: InputSpec,
+        interface: Interface,
         classes: Sequence[str] | None = None,
         device: str | None = None,
         dtype: str | None = None,
         name: str | None = None,
-        channel_axis: Mapping[str, int] | None = None,
     ) -> None:
         # Hooks added to a compiled module never fire, and say nothing (pytorch issue 117758): read the module inside.
         self.model: nn.Module = getattr(model, "_orig_mod", model)
@@ -76,7 +76,7 @@ class TorchNetwork:
         )
         self._edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
         self._edited: dict[str, torch.Tensor] | None = None
-        self._channel_axis = dict(channel_axis or {})
+        self._interface = interface
         scale, offset = input.affine()
         # Images come in float32 or better, also for a model in half precision: they are rounded once, as it takes them.
         wide = torch.promote_types(self._dtype, torch.float32)
@@ -94,7 +94,7 @@ class TorchNetwork:
             )
         found = self._at(input.size)
         self.layers = found.layers
-        for path in self._channel_axis:
+        for path in interface.channel_axis:
             if path not in found.modules.values():
                 self.layers[path]  # raises, with the nearest names, when it is no layer either
 
@@ -107,6 +107,10 @@ class TorchNetwork:
         if self._edited is None:
             self._edited = self._cast(self._edits)
         return self._edited
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """See `phosphene.backend.Network.weight_shapes`."""
+        return {path: tuple(tensor.shape) for path, tensor in self._named()}
 
     def forward(
         self,
@@ -225,7 +229,7 @@ class TorchNetwork:
                         self.model,
                         lambda seen: self._call(grey, None, seen),
                         network=self.name,
-                        stated=self._channel_axis,
+                        stated=self._interface.channel_axis,
                     )
             except (PhospheneError, PhospheneWarning):
                 raise

@@ -15,18 +15,17 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter, MissingBackend, UnknownModel
+from phosphene.interface import InputSpec, Interface
 from phosphene.layers import Layers
-from phosphene.types import Array, Edit, Floats, Namespace, Size, Tree
+from phosphene.types import Array, Edit, Namespace, Size, Tree
 
-__all__ = ["Backend", "InputSpec", "Network", "Rule", "backend_for", "backend_named", "backend_names"]
+__all__ = ["Backend", "InputSpec", "Interface", "Network", "Rule", "backend_for", "backend_named", "backend_names"]
 
 _BUILT_IN = {"torch": "phosphene_torch:backend", "jax": "phosphene_jax:backend"}
 _FRAMEWORK = {"torch": "torch", "jax": "jax"}
@@ -40,64 +39,6 @@ class Rule(Protocol):
     """
 
     def __call__(self, xp: Namespace, x: Array, g: Array, gate: Array) -> tuple[Array, Array]: ...
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a model takes, and how an image in [0, 1] becomes it.
-
-    Attributes
-    ----------
-    size : (int, int)
-        Height and width in pixels at which the model is at home.
-    channels : int, default 3
-        Channels of an image.
-    range : (float, float), default (0, 1)
-        Values to which 0 and 1 are mapped before `mean` and `std`: ``(0, 255)`` for a model fed with bytes.
-    mean, std : tuple of float
-        Per channel (or one for all), in units of `range`; the model sees ``(x - mean) / std``.
-    kind : str, default "image"
-        ``"image"``, ``"signal"`` or ``"tokens"``.
-    frozen : tuple of int, default ()
-        Channels that no ascent may change.
-    """
-
-    size: Size
-    channels: int = 3
-    range: tuple[float, float] = (0.0, 1.0)
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    kind: str = "image"
-    frozen: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        size = self.size
-        if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
-            raise InvalidParameter(
-                "size", allowed="two positive integers (height, width)", received=size, fix="Write size=(224, 224)."
-            )
-        if self.channels < 1:
-            raise InvalidParameter("channels", allowed="at least 1", received=self.channels, fix="RGB images have 3.")
-        if not self.range[0] < self.range[1]:
-            raise InvalidParameter(
-                "range", allowed="(low, high) with low < high", received=self.range, fix="Most models take (0, 1)."
-            )
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.channels):
-                raise InvalidParameter(
-                    name, allowed=f"1 or {self.channels} numbers", received=values, fix="Give one number a channel."
-                )
-        if any(value <= 0 for value in self.std):
-            raise InvalidParameter("std", allowed="positive numbers", received=self.std, fix="Use 1 for no scaling.")
-        if self.kind not in ("image", "signal", "tokens"):
-            raise InvalidParameter("kind", allowed="'image', 'signal' or 'tokens'", received=self.kind)
-
-    def affine(self) -> tuple[Floats, Floats]:
-        """Scale and offset ``(C,)`` such that ``images * scale + offset`` is what the model sees."""
-        low, high = self.range
-        mean = np.broadcast_to(np.asarray(self.mean, np.float64), (self.channels,))
-        std = np.broadcast_to(np.asarray(self.std, np.float64), (self.channels,))
-        return (high - low) / std, (low - mean) / std
 
 
 @runtime_checkable
@@ -130,6 +71,10 @@ class Network(Protocol):
 
     def weights(self) -> Tree:
         """The weights as they are now, in `dtype` and on `device`, for `forward`; may share memory with the model's."""
+        ...
+
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Paths and shapes of all weights, in the order in which the model has them."""
         ...
 
     def forward(
@@ -208,6 +153,7 @@ class Backend(Protocol):
         model: Any,
         *,
         input: InputSpec,
+        interface: Interface | None = None,
         classes: Sequence[str] | None,
         device: str | None,
         dtype: str | None,

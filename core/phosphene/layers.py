@@ -2,21 +2,56 @@
 
 A layer is an activation that can be read, edited and differentiated. Paths are the module paths of the model, joined by dots
 (``stage2.block1.conv1``); where one module runs several times in a forward pass, its second call is ``path#1``, the third
-``path#2``. The model's return value is the layer `OUTPUT`.
+``path#2``. The model's return value is the layer `OUTPUT`; the attention map of a module is its path and `ATTENTION`.
 """
 
 from __future__ import annotations
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from phosphene.errors import UnknownLayer
+from phosphene.types import Size
 
-__all__ = ["OUTPUT", "Layer", "Layers"]
+__all__ = ["ATTENTION", "OUTPUT", "Layer", "Layers", "Tokens"]
 
 OUTPUT = "output"
 """Path of the layer that is the model's return value: logits, for a classifier."""
+
+ATTENTION = "@attention"
+"""Ends the path of an attention map: ``blocks.3.attn@attention`` is what the module ``blocks.3.attn`` weighs its values by."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the tokens of a layer are: some of their own first, then one a patch of the image, row by row.
+
+    Attributes
+    ----------
+    prefix : tuple of str
+        Names of the tokens in front, such as ``("class", "register", "register")``; ``()`` where there are none.
+    grid : (int, int)
+        Rows and columns of patches.
+    """
+
+    prefix: tuple[str, ...]
+    grid: Size
+
+    @property
+    def count(self) -> int:
+        """Number of tokens."""
+        return len(self.prefix) + self.grid[0] * self.grid[1]
+
+    def index(self, row: int, column: int) -> int:
+        """Which token stands for the patch at `row` and `column`."""
+        return len(self.prefix) + row * self.grid[1] + column
+
+    def __str__(self) -> str:
+        names = Counter(self.prefix)
+        parts = [name if count == 1 else f"{count} {name}" for name, count in names.items()]
+        return " + ".join([*parts, f"{self.grid[0]} x {self.grid[1]}"])
 
 
 @dataclass(frozen=True)
@@ -30,11 +65,17 @@ class Layer:
     kind : str
         The class name of the module, such as ``"Conv2d"``; ``"Mark"`` for a named value of a plain function.
     shape : tuple of int
-        Shape at the network's own input size, channel-last and without the batch axis: ``(H, W, C)``, ``(T, C)`` or ``(C,)``.
+        Shape at the network's own input size, channel-last and without the batch axis: ``(H, W, C)``, ``(T, C)`` or ``(C,)``;
+        ``(queries, keys, heads)`` for an attention map. Where a model folds windows of the image into its batch axis, they
+        come first: ``(windows, T, C)``.
     parameters : int
         Number of trained values in the module and below it.
     channel_axis : int
         The channel axis in the framework's own layout, counted with the batch axis (1 for NCHW, -1 for channel-last).
+    windows : int
+        How many windows of one image the model folds into its batch axis; 1 where it does not.
+    tokens : Tokens, optional
+        What the tokens are, where that is known; None for layers without tokens.
     """
 
     path: str
@@ -42,6 +83,18 @@ class Layer:
     shape: tuple[int, ...]
     parameters: int
     channel_axis: int = -1
+    windows: int = 1
+    tokens: Tokens | None = None
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """What the axes of `shape` are: row, column, token, query, key, window, position, and channel (or head)."""
+        if self.kind == "Attention":
+            inner: tuple[str, ...] = ("query", "key", "head")
+        else:
+            sides = len(self.shape) - (2 if self.windows > 1 else 1)
+            inner = (*{0: (), 1: ("token",), 2: ("row", "column")}.get(sides, ("position",) * sides), "channel")
+        return ("window", *inner) if self.windows > 1 else inner
 
     @property
     def channels(self) -> int:
@@ -123,14 +176,18 @@ class Layers(Mapping[str, Layer]):
         return max((self[path].path for path in paths), key=order.__getitem__)
 
     def __repr__(self) -> str:
-        rows = [("path", "kind", "shape", "parameters")]
+        rows: list[tuple[str, ...]] = [("path", "kind", "shape", "parameters", "tokens")]
         for layer in self._layers.values():
             shape = " x ".join(str(side) for side in layer.shape) or "scalar"
-            rows.append((layer.path, layer.kind, shape, f"{layer.parameters:,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+            tokens = "" if layer.tokens is None else str(layer.tokens)
+            rows.append((layer.path, layer.kind, shape, f"{layer.parameters:,}", tokens))
+        if all(layer.tokens is None for layer in self._layers.values()):
+            rows = [row[:4] for row in rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        aligned = "<<>><"
         lines = [
-            f"{path:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {parameters:>{widths[3]}}"
-            for path, kind, shape, parameters in rows
+            "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, aligned, widths, strict=False)).rstrip()
+            for row in rows
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join(lines)

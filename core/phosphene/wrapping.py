@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from phosphene.backend import InputSpec, Network, backend_for, backend_named
+from phosphene.backend import InputSpec, Interface, Network, backend_for, backend_named
 from phosphene.errors import InvalidParameter, MixedBackends
 from phosphene.layers import OUTPUT
+from phosphene.tokens import with_tokens
 from phosphene.types import Size
 
 __all__ = ["wrap"]
@@ -23,6 +24,11 @@ def wrap(
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
     range: tuple[float, float] = (0.0, 1.0),
+    frozen: Sequence[int] = (),
+    inputs: Mapping[str, Any] | Callable[[Any], Any] | None = None,
+    output: str | int | Callable[[Any], Any] | None = None,
+    channel_axis: Mapping[str, int] | None = None,
+    tokens: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     backend: str | None = None,
     device: str | None = None,
@@ -33,7 +39,7 @@ def wrap(
 
     Parameters
     ----------
-    model : torch.nn.Module, flax.nnx.Module, (flax.linen.Module, variables), callable, or (callable, parameters)
+    model : torch.nn.Module, flax.nnx.Module, (flax.linen.Module, variables), equinox.Module, callable, (callable, parameters)
         A function takes images ``(N, H, W, C)``, with its parameters first when they are given, and names its layers with
         ``jax.ad_checkpoint.checkpoint_name``.
     size : int or (int, int)
@@ -44,6 +50,21 @@ def wrap(
         Its normalisation; the model sees ``(x - mean) / std``.
     range : (float, float), default (0, 1)
         What 0 and 1 become before the normalisation; ``(0, 255)`` for models fed with bytes.
+    frozen : sequence of int, default ()
+        Channels that no ascent may change: they stay mid-grey.
+    inputs : mapping or callable, optional
+        Further arguments of a model that takes more than images: constants by name, each for one image or for all
+        (``{"input_ids": tokens}``), or a function ``f(x)`` that makes all its arguments, a tuple or a mapping, from the
+        normalised images in the model's own layout.
+    output : str, int or callable, optional
+        Which part of what the model returns is the layer ``output``, the logits: a key or attribute, a place in a tuple, or a
+        function of what it returned (a detection head's scores, say). Found, where it is plain.
+    channel_axis : mapping of str to int, optional
+        Where a layer's channels are, by path or glob, in the model's own layout: ``{"blocks.*": 1}``. Found, where the
+        model's operations tell; a warning names the layers where they do not.
+    tokens : sequence of str, optional
+        Names of a transformer's tokens in front of its patches: ``("class",)``, or ``()`` for none. Found, where two images
+        tell them apart.
     classes : sequence of str, optional
         Names of its outputs.
     backend : str, optional
@@ -80,8 +101,11 @@ def wrap(
         range=range,
         mean=_numbers(mean),
         std=_numbers(std),
+        frozen=tuple(frozen),
     )
-    network = owner.wrap(model, input=spec, classes=classes, device=device, dtype=dtype, name=name)
+    interface = Interface(inputs, output, dict(channel_axis or {}))
+    network = owner.wrap(model, input=spec, interface=interface, classes=classes, device=device, dtype=dtype, name=name)
+    network.layers = with_tokens(network, tokens)
     if classes is not None and OUTPUT in network.layers and network.layers[OUTPUT].channels != len(classes):
         raise InvalidParameter(
             "classes", allowed=f"{network.layers[OUTPUT].channels} names, one an output", received=list(classes),

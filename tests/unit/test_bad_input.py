@@ -141,7 +141,6 @@ def test_parameters_of_render(specimen: Network, options: dict[str, object], mes
         (lambda: ph.blur(0), "sigma: expected a positive number"),
         (lambda: ph.decay(2), "rate: expected a fraction"),
         (lambda: ph.clip(0.8, 0.2), "low, high: expected 0 <= low < high <= 1"),
-        (lambda: ph.direction("a", [1], at="middle"), "at: expected 'mean', 'centre' or a position"),
         (lambda: ph.match("a", [1], measure="l3"), "measure: expected 'squared' or 'cosine'"),
         (lambda: ph.objective(3), "objective: expected an objective"),  # type: ignore[arg-type]
     ],

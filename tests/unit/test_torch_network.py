@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from phosphene.backend import InputSpec, Network  # noqa: E402
+from phosphene.backend import InputSpec, Interface, Network  # noqa: E402
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, UnknownLayer  # noqa: E402
 from phosphene_torch import backend  # noqa: E402
 from torch_models import images, mixed, returns, wrap  # noqa: E402
@@ -201,11 +201,11 @@ def test_channel_axes_are_followed_through_permutations() -> None:
 
 
 def test_a_stated_channel_axis_wins_and_is_checked() -> None:
-    assert wrap(mixed(), channel_axis={"tokens": 1}).layers["tokens"].shape == (4, 80)
+    assert wrap(mixed(), interface=Interface(channel_axis={"tokens": 1})).layers["tokens"].shape == (4, 80)
     with pytest.raises(InvalidParameter, match="channel_axis"):
-        wrap(mixed(), channel_axis={"tokens": 5})
+        wrap(mixed(), interface=Interface(channel_axis={"tokens": 5}))
     with pytest.raises(UnknownLayer, match="'tokens'"):
-        wrap(mixed(), channel_axis={"tokns": 1})
+        wrap(mixed(), interface=Interface(channel_axis={"tokns": 1}))
 
 
 @pytest.mark.parametrize(

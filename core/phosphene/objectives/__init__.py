@@ -21,6 +21,7 @@ from phosphene.objectives.declarations import (
     WholeLayer,
     class_index,
 )
+from phosphene.objectives.places import place_of
 from phosphene.types import UserObjective
 
 __all__ = [
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-def neuron(layer: str, channel: int, at: Sequence[int] | None = None) -> Objective:
+def neuron(layer: str, channel: int, at: Sequence[int] | str | None = None) -> Objective:
     """One channel at one position (Erhan et al. 2009, activation maximization).
 
     Parameters
@@ -46,14 +47,15 @@ def neuron(layer: str, channel: int, at: Sequence[int] | None = None) -> Objecti
         Path of the layer.
     channel : int
         Channel, from 0.
-    at : sequence of int, optional
-        Position in the layer: (row, column), or (token,). The centre when absent.
+    at : sequence of int or str, optional
+        Position in the layer: (row, column), also where the patches of an image are tokens; (token,), or the name of a token:
+        "class". The centre when absent.
 
     Returns
     -------
     Objective
     """
-    return Neuron(layer, channel, None if at is None else tuple(int(index) for index in at))
+    return Neuron(layer, channel, place_of(at))
 
 
 def channel(layer: str, channel: int) -> Objective:
@@ -84,8 +86,8 @@ def direction(
         Path of the layer.
     vector : array-like (C,)
         The direction v; its length scales the objective.
-    at : "mean", "centre" or sequence of int, default "mean"
-        Where h is read: averaged over positions, at the central one, or at a given one.
+    at : "mean", "centre", sequence of int or str, default "mean"
+        Where h is read: averaged over positions, at the central one, or at a given one (as in `neuron`).
     cosine_power : float, default 0
         p: 0 is the plain dot product; larger values ask for the direction rather than for length.
     label : str, optional
@@ -98,18 +100,13 @@ def direction(
     Raises
     ------
     InvalidParameter
-        When `at` or `cosine_power` is not allowed.
+        When `cosine_power` is not allowed.
     """
-    if isinstance(at, str) and at not in ("mean", "centre"):
-        raise InvalidParameter(
-            "at", allowed="'mean', 'centre' or a position", received=at, fix="Write at=(row, column)."
-        )
     if not cosine_power >= 0:
         raise InvalidParameter(
             "cosine_power", allowed="a number of at least 0", received=cosine_power, fix="Use 1 to 4."
         )
-    place = at if isinstance(at, str) else tuple(int(index) for index in at)
-    return Direction(layer, np.asarray(vector, np.float64), place, float(cosine_power), label)
+    return Direction(layer, np.asarray(vector, np.float64), place_of(at), float(cosine_power), label)
 
 
 def layer(layer: str) -> Objective:
@@ -127,19 +124,21 @@ def layer(layer: str) -> Objective:
     return WholeLayer(layer)
 
 
-def logit(wanted: int | str) -> Objective:
+def logit(wanted: int | str, at: Sequence[int] | str | None = None) -> Objective:
     """The logit of a class, before any softmax (Simonyan et al. 2014); averaged over positions for dense outputs.
 
     Parameters
     ----------
     wanted : int or str
         Index or name of the class.
+    at : sequence of int or "centre", optional
+        Position in a dense output (segmentation); averaged over all of them when absent.
 
     Returns
     -------
     Objective
     """
-    return Logit(wanted)
+    return Logit(wanted, place_of(at))
 
 
 def match(layer: str, wanted: ArrayLike, *, measure: str = "squared", cosine_power: float = 1.0) -> Match:

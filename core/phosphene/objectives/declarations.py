@@ -7,7 +7,7 @@ known; what comes out is a `Bound`: a static form and its arguments.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,10 @@ from phosphene.objectives.forms import (
     ProductForm,
     UserForm,
 )
+from phosphene.objectives.places import Place, Shapes, place_text, position_of
 from phosphene.types import Array, Floats, Namespace, Tree, UserObjective
 
-__all__ = ["Bound", "Objective", "Shapes"]
-
-Shapes = Mapping[str, tuple[int, ...]]
+__all__ = ["Bound", "Objective"]
 
 
 @dataclass(frozen=True)
@@ -101,24 +100,23 @@ class Channel(Objective):
 class Neuron(Objective):
     layer: str
     channel: int
-    at: tuple[int, ...] | None
+    at: Place
 
     @property
     def label(self) -> str:
-        place = "centre" if self.at is None else ", ".join(str(index) for index in self.at)
-        return f"{self.layer} : {self.channel} at {place}"
+        return f"{self.layer} : {self.channel} at {place_text(self.at)}"
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
         number = _channel(network, shapes, self.layer, self.channel)
-        place = () if self.at is None else (_position(shapes, self.layer, self.at),)
-        return Bound(NeuronForm(self.layer, self.at is None), (number, *place), self.label)
+        place = position_of(network, shapes, self.layer, self.at)
+        return Bound(NeuronForm(self.layer, not place), (number, *place), self.label)
 
 
 @dataclass(frozen=True, eq=False)
 class Direction(Objective):
     layer: str
     vector: NDArray[Any]
-    at: tuple[int, ...] | str
+    at: Place
     cosine_power: float
     name: str
 
@@ -143,10 +141,8 @@ class Direction(Objective):
                 received=self.vector,
                 fix="A direction needs a length.",
             )
-        place: tuple[NDArray[Any], ...] = ()
-        where = self.at if isinstance(self.at, str) else "at"
-        if not isinstance(self.at, str):
-            place = (_position(shapes, self.layer, self.at),)
+        place = () if self.at == "mean" else position_of(network, shapes, self.layer, self.at)
+        where = "mean" if self.at == "mean" else "at" if place else "centre"
         power = np.asarray(self.cosine_power, np.float64)
         return Bound(DirectionForm(self.layer, where), (vector, power, *place), self.label)
 
@@ -167,15 +163,21 @@ class WholeLayer(Objective):
 @dataclass(frozen=True)
 class Logit(Objective):
     wanted: int | str
+    at: Place
 
     @property
     def label(self) -> str:
-        return self.wanted if isinstance(self.wanted, str) else f"class {self.wanted}"
+        name = self.wanted if isinstance(self.wanted, str) else f"class {self.wanted}"
+        return name if self.at is None else f"{name} at {place_text(self.at)}"
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
-        number = class_index(network, self.wanted)
-        name = network.classes[number] if network.classes is not None else self.label
-        return Bound(ChannelForm(OUTPUT), (np.asarray(number, np.int32),), name)
+        index = class_index(network, self.wanted)
+        number = np.asarray(index, np.int32)
+        name = self.label if network.classes is None else Logit(network.classes[index], self.at).label
+        if self.at is None:
+            return Bound(ChannelForm(OUTPUT), (number,), name)
+        place = position_of(network, shapes, OUTPUT, self.at)
+        return Bound(NeuronForm(OUTPUT, not place), (number, *place), name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,17 +291,6 @@ def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArr
             fix="net.layers shows the channels of each layer.",
         )
     return np.asarray(channel, np.int32)
-
-
-def _position(shapes: Shapes, path: str, at: Sequence[int]) -> NDArray[np.int32]:
-    sides = shapes[path][:-1]
-    if len(at) != len(sides) or any(not 0 <= index < side for index, side in zip(at, sides, strict=True)):
-        limits = " x ".join(str(side) for side in sides) or "no"
-        raise InvalidParameter(
-            "at", allowed=f"a position in {path!r}, which has {limits} positions at this size", received=at,
-            fix="Leave at=None for the centre.",
-        )  # fmt: skip
-    return np.asarray(at, np.int32)
 
 
 class _Recorder(Mapping[str, Array]):
