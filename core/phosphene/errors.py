@@ -89,13 +89,17 @@ def said(text: str) -> str:
 
 
 class UnknownLayer(InvalidParameter, KeyError):
-    """No layer of that path in the network; the nearest names are in the message."""
+    """No layer of that path in the network; the nearest names are in the message, and whether a module so called is idle."""
 
-    def __init__(self, path: str, known: Iterable[str], network: str) -> None:
+    def __init__(self, path: str, known: Iterable[str], network: str, *, idle: bool = False) -> None:
         names = list(known)
         self.path = path
         near = nearest(path, names)
         hint = f" Did you mean {near}?" if near else ""
+        if idle:
+            hint = (
+                " The model has a module of that name, but it did not run, or returned nothing that can be read." + hint
+            )
         PhospheneError.__init__(
             self,
             f"no layer {path!r} in {network}.{hint} net.layers (or `phosphene layers MODEL`) lists all {len(names)}.",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import CorruptFile, InvalidParameter, UnwritablePath
-from phosphene.results import Renders
+from phosphene.results import Renders, as_picture, from_picture
 
 __all__ = [
     "check_result_path",
@@ -151,9 +151,9 @@ def load_renders(path: str | Path) -> Renders:
 
 
 def png_bytes(image: NDArray[np.floating[Any]]) -> bytes:
-    """An image ``(H, W, 3)`` or ``(H, W, 1)`` in [0, 1] as the bytes of a PNG."""
+    """An image ``(H, W, C)`` in [0, 1] as the bytes of a PNG; channels that are no colours stand side by side."""
     buffer = io.BytesIO()
-    _picture(image).save(buffer, "PNG", optimize=True)
+    _picture(as_picture(image)).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -220,13 +220,14 @@ def _from_png(source: Path) -> Renders:
         metadata = json.loads(text)
         pixels = np.asarray(opened, np.float32) / 255.0
     layout = metadata["layout"]
-    count, height, width, channels = layout["shape"]
+    count, *shape = layout["shape"]
+    height, width, channels = as_picture(np.zeros(shape)).shape
     pixels = pixels.reshape(*pixels.shape[:2], -1)[..., :channels]
-    images = np.empty((count, height, width, channels), np.float32)
+    images = np.empty((count, *shape), np.float32)
     for index in range(count):
         top = (index // layout["columns"]) * (height + layout["gap"])
         left = (index % layout["columns"]) * (width + layout["gap"])
-        images[index] = pixels[top : top + height, left : left + width]
+        images[index] = from_picture(pixels[top : top + height, left : left + width], tuple(shape))
     arrays: dict[str, NDArray[Any]] = {"images": images}
     for name in _ARRAYS[1:]:
         arrays[name] = np.asarray(metadata[name], np.float64)
@@ -235,6 +236,7 @@ def _from_png(source: Path) -> Renders:
 
 
 def _grid(images: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], int]:
+    images = np.stack([as_picture(image) for image in images])
     count, height, width, channels = images.shape
     columns = max(1, math.ceil(math.sqrt(count)))
     rows = max(1, math.ceil(count / columns))
@@ -251,10 +253,4 @@ def _picture(image: NDArray[np.floating[Any]]) -> Any:
     pixels = np.round(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
     if pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
-    elif pixels.shape[-1] != 3:
-        raise InvalidParameter(
-            "path",
-            allowed=".npz for images that have neither 1 nor 3 channels",
-            received=f"{pixels.shape[-1]} channels",
-        )
     return Image.fromarray(pixels)

@@ -116,17 +116,20 @@ class Layers(Mapping[str, Layer]):
         In the order in which they are computed.
     network : str
         Name of the network, for error messages.
+    idle : iterable of str, optional
+        Modules that the model has and that returned nothing to read: they did not run, or returned no activation.
     """
 
-    def __init__(self, layers: Iterable[Layer], network: str) -> None:
+    def __init__(self, layers: Iterable[Layer], network: str, idle: Iterable[str] = ()) -> None:
         self._layers = {layer.path: layer for layer in layers}
         self._network = network
+        self.idle = frozenset(idle) - self._layers.keys()
 
     def __getitem__(self, path: str) -> Layer:
         try:
             return self._layers[path]
         except (KeyError, TypeError):
-            raise UnknownLayer(path, self._layers, self._network) from None
+            raise UnknownLayer(path, self._layers, self._network, idle=path in self.idle) from None
 
     def __contains__(self, path: object) -> bool:
         return path in self._layers

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phosphene.errors import MissingDependency
+from phosphene.results import as_picture
 
 if TYPE_CHECKING:
     from phosphene.results import Renders
@@ -26,9 +27,9 @@ def plot_renders(renders: Renders, *, columns: int | None = None, titles: bool =
     for axis in axes:
         axis.axis("off")
     for index in range(count):
-        image = renders.images[index]
-        grey = image.shape[-1] == 1
-        axes[index].imshow(image[..., 0] if grey else image[..., :3], cmap="gray" if grey else None, vmin=0, vmax=1)
+        picture = as_picture(renders.images[index])
+        grey = picture.shape[-1] == 1
+        axes[index].imshow(picture[..., 0] if grey else picture, cmap="gray" if grey else None, vmin=0, vmax=1)
         if titles:
             note = "" if renders.status[index] in ("budget", "converged") else f" ({renders.status[index]})"
             axes[index].set_title(f"{renders.labels[index]}\n{renders.values[index]:.3g}{note}", fontsize=8)

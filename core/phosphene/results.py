@@ -5,6 +5,7 @@ Drawing and file formats live in `phosphene.plots` and `phosphene.files`, which 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from phosphene.types import Floats
 
-__all__ = ["Renders"]
+__all__ = ["Renders", "as_picture", "from_picture"]
 
 
 @dataclass(frozen=True)
@@ -174,3 +175,41 @@ class Renders:
         if count > 12:
             lines.append(f"  ... and {count - 12} more")
         return "\n".join(lines)
+
+
+def as_picture(image: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """An image as a person can look at it: grey and RGB as they are, any other channels side by side in grey.
+
+    Parameters
+    ----------
+    image : (H, W, C)
+        In [0, 1].
+
+    Returns
+    -------
+    numpy.ndarray (H', W', 1 or 3)
+    """
+    height, width, channels = image.shape
+    if channels in (1, 3):
+        return np.asarray(image, np.float32)
+    columns = math.ceil(math.sqrt(channels))
+    rows = math.ceil(channels / columns)
+    picture = np.ones((rows * (height + 1) - 1, columns * (width + 1) - 1, 1), np.float32)
+    for channel, place in enumerate(_panels((height, width, channels))):
+        picture[*place, 0] = image[..., channel]
+    return picture
+
+
+def from_picture(picture: NDArray[np.floating[Any]], shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """The inverse of `as_picture`: the image ``(H, W, C)`` of `shape` that was shown."""
+    if shape[-1] in (1, 3):
+        return np.asarray(picture, np.float32)
+    return np.stack([picture[*place, 0] for place in _panels(shape)], axis=-1).astype(np.float32)
+
+
+def _panels(shape: tuple[int, int, int]) -> list[tuple[slice, slice]]:
+    """Rows and columns of the panel of each channel; one pixel lies between two."""
+    height, width, channels = shape
+    columns = math.ceil(math.sqrt(channels))
+    corners = [((channel // columns) * (height + 1), (channel % columns) * (width + 1)) for channel in range(channels)]
+    return [(slice(top, top + height), slice(left, left + width)) for top, left in corners]

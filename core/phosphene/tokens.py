@@ -63,7 +63,7 @@ def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers
             return replace(layer, tokens=known.get(layer.shape[0]))
         return replace(layer, tokens=known.get(layer.shape[0])) if _is_tokens(layer) else layer
 
-    return Layers([with_meaning(layer) for layer in layers], network.name)
+    return Layers([with_meaning(layer) for layer in layers], network.name, network.layers.idle)
 
 
 def _is_tokens(layer: Layer) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene import errors, files
+from phosphene import errors, files, results
 
 
 def _renders(channels: int = 3) -> ph.Renders:
@@ -31,7 +31,7 @@ def _renders(channels: int = 3) -> ph.Renders:
 
 
 @pytest.mark.parametrize(("ending", "tolerance"), [(".png", 0.5 / 255 + 1e-6), (".npz", 0.0)])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 12])
 def test_what_is_saved_comes_back(tmp_path: Path, ending: str, tolerance: float, channels: int) -> None:
     renders = _renders(channels)
     again = ph.Renders.load(renders.save(tmp_path / f"x{ending}"))
@@ -53,11 +53,15 @@ def test_settings_are_plain_json_in_the_png(tmp_path: Path) -> None:
     assert metadata["settings"]["seed"] == 3
 
 
-def test_seven_channels_need_an_archive(tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidParameter, match=r".npz for images that have neither 1 nor 3 channels"):
-        _renders(7).save(tmp_path / "x.png")
-    assert not list(tmp_path.iterdir())
-    assert ph.Renders.load(_renders(7).save(tmp_path / "x.npz")).images.shape[-1] == 7
+def test_channels_that_are_no_colours_stand_side_by_side() -> None:
+    image = np.linspace(0, 1, 4 * 5 * 6).reshape(4, 5, 6)
+    picture = results.as_picture(image)
+    assert picture.shape == (2 * 4 + 1, 3 * 5 + 2, 1)
+    np.testing.assert_array_equal(picture[5:, 6:11, 0], image[..., 4].astype(np.float32))
+    assert (picture[4] == 1).all() and (picture[:, 5] == 1).all()
+    np.testing.assert_array_equal(results.from_picture(picture, (4, 5, 6)), image.astype(np.float32))
+    assert _renders(5)._repr_png_().startswith(b"\x89PNG")
+    assert len(_renders(5).plot().axes) == 4
 
 
 @pytest.mark.parametrize("ending", [".png", ".npz"])
