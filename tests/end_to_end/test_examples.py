@@ -1,0 +1,48 @@
+"""Every example runs, and those that are ports of the specimen are the specimen."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import phosphene as ph
+from phosphene.data import Crops
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PORTS = {"flax_nnx": "flax", "flax_linen": "flax", "equinox_module": "equinox", "plain_function": "jax"}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Examples import one another as they do when they are run: from their own folder."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield
+    for name in set(sys.modules) - before:
+        if (EXAMPLES / f"{name}.py").is_file():
+            del sys.modules[name]
+
+
+def _run(name: str, layer: str, out: Path, size: int | None = None) -> Any:
+    module = importlib.import_module(name)
+    network = module.network()
+    pictures = importlib.import_module("show").show(network, layer, out=out, steps=2, size=size)
+    assert len(list(out.glob("*.png"))) == 2
+    assert pictures.images.shape[0] == 6
+    return network
+
+
+@pytest.mark.parametrize("name", PORTS)
+def test_ports_of_the_specimen(name: str, tmp_path: Path) -> None:
+    pytest.importorskip(PORTS[name])
+    network = _run(name, "stem", tmp_path, size=32)
+    images = Crops(4, seed=1).images()
+    wanted = ph.activations(ph.load("specimen", backend="jax"), images, "output")["output"]
+    got = ph.activations(network, images, "output")["output"]
+    assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
