@@ -14,11 +14,18 @@ app = typer.Typer(
 )
 
 Backend = Annotated[str, typer.Option(help="torch or jax")]
+AnyBackend = Annotated[str | None, typer.Option("--backend", help="torch or jax; found from the model where absent")]
+Weights = Annotated[
+    str | None, typer.Option(help="random, or a .safetensors or .pt file; the published ones where absent")
+]
+InputSize = Annotated[int | None, typer.Option(help="pixels a side that the model takes; needed for a factory")]
 Out = Annotated[Path, typer.Option(help="file to write, .png or .npz")]
 Size = Annotated[int | None, typer.Option(help="pixels a side")]
 Steps = Annotated[int | None, typer.Option(help="gradient evaluations a picture")]
 Seed = Annotated[int, typer.Option(help="of all draws")]
-Model = Annotated[str, typer.Argument(help="specimen, specimen-witness or specimen-shortcut")]
+Model = Annotated[
+    str, typer.Argument(help="specimen, torchvision:NAME, timm:NAME, hf:NAME or folder, package.module:factory")
+]
 
 
 def main() -> None:
@@ -49,11 +56,11 @@ def demo(
 
 
 @app.command()
-def layers(model: Model, backend: Backend = "torch") -> None:
+def layers(model: Model, backend: AnyBackend = None, weights: Weights = None, input_size: InputSize = None) -> None:
     """List what can be read: path, kind, shape, parameters."""
     import phosphene as ph
 
-    typer.echo(repr(ph.load(model, backend=backend).layers))
+    typer.echo(repr(ph.load(model, backend=backend, weights=weights, size=input_size).layers))
 
 
 @app.command()
@@ -62,7 +69,9 @@ def render(
     targets: Annotated[
         list[str], typer.Argument(help="a class (coins), channels (stage3:5, stage3:0-15), a neuron (stage3:5@2,3)")
     ],
-    backend: Backend = "torch",
+    backend: AnyBackend = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
     out: Out = Path("out/render.png"),
     size: Size = None,
     steps: Steps = None,
@@ -75,7 +84,7 @@ def render(
 
     check_result_path(out)
     objectives = [objective for text in targets for objective in parse_target(text)]
-    network = ph.load(model, backend=backend)
+    network = ph.load(model, backend=backend, weights=weights, size=input_size)
     renders = ph.render(network, objectives, size=size, steps=steps, seed=seed, preset=preset)
     renders.save(out)
     typer.echo(f"{renders!r}\n{out}")
@@ -86,7 +95,9 @@ def invert(
     model: Model,
     image: Annotated[Path, typer.Argument(help="a picture file")],
     layer: Annotated[str, typer.Option(help="path of the layer")],
-    backend: Backend = "torch",
+    backend: AnyBackend = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
     out: Out = Path("out/invert.png"),
     size: Annotated[int, typer.Option(help="pixels a side to which the picture is cut and resized")] = 96,
     steps: Annotated[int, typer.Option(help="gradient evaluations")] = 256,
@@ -97,7 +108,7 @@ def invert(
     from phosphene.files import check_result_path, read_image
 
     check_result_path(out)
-    network = ph.load(model, backend=backend)
+    network = ph.load(model, backend=backend, weights=weights, size=input_size)
     renders = ph.invert(network, read_image(image, size), layer, steps=steps, seed=seed)
     renders.save(out)
     typer.echo(f"{renders!r}\n{out}")

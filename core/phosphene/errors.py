@@ -14,6 +14,7 @@
     ├── MixedBackends (TypeError)          arrays or networks of two frameworks in one call
     ├── ModelFailed (RuntimeError)         the user's model raised when it was run
     ├── CorruptWeights (ValueError)        a weights file that cannot be read or does not fit
+    ├── MissingWeights (OSError)           published weights that are not here and cannot be fetched
     ├── CorruptFile (ValueError)           a saved result that cannot be read
     └── UnwritablePath (OSError)           an output path that cannot be written
 
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidParameter",
     "MissingBackend",
     "MissingDependency",
+    "MissingWeights",
     "MixedBackends",
     "ModelFailed",
     "ModelWarning",
@@ -172,6 +174,28 @@ class CorruptWeights(PhospheneError, ValueError):
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f"weights {name!r}: {detail}")
+
+
+class MissingWeights(PhospheneError, OSError):
+    """Published weights that are not on this machine and cannot be fetched.
+
+    Parameters
+    ----------
+    what : str
+        What would be fetched: a file, or a repository and its files.
+    source : str
+        Where it is fetched from.
+    place : str
+        Where it would be kept.
+    detail : str
+        Why it could not be.
+    """
+
+    def __init__(self, what: str, source: str, place: str, detail: str) -> None:
+        super().__init__(
+            f"{what} is not on this machine and could not be fetched from {source} ({detail}). Connect once, and it is kept in "
+            f"{place}; or give weights='random', or the path of a file as weights."
+        )
 
 
 class CorruptFile(PhospheneError, ValueError):

@@ -1,0 +1,147 @@
+"""How a model of transformers is fed: from its ``preprocessor_config.json``, else as its kind usually is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phosphene.errors import MissingWeights
+from phosphene.loaders.fetching import from_hub_with
+from phosphene.types import Size
+
+__all__ = ["Fed", "settings_of"]
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+CLIP = {"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
+HALF = frozenset(
+    "vit beit bit data2vec-vision mobilenet_v1 mobilenet_v2 siglip siglip_vision_model siglip2 siglip2_vision_model".split()
+)
+"""Kinds whose published models map [0, 1] to [-1, 1]; most others are fed as ImageNet's classifiers are."""
+SIZE = (224, 224)
+
+
+@dataclass(frozen=True)
+class Fed:
+    """How a model is fed.
+
+    Attributes
+    ----------
+    settings : mapping
+        ``size``, ``channels``, ``range``, ``mean`` and ``std`` for `phosphene.wrap`.
+    notes : sequence of str
+        What had to be assumed.
+    """
+
+    settings: Mapping[str, Any]
+    notes: Sequence[str]
+
+
+def settings_of(name: str, configuration: Any, *, local: bool) -> Fed:
+    """Size and normalisation of a model.
+
+    Parameters
+    ----------
+    name : str
+        A folder, a repository of the hub, or a model type.
+    configuration : transformers.PretrainedConfig
+        Of the model; its ``image_size`` counts where the file says no size.
+    local : bool
+        Whether `name` is no repository: nothing is fetched.
+
+    Returns
+    -------
+    Fed
+    """
+    usual = _usual(configuration.model_type)
+    read = _read(name, local)
+    notes = []
+    if read is None or (_normalises(read) and not read.get("image_mean")):
+        what = (
+            "no preprocessor_config.json was found"
+            if read is None
+            else "its preprocessor_config.json has no image_mean"
+        )
+        notes = [
+            f"{name}: {what}, so it is fed as is usual for {configuration.model_type!r}; state mean, std and size if not"
+        ]
+    given: Mapping[str, Any] = {**usual, **{key: value for key, value in (read or {}).items() if value is not None}}
+    tower = getattr(configuration, "vision_config", configuration)
+    channels = int(getattr(tower, "num_channels", 3))
+    settings: dict[str, Any] = {
+        "size": _size(read) or _sides(getattr(tower, "image_size", None)) or SIZE,
+        "channels": channels,
+        "range": _range(given),
+        "mean": 0.0,
+        "std": 1.0,
+    }
+    if _normalises(given):
+        for key in ("mean", "std"):
+            values = given[f"image_{key}"]
+            values = [values] if isinstance(values, int | float) else list(values)
+            settings[key] = values if len(values) in (1, channels) else [sum(values) / len(values)]
+    if given.get("do_flip_channel_order"):
+        notes.append(
+            f"{name} was made for images in the order blue, green, red, and is shown them in the order red, green, blue"
+        )
+    return Fed(settings, notes)
+
+
+def _read(name: str, local: bool) -> Mapping[str, Any] | None:
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    folder = Path(name).expanduser()
+
+    def fetch(here: bool) -> Mapping[str, Any]:
+        source = str(folder) if folder.is_dir() else name
+        found: Mapping[str, Any] = ImageProcessingMixin.get_image_processor_dict(source, local_files_only=here)[0]
+        return found
+
+    try:
+        return fetch(True) if local else from_hub_with(f"{name} (preprocessor_config.json)", fetch)
+    except (OSError, MissingWeights):
+        return None
+
+
+def _usual(model_type: str) -> dict[str, Any]:
+    """How the published models of this kind are fed."""
+    if model_type in HALF:
+        return {key: [0.5, 0.5, 0.5] for key in ("image_mean", "image_std")}
+    if model_type == "mobilevit":
+        return {"do_normalize": False, "do_flip_channel_order": True}
+    return dict(CLIP if model_type.startswith(("clip", "metaclip", "altclip")) else IMAGENET)
+
+
+def _normalises(given: Mapping[str, Any]) -> bool:
+    return bool(given.get("do_normalize", True))
+
+
+def _range(given: Mapping[str, Any]) -> tuple[float, float]:
+    """What black and white become before the normalisation."""
+    if given.get("do_rescale") is False:
+        return (0.0, 255.0)
+    white = 255.0 * float(given.get("rescale_factor") or 1 / 255)
+    if given.get("rescale_offset"):
+        return (-1.0, round(white, 6) - 1.0)
+    return (0.0, round(white, 6))
+
+
+def _size(given: Mapping[str, Any] | None) -> Size | None:
+    """Height and width of what the model is fed with: of the crop, if there is one."""
+    if given is None:
+        return None
+    crops = given.get("do_center_crop", "crop_size" in given)
+    return (_sides(given.get("crop_size")) if crops else None) or _sides(given.get("size"))
+
+
+def _sides(value: Any) -> Size | None:
+    if isinstance(value, Mapping):
+        sides = (value.get("height"), value.get("width"))
+        side = value.get("shortest_edge")
+        value = sides if None not in sides else side
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    if isinstance(value, Sequence) and len(value) == 2 and all(isinstance(side, int) for side in value):
+        return (value[0], value[1])
+    return None
