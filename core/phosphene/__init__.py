@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from phosphene.activations import activations
 from phosphene.ascent import Progress
+from phosphene.audit import parity
 from phosphene.backend import Backend, InputSpec, Network
 from phosphene.errors import PhospheneError, PhospheneWarning
 from phosphene.inversion import invert
@@ -61,6 +62,7 @@ __all__ = [
     "noise",
     "objective",
     "pad",
+    "parity",
     "pixel",
     "render",
     "rotate",

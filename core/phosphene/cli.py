@@ -114,6 +114,56 @@ def invert(
     typer.echo(f"{renders!r}\n{out}")
 
 
+@app.command()
+def parity(
+    net_a: Model,
+    net_b: Model,
+    backend_a: Annotated[str | None, typer.Option(help="torch or jax; found from the model where absent")] = None,
+    backend_b: Annotated[str | None, typer.Option(help="torch or jax; found from the model where absent")] = None,
+    images: Annotated[str, typer.Option(help="a folder of pictures, or photos:N[:SEED]")] = "photos:8",
+    tolerance: Annotated[float, typer.Option(help="largest relative difference that counts as equal")] = 1e-4,
+    input_size: InputSize = None,
+    out: Annotated[Path, typer.Option(help="certificate to write, .json; the figure goes beside it")] = Path(
+        "out/parity.json"
+    ),
+) -> None:
+    """Compare two ports of one model layer by layer; exit status 1 if they part."""
+    import phosphene as ph
+    from phosphene.errors import InvalidParameter
+    from phosphene.files import check_writable
+
+    if out.suffix != ".json":
+        raise InvalidParameter("out", allowed="a name that ends in .json", received=str(out))
+    check_writable(out)
+    a = ph.load(net_a, backend=backend_a, size=input_size)
+    b = ph.load(net_b, backend=backend_b, size=input_size)
+    found = ph.parity(a, b, read_images(images, a.input.size), tolerance=tolerance)
+    found.save(out)
+    figure = found.save(out.with_suffix(".png"))
+    typer.echo(f"{found!r}\n{out}\n{figure}")
+    if not found.equal:
+        raise SystemExit(1)
+
+
+def read_images(source: str, size: tuple[int, int]) -> Any:
+    """Images ``(N, H, W, 3)``: the central squares of the pictures in a folder, or ``photos:N``."""
+    import numpy as np
+
+    from phosphene.data import parse
+    from phosphene.errors import InvalidParameter
+    from phosphene.files import read_image
+
+    if size[0] != size[1]:
+        raise InvalidParameter("images", allowed="a network of square images", received=size, fix="Use ph.parity.")
+    if not Path(source).is_dir():
+        return parse(source, size=size[0]).images()
+    endings = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+    paths = sorted(path for path in Path(source).iterdir() if path.suffix.lower() in endings)
+    if not paths:
+        raise InvalidParameter("images", allowed=f"a folder with pictures ({', '.join(endings)})", received=source)
+    return np.stack([read_image(path, size[0]) for path in paths])
+
+
 def parse_target(text: str) -> list[Any]:
     """Objectives from a target as it is written on the command line."""
     import phosphene as ph

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -29,7 +30,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "layers", "render", "invert"):
+    for command in ("demo", "layers", "render", "invert", "parity"):
         assert command in done.stdout
 
 
@@ -90,3 +91,14 @@ def test_the_demo_is_one_page_that_loads_nothing(backend: str, tmp_path: Path) -
     images = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', text)
     assert len(images) >= 18 * 4 + 40 + 8 and all(images)
     assert text.count("the witness sees") == 18 and np.all([f"<h3>{name}</h3>" in text for name in ("coins", "gravel")])
+
+
+def test_parity_of_the_specimen_with_itself_and_with_another(tmp_path: Path) -> None:
+    same = run("parity", "specimen", "specimen", "--backend-b", "jax", "--images", "photos:2", cwd=tmp_path)
+    assert same.returncode == 0, same.stderr
+    certificate = json.loads((tmp_path / "out" / "parity.json").read_text())
+    assert certificate["equal"] and certificate["verdict"].startswith("equal at all ")
+    assert (tmp_path / "out" / "parity.png").is_file()
+    other = run("parity", "specimen", "specimen-shortcut", "--images", "photos:2", "--out", "x.json", cwd=tmp_path)
+    assert other.returncode == 1 and "part first at" in other.stdout
+    assert run("parity", "specimen", "specimen", "--out", "x.txt", cwd=tmp_path).returncode == 2
