@@ -17,8 +17,9 @@ from phosphene.arrays import tree_leaves, tree_map
 from phosphene.backend import InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter
 from phosphene.types import Array, Namespace, Size, Tree
-from phosphene_torch.network import TorchNetwork, device_named, dtype_named
+from phosphene_torch.network import TorchNetwork
 from phosphene_torch.optimizers import TorchOptimizer, optimizer_of
+from phosphene_torch.placing import device_named, dtype_named
 from phosphene_torch.resampling import warp
 from phosphene_torch.rules import nonlinearities, with_rule
 

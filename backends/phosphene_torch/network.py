@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import fnmatch
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,16 +17,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from phosphene.backend import Backend, InputSpec, Interface
-from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning
+from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning, said
 from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Edit, Size, Tree
-from phosphene_torch.layers import Found, discover, to_channel_last, to_native
+from phosphene_torch.discovery import Found, discover
+from phosphene_torch.failures import failed
+from phosphene_torch.inputs import arguments_of
+from phosphene_torch.outputs import stated_output, the_output
+from phosphene_torch.placing import device_named, dtype_named, own_dtype, random_state
 from phosphene_torch.rules import paused
-from phosphene_torch.tapping import tapped
+from phosphene_torch.tapping import tapped, to_contract, to_native
 
-__all__ = ["TorchNetwork", "device_named", "dtype_named"]
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+__all__ = ["TorchNetwork"]
 
 
 class TorchNetwork:
@@ -62,7 +65,7 @@ class TorchNetwork:
         self.classes = None if classes is None else tuple(classes)
         floating = [tensor for tensor in self.model.parameters() if tensor.is_floating_point()]
         dtypes = {tensor.dtype for tensor in floating}
-        self._dtype = _own_dtype(dtypes) if dtype is None else dtype_named(dtype)
+        self._dtype = own_dtype(dtypes) if dtype is None else dtype_named(dtype)
         everything = [tensor for _, tensor in self._named()]
         self._device = (
             next((tensor.device for tensor in [*floating, *everything]), torch.device("cpu"))
@@ -85,18 +88,20 @@ class TorchNetwork:
                 torch.as_tensor(values, dtype=wide, device=self._device) for values in (scale, offset)
             )
         self._trivial = bool(np.all(scale == 1) and np.all(offset == 0))
+        self._arguments = arguments_of(self.model, interface.inputs, device=self._device, dtype=self._dtype)
         self._found: dict[Size, Found] = {}
-        if any(module.training for module in self.model.modules()):
-            warnings.warn(
-                f"{self.name} was in training mode: it is read in evaluation mode, and left as it was.",
-                ModelWarning,
-                stacklevel=4,
-            )
         found = self._at(input.size)
         self.layers = found.layers
+        if interface.output is not None and found.returns:
+            raise InvalidParameter(
+                "output", allowed="a part of what the model returns with one row an image, as long for one image as for two",
+                received=interface.output, fix=f"{self.name} returns {found.returns}.",
+            )  # fmt: skip
         for path in interface.channel_axis:
-            if path not in found.modules.values():
-                self.layers[path]  # raises, with the nearest names, when it is no layer either
+            if not fnmatch.filter([*self.layers, *found.modules.values()], path):
+                self.layers[path]  # raises, with the nearest names
+        for warning in _warnings(self.name, self.model, found):
+            warnings.warn(warning, ModelWarning, stacklevel=4)
 
     def weights(self) -> Tree:
         """See `phosphene.backend.Network.weights`; None where the module is used in place, as it is when it is called."""
@@ -126,28 +131,28 @@ class TorchNetwork:
         if OUTPUT not in found.layers and (OUTPUT in layers or OUTPUT in changes):
             raise InvalidParameter(
                 "layers", allowed=f"a layer of {self.name}, which has no {OUTPUT!r}", received=OUTPUT,
-                fix=f"The model returns {found.returns}: read the module that makes the one you mean, or return that one alone.",
+                fix=f"The model returns {found.returns}: say which of it is the output, with ph.wrap(..., output=...).",
             )  # fmt: skip
-        axes = {path: found.layers[path].channel_axis for path in (*layers, *changes)}
+        chosen = {path: found.layers[path] for path in (*layers, *changes)}
 
         def native_edit(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
-            return lambda value: to_native(changes[path](xp, to_channel_last(value, axes[path])), axes[path])
+            return lambda value: to_native(changes[path](xp, to_contract(value, chosen[path])), chosen[path])
 
         edits = {path: native_edit(path) for path in changes}
         last = found.layers.last(layers) if layers else OUTPUT
         with (
             self.scope(),
-            _random_state(self._device),
-            tapped(self.model, found.modules, layers, edits, stop=last) as taps,
+            random_state(self._device),
+            tapped(self.model, found, layers, edits, stop=last) as taps,
         ):
-            taps.run(lambda: self._call(images, weights))
+            taps.run(lambda: self._output(self._call(images, weights), len(images)))
         missed = [path for path in layers if path not in taps.values]
         if missed:
             raise ModelFailed(
                 f"{self.name} ran without reaching {missed[0]!r}, which it reached on a grey image of that size: its path "
                 "through its modules depends on what it is shown. Read fewer layers in one call."
             )
-        return {path: to_channel_last(taps.values[path], axes[path]) for path in layers}
+        return {path: to_contract(taps.values[path], chosen[path]) for path in layers}
 
     def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
         """See `phosphene.backend.Network.shapes`."""
@@ -212,68 +217,56 @@ class TorchNetwork:
         inputs = inputs.to(self._dtype).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         if seen is not None:
             seen(inputs)
+        arguments, named = self._arguments(inputs)
         given = self.weights() if weights is None else weights
         if given is None:
-            return self.model(inputs)
-        return torch.func.functional_call(self.model, given, (inputs,))
+            return self.model(*arguments, **named)
+        return torch.func.functional_call(self.model, given, arguments, named)
+
+    def _output(self, returned: Any, count: int) -> torch.Tensor | None:
+        """The tensor that is the layer `OUTPUT`, with `count` rows; a number an image is a row of one."""
+        stated = self._interface.output
+        found = the_output(returned) if stated is None else stated_output(stated, returned, self.name)
+        if stated is not None and found is not None and (found.ndim == 0 or found.shape[0] != count):
+            raise InvalidParameter(
+                "output", allowed=f"a tensor with the batch axis, one row an image ({count})",
+                received=said(f"one of shape {tuple(found.shape)}"),
+            )  # fmt: skip
+        return found[:, None] if found is not None and found.ndim == 1 else found
 
     def _at(self, size: Size) -> Found:
-        """Layers at an input size, from one pass over a grey image; the random state is put back."""
+        """Layers at an input size, found by running the model; the random state is put back."""
         if size not in self._found:
-            shape = (1, *size, self.input.channels)
-            native = (1, self.input.channels, *size)
+            known = self._found[self.input.size].batched if self.input.size in self._found else None
             try:
-                with paused(), torch.no_grad(), _random_state(self._device), self.scope():
-                    grey = torch.full(shape, 0.5, dtype=self._dtype, device=self._device)
+                with paused(), torch.no_grad(), random_state(self._device), self.scope():
                     self._found[size] = discover(
                         self.model,
-                        lambda seen: self._call(grey, None, seen),
+                        lambda count, seen: self._tried(size, count, seen),
                         network=self.name,
-                        stated=self._interface.channel_axis,
+                        interface=self._interface,
+                        batched=known,
                     )
             except (PhospheneError, PhospheneWarning):
                 raise
             except Exception as error:
-                raise ModelFailed(
-                    f"{self.name} raised {type(error).__name__} on a grey image of shape {native} (N, C, H, W): {error}. "
-                    f"Check size={size}, channels={self.input.channels} and range={self.input.range}; a network with a fixed input "
-                    "size takes only that one."
-                ) from error
+                raise failed(
+                    self.name, self.model, error, size=size, input=self.input, interface=self._interface,
+                    device=self._device, dtype=self._dtype,
+                ) from error  # fmt: skip
         return self._found[size]
+
+    def _tried(self, size: Size, count: int, seen: Callable[[torch.Tensor], None]) -> tuple[Any, torch.Tensor | None]:
+        """What the model returns for a grey image, behind noise where there are several; and its output."""
+        shape = (count, *size, self.input.channels)
+        images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        images[-1] = 0.5
+        returned = self._call(images.to(self._dtype).to(self._device), None, seen)
+        return returned, self._output(returned, count)
 
     def __repr__(self) -> str:
         height, width = self.input.size
         return f"{self.name} (torch, {self.device}, {self.dtype}), {height} x {width}, {len(self.layers)} layers"
-
-
-def device_named(name: str) -> torch.device:
-    """A device of this machine, or `InvalidParameter`."""
-    choices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    choices += ["mps"] if torch.backends.mps.is_available() else []
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError, ValueError):
-        device = None
-    if device is not None and device.type == "cuda" and device.index is None and "cuda:0" in choices:
-        device = torch.device("cuda", torch.cuda.current_device())
-    if device is None or str(device).removesuffix(":0" if device.type != "cuda" else "") not in choices:
-        allowed = " or ".join(repr(choice) for choice in choices)
-        raise InvalidParameter("device", allowed=allowed, received=name, fix="This machine has no other.")
-    # Tensors of one device do not all say its index: "mps" and "mps:0" are one, but do not compare equal.
-    return torch.empty(0, device=device).device
-
-
-def dtype_named(name: str) -> torch.dtype:
-    """A floating dtype, or `InvalidParameter`."""
-    if name not in DTYPES:
-        allowed = " or ".join(repr(known) for known in DTYPES)
-        raise InvalidParameter("dtype", allowed=allowed, received=name, fix="float32 is usual.")
-    return DTYPES[name]
-
-
-def _own_dtype(dtypes: set[torch.dtype]) -> torch.dtype:
-    known = dtypes & set(DTYPES.values())
-    return known.pop() if len(dtypes) == 1 and known else torch.float32
 
 
 def _edited(path: str, value: torch.Tensor, given: NDArray[Any]) -> torch.Tensor:
@@ -286,20 +279,20 @@ def _edited(path: str, value: torch.Tensor, given: NDArray[Any]) -> torch.Tensor
     return torch.from_numpy(array)
 
 
-@contextlib.contextmanager
-def _random_state(device: torch.device) -> Iterator[None]:
-    """Put the random state of the host and of `device` back on leaving: a model may draw, and the user's draws are not ours."""
-    host = torch.get_rng_state()
-    state = None
-    if device.type == "cuda":
-        state = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state = torch.mps.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(host)
-        if state is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(state, device)
-        elif state is not None:
-            torch.mps.set_rng_state(state)
+def _warnings(name: str, model: nn.Module, found: Found) -> Iterator[str]:
+    """What the user should know about a model."""
+    if any(module.training for module in model.modules()):
+        yield f"{name} was in training mode: it is read in evaluation mode, and left as it was."
+    if found.returns:
+        yield (
+            f"{name} returns {found.returns}: which of it is the output is not known, so it has no layer {OUTPUT!r}. "
+            "Say which, with ph.wrap(..., output=...): a key, a place, or a function of what it returns. "
+            "Its other layers can be read."
+        )
+    if found.guessed:
+        names = ", ".join(found.guessed[:5]) + (", ..." if len(found.guessed) > 5 else "")
+        yield (
+            f"{name}: where the channels are was guessed for {len(found.guessed)} of its {len(found.layers)} layers "
+            f"({names}), and what follows from them. State it by path or pattern, for example ph.wrap(..., "
+            f'channel_axis={{"{found.guessed[0]}": -1}}): -1 for channel-last, 1 for channel-first.'
+        )

@@ -11,9 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from phosphene.layers import OUTPUT
+from phosphene.layers import OUTPUT, Layer
+from phosphene_torch.attention import Attending
+from phosphene_torch.discovery import Found
+from phosphene_torch.hooking import running
+from phosphene_torch.outputs import main_tensor, replace_main
 
-__all__ = ["Taps", "main_tensor", "replace_main", "tapped"]
+__all__ = ["Taps", "tapped", "to_contract", "to_native"]
 
 NativeEdit = Callable[[torch.Tensor], torch.Tensor]
 
@@ -33,37 +37,37 @@ class Taps:
     calls: Counter[str] = field(default_factory=Counter)
 
     def run(self, call: Callable[[], Any]) -> None:
-        """Make the pass; the model's return value is the layer `OUTPUT`."""
+        """Make the pass; what `call` returns is the layer `OUTPUT`."""
         with contextlib.suppress(Stop):
             self.take(OUTPUT, call())
 
     def take(self, path: str, output: Any) -> Any:
         """One output: edit it, keep it, or stop."""
-        if path in self.edits:
-            output = replace_main(output, self.edits[path](main_tensor(output)))
-        if path in self.wanted:
-            tensor = main_tensor(output)
-            if path == self.stop:
-                self.values[path] = tensor
-                raise Stop
+        tensor = main_tensor(output) if path in self.edits or path in self.wanted else None
+        if tensor is not None and path in self.edits:
+            tensor = self.edits[path](tensor)
+            output = replace_main(output, tensor)
+        if tensor is not None and path in self.wanted:
             # What comes next may work in place on it: an in-place ReLU changed 45% of a batch normalisation's values.
-            self.values[path] = tensor.clone()
-        elif path == self.stop:
+            self.values[path] = tensor if path == self.stop else tensor.clone()
+        if path == self.stop:
             raise Stop
         return output
 
 
 @contextlib.contextmanager
 def tapped(
-    model: nn.Module, modules: Mapping[str, str], layers: Sequence[str], edits: Mapping[str, NativeEdit], *, stop: str
+    model: nn.Module, found: Found, layers: Sequence[str], edits: Mapping[str, NativeEdit], *, stop: str
 ) -> Iterator[Taps]:
     """Hooks on the modules that are read or edited, for one forward pass; removed whatever happens.
+
+    Only where an attention map is among them are operations watched, too.
 
     Parameters
     ----------
     model : nn.Module
-    modules : mapping of str to str
-        Layer path to module path (without the number of the call).
+    found : Found
+        Where the layers are made.
     layers : sequence of str
         What to read.
     edits : mapping of str to callable
@@ -72,7 +76,7 @@ def tapped(
         The layer after which nothing is needed.
     """
     taps = Taps(frozenset(layers), edits, stop)
-    handles = []
+    touched = dict.fromkeys(path for path in (*layers, *edits) if path != OUTPUT)
 
     def hook_of(path: str) -> Callable[[nn.Module, Any, Any], Any]:
         def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -82,42 +86,26 @@ def tapped(
 
         return hook
 
-    needed = dict.fromkeys(modules[path] for path in (*layers, *edits) if path != OUTPUT)
-    try:
-        for module_path in needed:
-            handles.append(model.get_submodule(module_path).register_forward_hook(hook_of(module_path)))
+    with contextlib.ExitStack() as stack:
+        for module_path in dict.fromkeys(found.modules[path] for path in touched if path in found.modules):
+            handle = model.get_submodule(module_path).register_forward_hook(hook_of(module_path))
+            stack.callback(handle.remove)
+        maps = {found.attention[path]: path for path in touched if path in found.attention}
+        if maps:
+            modules = stack.enter_context(running(model))
+            stack.enter_context(Attending(modules, maps.__contains__, lambda key, value: taps.take(maps[key], value)))
         yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def main_tensor(output: Any) -> torch.Tensor:
-    """The tensor that an output means: itself, its ``logits``, or the first floating tensor in it; None when there is none."""
-    if isinstance(output, torch.Tensor):
-        return output
-    field_named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
-    if isinstance(field_named, torch.Tensor):
-        return field_named
-    for item in _items(output):
-        if isinstance(item, torch.Tensor) and item.is_floating_point():
-            return item
-    return None  # type: ignore[return-value]
+def to_contract(tensor: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """A view with the channel axis last, and windows of one image in an axis of their own."""
+    axis = layer.channel_axis
+    last = tensor if axis in (-1, tensor.ndim - 1) else tensor.movedim(axis, -1)
+    return last.reshape(-1, layer.windows, *last.shape[1:]) if layer.windows > 1 else last
 
 
-def replace_main(output: Any, tensor: torch.Tensor) -> Any:
-    """`output` with its main tensor replaced."""
-    if isinstance(output, torch.Tensor):
-        return tensor
-    old = main_tensor(output)
-    if isinstance(output, Mapping):
-        return type(output)(**{key: tensor if value is old else value for key, value in output.items()})
-    if hasattr(output, "_fields"):
-        return type(output)(*(tensor if item is old else item for item in output))
-    return type(output)(tensor if item is old else item for item in output)
-
-
-def _items(output: Any) -> Sequence[Any]:
-    if isinstance(output, Mapping):
-        return list(output.values())
-    return output if isinstance(output, (tuple, list)) else ()
+def to_native(tensor: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """The inverse of `to_contract`."""
+    axis = layer.channel_axis
+    whole = tensor.flatten(0, 1) if layer.windows > 1 else tensor
+    return whole if axis in (-1, whole.ndim - 1) else whole.movedim(-1, axis)

@@ -1,26 +1,36 @@
 """What the tokens of a transformer are: which stand for the whole image, which for a patch, and where that patch is.
 
 Nothing is guessed. Tokens of the model's own (class, distillation, registers) are those that two different images leave
-unchanged at the first layer that has them; the grid of patches is that of the layer they were cut in. What cannot be told so
-stays unknown, and can be stated: ``ph.wrap(..., tokens=("class",))``.
+unchanged at the first layer that has them. The patches behind them form the grid of a layer before, or one with the proportions
+of the image, if a probe agrees: where one position of that layer changes, or the pixels of one patch, its token changes most.
+What cannot be told so stays unknown, and can be stated: ``ph.wrap(..., tokens=("class",))``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidParameter
-from phosphene.layers import Layer, Layers, Tokens
-from phosphene.types import Size
+from phosphene.layers import ATTENTION, Layer, Layers, Tokens
+from phosphene.types import Edit, Floats, Size
 
 __all__ = ["with_tokens"]
 
 SPECIAL = {"cls": "class", "class": "class", "dist": "distillation", "reg": "register", "storage": "register"}
 """How parameters of such tokens are called, and what they are; in the order in which models put them."""
+
+QUERIES = ("quer", "latent", "slot", "probe")
+"""In names of parameters that hold tokens which stand for nothing in particular, and may be as many as the patches."""
+
+SAMPLED = 6
+"""Of how many layers with equally many tokens the probe is read, where nothing speaks against one meaning for all."""
+
+AT_ONCE = 16
+"""How many layers are read at a time where each is probed."""
 
 
 def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers:
@@ -42,47 +52,66 @@ def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers
         When names were stated and no layer has that many tokens more than a grid of patches.
     """
     layers = list(network.layers.values())
-    counts = dict.fromkeys(layer.shape[0] for layer in layers if _is_tokens(layer))
-    known: dict[int, Tokens] = {}
-    for count in counts:
-        first = next(index for index, layer in enumerate(layers) if _is_tokens(layer) and layer.shape[0] == count)
-        grids = [layer.shape[:2] for layer in layers[:first] if layer.axes[:2] == ("row", "column")]
-        prefix = _found(network, layers[first].path) if stated is None else tuple(stated)
-        grid = None if prefix is None else _grid(count - len(prefix), grids, network.input.size)
-        if prefix is not None and grid is not None:
-            known[count] = Tokens(prefix, grid)
+    by_count: dict[int, list[Layer]] = {}
+    for layer in layers:
+        if _has_tokens(layer) and (layer.shape[0] > 1 or stated is not None):
+            by_count.setdefault(layer.shape[0], []).append(layer)
+    known: dict[str, Tokens] = {}
+    fronts = dict.fromkeys(by_count, None if stated is None else tuple(stated))
+    if stated is None:
+        fronts = _fronts(network, by_count)
+    for count, group in by_count.items():
+        front = fronts[count]
+        if front is None:
+            continue
+        before = layers[: layers.index(group[0])]
+        for grid, source in _grids(count - len(front), before, network.input.size):
+            meaning = Tokens(front, grid)
+            agreed = group if stated is not None else _agreed(network, _Probe(network, meaning, source), group)
+            known.update({layer.path: meaning for layer in agreed})
+            if agreed:
+                break
     if stated is not None and not known:
         raise InvalidParameter(
             "tokens", allowed="names of the tokens in front of the patches", received=tuple(stated),
-            fix=f"Layers of {network.name} have {' or '.join(map(str, counts)) or 'no'} tokens, and no grid of patches "
+            fix=f"Layers of {network.name} have {' or '.join(map(str, by_count)) or 'no'} tokens, and no grid of patches "
             f"fits what {len(stated)} leave of them.",
         )  # fmt: skip
-
-    def with_meaning(layer: Layer) -> Layer:
-        if layer.axes == ("query", "key", "head") and layer.shape[0] == layer.shape[1]:
-            return replace(layer, tokens=known.get(layer.shape[0]))
-        return replace(layer, tokens=known.get(layer.shape[0])) if _is_tokens(layer) else layer
-
-    return Layers([with_meaning(layer) for layer in layers], network.name, network.layers.idle)
+    return Layers(_told(layers, known), network.name, network.layers.idle)
 
 
-def _is_tokens(layer: Layer) -> bool:
-    return layer.axes == ("token", "channel")
+def _told(layers: Sequence[Layer], known: Mapping[str, Tokens]) -> Iterator[Layer]:
+    """Layers with what is known of each; the map of a self-attention has the tokens of the layers before it."""
+    latest: dict[int, Tokens | None] = {}
+    for layer in layers:
+        if _has_tokens(layer):
+            latest[layer.shape[0]] = known.get(layer.path)
+            yield replace(layer, tokens=known.get(layer.path))
+        elif _is_map(layer) and layer.windows == 1 and layer.shape[0] == layer.shape[1]:
+            yield replace(layer, tokens=latest.get(layer.shape[0]))
+        else:
+            yield layer
 
 
-def _found(network: Network, path: str) -> tuple[str, ...] | None:
-    """Names of the tokens in front that do not depend on the image; None where others do not, either."""
-    backend = network.backend
-    size = network.input.size
-    random = np.random.default_rng(0).random((2, *size, network.input.channels))
-    with network.scope():
-        images = backend.from_numpy(random, device=network.device, dtype=network.dtype)
-        values = backend.to_numpy(network.forward(images, [path])[path])
-    same = np.all(values[0] == values[1], axis=-1)
-    count = int(np.argmin(same))
-    if same[count:].any():
-        return None
-    return _names(network.weight_shapes(), count)
+def _is_map(layer: Layer) -> bool:
+    return layer.path.partition("#")[0].endswith(ATTENTION)
+
+
+def _has_tokens(layer: Layer) -> bool:
+    return len(layer.shape) == 2 and layer.windows == 1 and not _is_map(layer)
+
+
+def _fronts(network: Network, by_count: Mapping[int, Sequence[Layer]]) -> dict[int, tuple[str, ...] | None]:
+    """Names of the tokens in front that do not depend on the image, by number of tokens; None where others do not, either."""
+    random = np.random.default_rng(0).random((2, *network.input.size, network.input.channels))
+    firsts = [group[0] for group in by_count.values()]
+    weights = network.weight_shapes()
+    fronts: dict[int, tuple[str, ...] | None] = {}
+    for layer, changes in zip(firsts, _changes(network, random, firsts), strict=True):
+        same = changes[0] <= 1e-6 * changes[0].max()
+        front = int(np.argmin(same))
+        fronts[layer.shape[0]] = None if same[front:].any() else _names(weights, front)
+    return fronts
 
 
 def _names(weights: Mapping[str, tuple[int, ...]], count: int) -> tuple[str, ...]:
@@ -96,12 +125,108 @@ def _names(weights: Mapping[str, tuple[int, ...]], count: int) -> tuple[str, ...
     return tuple(found) if len(found) == count else ("special",) * count
 
 
-def _grid(count: int, grids: Sequence[tuple[int, ...]], size: Size) -> Size | None:
-    """The grid of `count` patches: that of the layer nearest before, else the one with the image's proportions."""
-    for rows, columns in reversed(grids):
-        if rows * columns == count:
-            return int(rows), int(columns)
+def _grids(count: int, before: Sequence[Layer], size: Size) -> list[tuple[Size, Layer | None]]:
+    """Grids of `count` patches: of the nearest layer before that has one, and that with the image's proportions."""
+    flat = [layer for layer in before if len(layer.shape) == 3 and layer.windows == 1 and not _is_map(layer)]
+    grids: list[tuple[Size, Layer | None]] = []
+    for layer in reversed(flat):
+        if layer.shape[0] * layer.shape[1] == count:
+            grid = (layer.shape[0], layer.shape[1])
+            grids += [(grid, layer), (grid, None)]
+            break
     rows = round((count * size[0] / size[1]) ** 0.5) if count > 0 else 0
     if rows and count % rows == 0 and rows * size[1] == count // rows * size[0]:
-        return rows, count // rows
-    return None
+        grids.append(((rows, count // rows), None))
+    return list(dict.fromkeys(grids))
+
+
+class _Probe:
+    """One image several times, each time but the first with one position of a grid changed.
+
+    Parameters
+    ----------
+    network : Network
+    meaning : Tokens
+        What is to be shown.
+    source : Layer, optional
+        Whose positions are changed; the pixels of a patch when absent.
+    """
+
+    def __init__(self, network: Network, meaning: Tokens, source: Layer | None) -> None:
+        self._network, self._prefix = network, len(meaning.prefix)
+        size, channels = network.input.size, network.input.channels
+        rows, columns = meaning.grid
+        # Not on a diagonal, where rows and columns could change places, and not only at the rim.
+        places = list(dict.fromkeys([(0, columns - 1), (rows - 1, 0), (rows // 2, columns // 3)]))
+        self._expected = [meaning.index(*place) for place in places]
+        random = np.random.default_rng(1)
+        self._images = np.repeat(random.random((1, *size, channels)), 1 + len(places), axis=0)
+        self._source = source
+        self._change = np.zeros((1 + len(places), *(source.shape if source is not None else ())))
+        for index, (row, column) in enumerate(places, start=1):
+            if source is not None:
+                self._change[index, row, column] = random.standard_normal(source.channels)
+                continue
+            height = slice(row * size[0] // rows, (row + 1) * size[0] // rows)
+            width = slice(column * size[1] // columns, (column + 1) * size[1] // columns)
+            patch = self._images[index, height, width]
+            self._images[index, height, width] = random.random(patch.shape)
+
+    def answers(self, layers: Sequence[Layer]) -> list[bool | None]:
+        """For each layer, whether its tokens mean what they should; None where the answer is neither yes nor no."""
+        edit: dict[str, Edit] = {}
+        if self._source is not None:
+            backend, network = self._network.backend, self._network
+            change = backend.from_numpy(self._change, device=network.device, dtype=network.dtype)
+            edit[self._source.path] = lambda xp, value: value + change * xp.max(xp.abs(value))
+        return [self._answer(changes) for changes in _changes(self._network, self._images, layers, edit)]
+
+    def _answer(self, changes: Floats) -> bool | None:
+        patches = np.where(np.arange(changes.shape[1]) < self._prefix, 0.0, changes)
+        most = patches.max(axis=1)
+        there = changes[np.arange(len(changes)), self._expected]
+        if not (there > 1e-5 * most).all():
+            return False
+        return True if (patches.argmax(axis=1) == self._expected).all() else None
+
+
+def _agreed(network: Network, probe: _Probe, group: Sequence[Layer]) -> Sequence[Layer]:
+    """Layers of one number of tokens that mean what the probe asks for.
+
+    Attention mixes tokens, so that further down a probe no longer answers. There the answer of the first layer holds, unless one
+    layer says no, or something else may have as many rows: queries, or channels that take the place of tokens. Then only
+    layers count that answer for themselves.
+    """
+    if probe.answers(group[:1])[0] is not True:
+        return []
+    sampled = [group[round(place)] for place in np.linspace(0, len(group) - 1, min(SAMPLED, len(group)))]
+    if False not in probe.answers(sampled) and not _ambiguous(network.weight_shapes(), group):
+        return group
+    agreed: list[Layer] = []
+    for start in range(0, len(group), AT_ONCE):
+        some = group[start : start + AT_ONCE]
+        agreed += [layer for layer, answer in zip(some, probe.answers(some), strict=True) if answer]
+    return agreed
+
+
+def _ambiguous(weights: Mapping[str, tuple[int, ...]], group: Sequence[Layer]) -> bool:
+    count = group[0].shape[0]
+    queries = any(
+        len(shape) > 1 and shape[-2] == count and any(word in path.lower() for word in QUERIES)
+        for path, shape in weights.items()
+    )
+    return queries or any(layer.shape[-1] == count for layer in group)
+
+
+def _changes(
+    network: Network, images: Floats, layers: Sequence[Layer], edit: Mapping[str, Edit] | None = None
+) -> list[Floats]:
+    """For each layer, by how much each token of the other images differs from the first image's; (images - 1, tokens)."""
+    backend, paths = network.backend, [layer.path for layer in layers]
+    if not paths:
+        return []
+    with network.scope():
+        given = backend.from_numpy(images, device=network.device, dtype=network.dtype)
+        read = network.forward(given, paths, edit=edit)
+        values = [backend.to_numpy(read[path]) for path in paths]
+    return [np.linalg.norm(value[1:] - value[:1], axis=-1) for value in values]

@@ -200,6 +200,46 @@ def test_channel_axes_are_followed_through_permutations() -> None:
     assert (axes["0.conv"], axes["0.norm"], axes["0.act"], axes["0.drop"], axes["0"]) == (1, -1, -1, 1, 1)
 
 
+class Windows(nn.Module):
+    """Windows of 4 x 4 folded into the batch, image by image or (`apart`) window by window; tokens in front of the batch."""
+
+    def __init__(self, apart: bool = False) -> None:
+        super().__init__()
+        self.apart, self.conv, self.inside = apart, nn.Conv2d(3, 6, 1), nn.Linear(6, 4)
+        self.pooled, self.sequence, self.table = nn.Identity(), nn.Linear(4, 4), nn.Embedding(3, 4)
+
+    def forward(self, x: Any) -> Any:
+        t = self.conv(x).unflatten(3, (-1, 4)).unflatten(2, (-1, 4))  # (N, C, rows, 4, columns, 4)
+        t = t.permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2, 3)
+        t = self.inside((t.transpose(0, 1) if self.apart else t).flatten(0, 1))
+        t = self.pooled(t.mean(1))
+        t = t.unflatten(0, (-1, len(x))) if self.apart else t.unflatten(0, (len(x), -1)).transpose(0, 1)
+        return self.sequence(t).mean(0) + self.table(torch.arange(3)).mean(0)
+
+
+def test_windows_in_the_batch_axis_are_read_and_edited_image_by_image() -> None:
+    torch.manual_seed(0)
+    network, x = wrap(Windows().eval(), size=(8, 12)), images(size=(8, 12))
+    assert list(network.layers) == ["conv", "inside", "pooled", "output"]  # the rest has no batch axis in front
+    inside, pooled = network.layers["inside"], network.layers["pooled"]
+    assert (inside.windows, inside.shape, inside.axes) == (6, (6, 16, 4), ("window", "token", "channel"))
+    assert (pooled.windows, pooled.shape, pooled.axes) == (6, (6, 4), ("window", "channel"))
+    assert network.shapes((4, 4))["inside"] == (16, 4) and network.shapes((8, 4))["inside"] == (2, 16, 4)
+    read = network.forward(x, ["conv", "inside", "pooled", "output"])
+    corner = network.model.inside(read["conv"][1, 4:, 8:].reshape(16, 6))
+    torch.testing.assert_close(read["inside"][1, 5], corner)
+    gone = torch.ones(2, 6, 1, 1)
+    gone[1, 5] = 0.0
+    edited = network.forward(x, ["pooled", "output"], edit={"inside": lambda xp, a: a * gone})
+    torch.testing.assert_close(edited["pooled"], read["pooled"] * gone[..., 0])
+    torch.testing.assert_close(edited["output"][0], read["output"][0])
+
+
+def test_windows_in_another_order_are_left_out() -> None:
+    network = wrap(Windows(apart=True).eval(), size=(8, 12))
+    assert list(network.layers) == ["conv", "output"]
+
+
 def test_a_stated_channel_axis_wins_and_is_checked() -> None:
     assert wrap(mixed(), interface=Interface(channel_axis={"tokens": 1})).layers["tokens"].shape == (4, 80)
     with pytest.raises(InvalidParameter, match="channel_axis"):

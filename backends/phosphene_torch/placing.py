@@ -1,0 +1,64 @@
+"""Where and in which precision a model is computed, and the random states that it must not move."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from phosphene.errors import InvalidParameter
+
+__all__ = ["device_named", "dtype_named", "own_dtype", "random_state"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def device_named(name: str) -> torch.device:
+    """A device of this machine, or `InvalidParameter`."""
+    choices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    choices += ["mps"] if torch.backends.mps.is_available() else []
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError, ValueError):
+        device = None
+    if device is not None and device.type == "cuda" and device.index is None and "cuda:0" in choices:
+        device = torch.device("cuda", torch.cuda.current_device())
+    if device is None or str(device).removesuffix(":0" if device.type != "cuda" else "") not in choices:
+        allowed = " or ".join(repr(choice) for choice in choices)
+        raise InvalidParameter("device", allowed=allowed, received=name, fix="This machine has no other.")
+    # Tensors of one device do not all say its index: "mps" and "mps:0" are one, but do not compare equal.
+    return torch.empty(0, device=device).device
+
+
+def dtype_named(name: str) -> torch.dtype:
+    """A floating dtype, or `InvalidParameter`."""
+    if name not in DTYPES:
+        allowed = " or ".join(repr(known) for known in DTYPES)
+        raise InvalidParameter("dtype", allowed=allowed, received=name, fix="float32 is usual.")
+    return DTYPES[name]
+
+
+def own_dtype(dtypes: set[torch.dtype]) -> torch.dtype:
+    """The one precision of a model's parameters; float32 where they have several, or one of no use here."""
+    known = dtypes & set(DTYPES.values())
+    return known.pop() if len(dtypes) == 1 and known else torch.float32
+
+
+@contextlib.contextmanager
+def random_state(device: torch.device) -> Iterator[None]:
+    """Put the random state of the host and of `device` back on leaving: a model may draw, and the user's draws are not ours."""
+    host = torch.get_rng_state()
+    state = None
+    if device.type == "cuda":
+        state = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        state = torch.mps.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(host)
+        if state is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state, device)
+        elif state is not None:
+            torch.mps.set_rng_state(state)
