@@ -8,15 +8,25 @@ import pytest
 
 import phosphene as ph
 from phosphene.backend import Network
+from small_models import KINDS
+
+PACKAGES = {"torch": "torch", "jax": "jax", "nnx": "flax", "linen": "flax", "stack": "flax", "equinox": "equinox"}
 
 
 def _installed(name: str) -> None:
-    pytest.importorskip({"torch": "torch", "jax": "jax"}[name])
+    pytest.importorskip(PACKAGES.get(name, "jax"))
 
 
 @pytest.fixture(params=["torch", "jax"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Each backend in turn."""
+    _installed(request.param)
+    return str(request.param)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of model in turn."""
     _installed(request.param)
     return str(request.param)
 

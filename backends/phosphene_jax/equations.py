@@ -8,7 +8,16 @@ from typing import Any
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-__all__ = ["INLINED", "body_of", "inner_jaxprs", "nonlinearity", "producers_of", "rectified"]
+__all__ = [
+    "INLINED",
+    "Producers",
+    "body_of",
+    "inner_jaxprs",
+    "nonlinearity",
+    "producers_of",
+    "rectified",
+    "source_of",
+]
 
 INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "remat"})
 """Primitives that only group equations, so that what they wrap may be executed in their place."""
@@ -98,7 +107,7 @@ def _is_zero(variable: Any, producers: Producers) -> bool:
     return _is_zero(source.invars[0], producers)
 
 
-def _source(variable: Any, producers: Producers) -> Any:
+def source_of(variable: Any, producers: Producers) -> Any:
     """The equation behind a variable, seen through changes of shape and dtype."""
     source = None if isinstance(variable, jex.Literal) else producers.get(variable)
     while source is not None and source.primitive.name in ("broadcast_in_dim", "reshape", "convert_element_type"):
@@ -108,7 +117,7 @@ def _source(variable: Any, producers: Producers) -> Any:
 
 
 def _is_gelu(equation: Any, producers: Producers) -> bool:
-    source = _source(equation.invars[0], producers)
+    source = source_of(equation.invars[0], producers)
     if source is None or source.primitive.name != "mul":
         return False
     factors = [variable.val for variable in source.invars if isinstance(variable, jex.Literal)]
@@ -116,7 +125,7 @@ def _is_gelu(equation: Any, producers: Producers) -> bool:
 
 
 def _is_softmax(equation: Any, producers: Producers) -> bool:
-    above, below = (_source(variable, producers) for variable in equation.invars)
+    above, below = (source_of(variable, producers) for variable in equation.invars)
     if above is None or below is None or above.primitive.name != "exp" or below.primitive.name != "reduce_sum":
         return False
-    return _source(below.invars[0], producers) is above
+    return source_of(below.invars[0], producers) is above

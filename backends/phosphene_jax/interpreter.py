@@ -24,8 +24,12 @@ __all__ = ["Taps", "interpret", "marks_in"]
 CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
 """Functions with a derivative of their own: gone into only for a layer, at the price of that derivative."""
 
-_ALONE = jex.DebugInfo("phosphene", "one equation", None, None)
-"""What JAX is told of the jaxprs that are made here."""
+_ALONE = (
+    jex.DebugInfo("phosphene", "one equation", None, None)
+    if hasattr(jex, "DebugInfo")
+    else jax.make_jaxpr(lambda: ())().jaxpr.debug_info
+)
+"""What JAX is told of the jaxprs that are made here; some of its versions have no public name for it."""
 
 
 class Stop(Exception):

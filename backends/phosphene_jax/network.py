@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import fnmatch
 import hashlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,15 +18,20 @@ from numpy.typing import NDArray
 
 from phosphene.backend import Backend, InputSpec, Interface
 from phosphene.errors import CoverageWarning, InvalidParameter, ModelFailed, ModelWarning, PhospheneError
-from phosphene.layers import OUTPUT, Layer, Layers
+from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Array, Edit, Size, Tree
-from phosphene_jax.adapters import Adapted, adapt
+from phosphene_jax.adapters import Adapted, Calling, adapt
 from phosphene_jax.adapters.adapted import is_floating
+from phosphene_jax.attention import with_attention
+from phosphene_jax.batching import batched
+from phosphene_jax.discovery import Found, Storage, discover, stacks_in
 from phosphene_jax.interpreter import Taps, interpret
 
 __all__ = ["JaxNetwork", "device_named", "dtype_named", "name_of"]
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+_log = logging.getLogger("phosphene")
 
 
 class JaxNetwork:
@@ -46,7 +53,8 @@ class JaxNetwork:
         self.input, self.model, self._interface = input, model, interface
         wanted = None if dtype is None else dtype_named(dtype)
         home = _abstract((1, *input.size, input.channels), "float32")
-        self._adapted: Adapted = adapt(model, home)
+        self._calling = Calling(interface, name)
+        self._adapted: Adapted = adapt(model, home, self._calling)
         self.name = name or self._adapted.name
         self.classes = None if classes is None else tuple(classes)
         with self._failing(home.shape):
@@ -61,23 +69,44 @@ class JaxNetwork:
         self._edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
         self._edited: tuple[Array, ...] | None = None
         self._traces: dict[Any, Any] = {}
-        self._shapes: dict[Size, Layers] = {}
-        if self._adapted.training:
-            warnings.warn(
-                f"{self.name} was in training mode: it is read in evaluation mode, and left as it was.",
-                ModelWarning,
-                stacklevel=4,
-            )
-        missed: dict[str, None] = {}
-        self.layers: Layers = self._at(input.size, missed)
-        for sentence in missed:
+        self._found: dict[Size, Found] = {}
+        found = self._at(input.size)
+        self.layers: Layers = found.layers
+        for path in interface.channel_axis:
+            if not any(fnmatch.fnmatchcase(known.partition("#")[0], path) for known in found.storage):
+                self.layers[path]  # raises, with the nearest names, when it is no layer either
+        for sentence in found.missed:
             warnings.warn(f"{self.name}: {sentence}.", CoverageWarning, stacklevel=4)
-        if OUTPUT not in self.layers:
-            warnings.warn(
-                f"{self.name} does not return one array: which of its outputs is the logit is not known, so it has no layer "
-                f"{OUTPUT!r}. Its other layers can be read.",
-                ModelWarning,
-                stacklevel=4,
+        for sentence in self._said_of(found):
+            warnings.warn(f"{self.name} {sentence}", ModelWarning, stacklevel=4)
+        stacks = stacks_in(self._trace(home.shape, self.weights()).jaxpr)
+        if stacks:
+            _log.info(
+                "%s: %s lie in a scan over stacked layers, which is run to its end whichever of them is read.",
+                self.name, _listed(stacks),
+            )  # fmt: skip
+
+    def _said_of(self, found: Found) -> Iterator[str]:
+        """What the user should know of the model, as the rest of sentences that begin with its name."""
+        if self._adapted.training:
+            yield "was in training mode: it is read in evaluation mode, and left as it was."
+        if found.unsure:
+            first = found.unsure[0]
+            yield (
+                f"does not show where the channels of {_listed(found.unsure)} are: axis "
+                f"{found.layers[first].channel_axis} of {first!r} is a guess. Say it with "
+                f"ph.wrap(..., channel_axis={{{first!r}: ...}}), by path or glob, batch axis counted."
+            )
+        if found.loose:
+            yield (
+                f"has no row for each image in {_listed(found.loose)}: they are left out of its layers. It may mix images, or "
+                "make something that does not depend on them."
+            )
+        if OUTPUT not in found.layers and OUTPUT not in found.loose:
+            returns = self._calling.returns or "no array of floats"
+            yield (
+                f"returns {returns}: which of it is the output is not known, so it has no layer {OUTPUT!r}. Say it with "
+                "ph.wrap(..., output=...), a key, a place or a function of what it returns. Its other layers can be read."
             )
 
     def weights(self) -> Tree:
@@ -103,16 +132,18 @@ class JaxNetwork:
         for path in (*layers, *(edit or ())):
             self.layers[path]
         given = self.weights() if weights is None else weights
-        taps = Taps(frozenset(layers), {path: _edit(path, change) for path, change in (edit or {}).items()})
+        storage = self._at((int(images.shape[1]), int(images.shape[2]))).storage
+        edits = {path: _edit(path, change, storage[path]) for path, change in (edit or {}).items() if path in storage}
+        taps = Taps(frozenset(layers), edits)
         traced = self._trace(tuple(images.shape), given)
         interpret(traced, [*given, self._normalised(images)], taps)
-        missed = [path for path in layers if path not in taps.values]
+        missed = [path for path in layers if path not in taps.values or path not in storage]
         if missed:
             raise ModelFailed(f"{self.name} does not compute {' or '.join(missed)} for images of shape {images.shape}.")
-        return {path: taps.values[path] for path in layers}
+        return {path: storage[path].read(taps.values[path]) for path in layers}
 
     def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
-        return {path: layer.shape for path, layer in self._at(size).items()}
+        return {path: layer.shape for path, layer in self._at((int(size[0]), int(size[1]))).layers.items()}
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
@@ -163,13 +194,17 @@ class JaxNetwork:
     @contextlib.contextmanager
     def _failing(self, shape: Sequence[int]) -> Iterator[None]:
         """What the model raises inside becomes `ModelFailed`."""
+        adapted = getattr(self, "_adapted", None)
+        given = f"images of shape {tuple(shape)} (N, H, W, C)"
+        if adapted is not None and adapted.per_example:
+            given = f"an image of shape {(shape[3], *shape[1:3])} (C, H, W)"
         try:
             yield
         except PhospheneError:
             raise
         except Exception as error:
             raise ModelFailed(
-                f"{self.name} raised {type(error).__name__} on images of shape {tuple(shape)} (N, H, W, C): {error}. "
+                f"{self.name} raised {type(error).__name__} on {given}: {error}. "
                 "Check size and channels; a network with a fixed input size takes only that one."
             ) from error
 
@@ -180,40 +215,48 @@ class JaxNetwork:
             abstract = [_abstract(*leaf) for leaf in key[1]]
             images = _abstract(shape, self.dtype)
             with self.scope(), self._failing(shape):
-                self._traces[key] = jax.make_jaxpr(self._adapted.call)(abstract, images)
+                if self._adapted.per_example:
+                    one = self._trace_one((shape[3], *shape[1:3]), abstract, key[1])
+                    self._traces[key] = batched(one, abstract, images)
+                else:
+                    closed = jax.make_jaxpr(self._adapted.call)(abstract, images)
+                    self._traces[key] = with_attention(closed, count=shape[0])
         return self._traces[key]
 
-    def _at(self, size: Size, missed: dict[str, None] | None = None) -> Layers:
-        """Layers at an input size, from an abstract pass; what cannot be reached is added to `missed`."""
-        if size not in self._shapes:
-            shape = (1, *size, self.input.channels)
-            given = self.weights()
-            traced = self._trace(shape, given)
-            order: list[str] = []
+    def _trace_one(self, shape: tuple[int, ...], weights: Sequence[Any], key: Any) -> Any:
+        """The marked function of one image."""
+        if (shape, key) not in self._traces:
+            closed = jax.make_jaxpr(self._adapted.call)(list(weights), _abstract(shape, self.dtype))
+            self._traces[shape, key] = with_attention(closed, count=None)
+        return self._traces[shape, key]
 
-            def read(weights: Sequence[Array], images: Array) -> dict[str, Array]:
-                taps = Taps(None)
-                interpret(traced, [*weights, images], taps)
-                order.extend(taps.values)
-                (missed if missed is not None else {}).update(taps.missed)
-                return taps.values
+    def _at(self, size: Size) -> Found:
+        """What there is at an input size, from abstract passes."""
+        if size not in self._found:
+            given = self.weights()
+            shapes = [(count, *size, self.input.channels) for count in (1, 2)]
+            weights = [_abstract(leaf.shape, leaf.dtype) for leaf in given]
+
+            def evaluate(images: Array, paths: Sequence[str]) -> dict[str, Array]:
+                traced = self._trace(tuple(images.shape), given)
+
+                def read(weights: Sequence[Array], images: Array) -> dict[str, Array]:
+                    taps = Taps(frozenset(paths))
+                    interpret(traced, [*weights, images], taps)
+                    return taps.values
+
+                return dict(jax.jit(read)(given, images))
 
             with self.scope():
-                weights = [_abstract(leaf.shape, leaf.dtype) for leaf in given]
-                shapes = jax.eval_shape(read, weights, _abstract(shape, self.dtype))
-            if OUTPUT in order:
-                order.remove(OUTPUT)
-                order.append(OUTPUT)
-            self._shapes[size] = Layers([self._layer(path, shapes[path].shape[1:]) for path in order], self.name)
-        return self._shapes[size]
-
-    def _layer(self, path: str, shape: tuple[int, ...]) -> Layer:
-        module = path.partition("#")[0]
-        if path == OUTPUT:
-            return Layer(path, "Output", tuple(shape), self._adapted.parameters.get("", 0))
-        return Layer(
-            path, self._adapted.kinds.get(module, "Mark"), tuple(shape), self._adapted.parameters.get(module, 0)
-        )
+                self._found[size] = discover(
+                    self._adapted,
+                    self._interface,
+                    [self._trace(shape, given) for shape in shapes],
+                    [[*weights, _abstract(shape, self.dtype)] for shape in shapes],
+                    evaluate,
+                    name=self.name,
+                )
+        return self._found[size]
 
     def __repr__(self) -> str:
         height, width = self.input.size
@@ -247,14 +290,20 @@ def _abstract(shape: tuple[int, ...], dtype: Any) -> Any:
     return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]
 
 
-def _edit(path: str, change: Edit) -> Callable[[Array], Array]:
-    def edit(value: Array) -> Array:
+def _listed(paths: Sequence[str], most: int = 5) -> str:
+    rest = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(map(repr, paths[:most])) + rest
+
+
+def _edit(path: str, change: Edit, storage: Storage) -> Callable[[Array], Array]:
+    def edit(native: Array) -> Array:
+        value = storage.read(native)
         changed = change(jnp, value)
         if jnp.shape(changed) != value.shape:
             raise InvalidParameter(
                 f"edit[{path!r}]", allowed=f"an activation of shape {value.shape}", received=jnp.shape(changed),
                 fix="An edit keeps the shape of the activation that it is given.",
             )  # fmt: skip
-        return jnp.asarray(changed, value.dtype)
+        return storage.native(jnp.asarray(changed, value.dtype))
 
     return edit

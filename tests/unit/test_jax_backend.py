@@ -51,6 +51,7 @@ def test_it_is_a_backend_that_owns_functions() -> None:
     assert backend.owns(lambda x: x)
     assert backend.owns((lambda p, x: x, {}))
     assert not backend.owns(3)
+    assert not backend.owns(Scale)
     assert not backend.owns((1, 2))
 
 

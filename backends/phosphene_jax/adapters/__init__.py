@@ -11,13 +11,14 @@ from types import ModuleType
 import jax
 
 from phosphene.errors import UnknownModel
-from phosphene_jax.adapters import function, linen, nnx
+from phosphene_jax.adapters import equinox, function, linen, nnx
 from phosphene_jax.adapters.adapted import Adapted
+from phosphene_jax.adapters.calling import Calling
 
-__all__ = ["Adapted", "adapt", "adapter_of"]
+__all__ = ["Adapted", "Calling", "adapt", "adapter_of"]
 
-KINDS: tuple[ModuleType, ...] = (nnx, linen, function)
-"""In the order in which they are asked; Equinox belongs before `function`, which takes any callable."""
+KINDS: tuple[ModuleType, ...] = (nnx, linen, equinox, function)
+"""In the order in which they are asked; `function` takes any callable, so it is the last."""
 
 
 def adapter_of(model: object) -> ModuleType | None:
@@ -25,7 +26,7 @@ def adapter_of(model: object) -> ModuleType | None:
     return next((kind for kind in KINDS if kind.owns(model)), None)
 
 
-def adapt(model: object, images: jax.ShapeDtypeStruct) -> Adapted:
+def adapt(model: object, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     """The model as a marked pure function.
 
     Parameters
@@ -34,6 +35,8 @@ def adapt(model: object, images: jax.ShapeDtypeStruct) -> Adapted:
         The user's.
     images : ShapeDtypeStruct (1, H, W, C)
         What it is at home with.
+    calling : Calling
+        How it is called, and which part of what it returns is its output.
 
     Returns
     -------
@@ -47,7 +50,8 @@ def adapt(model: object, images: jax.ShapeDtypeStruct) -> Adapted:
     kind = adapter_of(model)
     if kind is None:
         raise UnknownModel(
-            f"model: expected an nnx module, (linen module, variables) or a function, got {type(model).__qualname__}."
+            "model: expected an nnx module, (linen module, variables), an Equinox module or a function, "
+            f"got {type(model).__qualname__}."
         )
-    adapted: Adapted = kind.adapt(model, images)
+    adapted: Adapted = kind.adapt(model, images, calling)
     return adapted

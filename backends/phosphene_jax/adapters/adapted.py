@@ -1,9 +1,10 @@
-"""What every adapter makes of a model."""
+"""What every adapter makes of a model, and how it marks layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,21 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from phosphene.layers import OUTPUT
 from phosphene.types import Array
+from phosphene_jax.attention import SCOPE
 
-__all__ = ["Adapted", "count", "is_floating", "main_array", "mark", "mark_output", "path_text"]
+__all__ = [
+    "Adapted",
+    "count",
+    "floating_in",
+    "is_floating",
+    "logits_of",
+    "main_array",
+    "mark",
+    "named",
+    "path_text",
+    "scope",
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,10 @@ class Adapted:
         Layer path to number of trained values; that of the whole model under the empty path.
     training : bool
         Whether some part was in training mode.
+    per_example : bool
+        Whether `call` takes one image, channel-first ``(C, H, W)``, instead of a batch ``(N, H, W, C)``.
+    channels_last : bool
+        Whether the framework's own convention puts channels last, so that this holds where operations do not tell.
     """
 
     name: str
@@ -43,30 +59,44 @@ class Adapted:
     kinds: Mapping[str, str]
     parameters: Mapping[str, int]
     training: bool = False
+    per_example: bool = False
+    channels_last: bool = False
 
 
-def mark(value: Any, name: str) -> Any:
-    """`value` with its main array marked as a layer."""
+def mark(value: Any, name: str, *, rank: int = 2, move: Callable[[Array], Array] = lambda array: array) -> Any:
+    """`value` with its main array, as `move` returns it, marked as a layer, where it has at least `rank` axes."""
     array = main_array(value)
-    if array is None or array.ndim < 2:
+    if array is None or array.ndim < rank:
         return value
-    marked = _named(array, name)
+    marked = named(move(array), name)
     return jax.tree.map(lambda leaf: marked if leaf is array else leaf, value)
 
 
-def mark_output(value: Any) -> Array | None:
-    """The layer `OUTPUT` of a model's return value, marked: its ``logits``, or its only floating array; None otherwise."""
-    array = _logits(value)
-    if array is None:
-        floating = _floating(value)
-        array = floating[0] if len(floating) == 1 else None
-    return None if array is None else _named(array, OUTPUT)
+def named(array: Array, name: str) -> Array:
+    """`array` under a name that the interpreter finds."""
+    return checkpoint_name(array, name)  # type: ignore[no-untyped-call]
+
+
+def scope(path: str) -> AbstractContextManager[Any]:
+    """A context in which what is traced is known to be inside the module `path`."""
+    return jax.named_scope(SCOPE + path)
 
 
 def main_array(value: Any) -> Array | None:
     """The array that a layer's output means: itself, its ``logits``, or the first floating array in it."""
-    named = _logits(value)
-    return named if named is not None else next(iter(_floating(value)), None)
+    logits = logits_of(value)
+    return logits if logits is not None else next(iter(floating_in(value)), None)
+
+
+def logits_of(value: Any) -> Array | None:
+    """The floating array that an output calls ``logits``, or None."""
+    logits = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
+    return logits if is_floating(logits) else None
+
+
+def floating_in(value: Any) -> list[Array]:
+    """All floating arrays of a tree."""
+    return [leaf for leaf in jax.tree.leaves(value) if is_floating(leaf)]
 
 
 def is_floating(leaf: Any) -> bool:
@@ -79,19 +109,6 @@ def count(leaves: Iterable[Any]) -> int:
     return sum(math.prod(leaf.shape) for leaf in leaves if is_floating(leaf))
 
 
-def _named(array: Array, name: str) -> Array:
-    return checkpoint_name(array, name)  # type: ignore[no-untyped-call]
-
-
-def _logits(value: Any) -> Array | None:
-    named = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
-    return named if is_floating(named) else None
-
-
-def _floating(value: Any) -> list[Array]:
-    return [leaf for leaf in jax.tree.leaves(value) if is_floating(leaf)]
-
-
 def path_text(path: Sequence[Any]) -> str:
     """A tree path as dotted text."""
     parts = []
@@ -102,4 +119,4 @@ def path_text(path: Sequence[Any]) -> str:
                 break
         else:
             parts.append(str(key))
-    return ".".join(part.strip(".") for part in parts if part.strip(".") != "value")
+    return ".".join(part.strip(".") for part in parts)

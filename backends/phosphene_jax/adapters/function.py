@@ -15,26 +15,28 @@ import jax.numpy as jnp
 from jax.extend import core as jex
 
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, count, mark_output, path_text
+from phosphene_jax.adapters.adapted import Adapted, count, path_text
+from phosphene_jax.adapters.calling import Calling
 
 __all__ = ["adapt", "owns"]
 
 
 def owns(model: object) -> bool:
-    """Whether `model` is a callable that is no other framework's module, or a pair of one and its parameters."""
+    """Whether `model` is a callable that is no class and no other framework's module, or a pair of one and its parameters."""
     function = model[0] if isinstance(model, tuple) and len(model) == 2 else model
     torch = sys.modules.get("torch")
-    return callable(function) and not (torch is not None and isinstance(function, torch.nn.Module))
+    foreign = torch is not None and isinstance(function, torch.nn.Module)
+    return callable(function) and not isinstance(function, type) and not foreign
 
 
-def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
+def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     """See `phosphene_jax.adapters.Adapted`."""
     if isinstance(model, tuple):
-        return _with_parameters(*model)
-    return _closure(model, images)
+        return _with_parameters(model[0], model[1], calling)
+    return _closure(model, images, calling)
 
 
-def _with_parameters(function: Callable[[Any, Array], Any], parameters: Any) -> Adapted:
+def _with_parameters(function: Callable[..., Any], parameters: Any, calling: Calling) -> Adapted:
     def leaves() -> list[tuple[Any, Any]]:
         return jax.tree_util.tree_leaves_with_path(parameters)
 
@@ -45,18 +47,19 @@ def _with_parameters(function: Callable[[Any, Array], Any], parameters: Any) -> 
         # Numbers and names among the parameters may be sizes that the function needs while it is traced: they stay.
         given = iter(weights)
         filled = [next(given) if _is_array(leaf) else leaf for _, leaf in leaves()]
-        return mark_output(function(jax.tree.unflatten(jax.tree.structure(parameters), filled), images))
+        tree = jax.tree.unflatten(jax.tree.structure(parameters), filled)
+        return calling.output_of(calling.call(function, images, name=_name_of(function), first=(tree,)))
 
     total = count(leaf for _, leaf in read())
     return Adapted(_name_of(function), read, call, kinds={}, parameters={"": total})
 
 
-def _closure(function: Callable[[Array], Any], home: jax.ShapeDtypeStruct) -> Adapted:
+def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     parameters: dict[str, int] = {}
 
     def traced(images: Any) -> Any:
         def marked(images: Array) -> Array | None:
-            return mark_output(function(images))
+            return calling.output_of(calling.call(function, images, name=_name_of(function)))
 
         # A new function each time, so that no trace of before is taken for this one.
         abstract = jax.ShapeDtypeStruct(images.shape, images.dtype)  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,18 +11,10 @@ import jax
 
 from phosphene.errors import UnknownModel
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, count, is_floating, mark, mark_output, path_text
+from phosphene_jax.adapters.adapted import Adapted, count, is_floating, mark, path_text, scope
+from phosphene_jax.adapters.calling import EVALUATION, Calling
 
 __all__ = ["adapt", "owns"]
-
-EVALUATION = {
-    "train": False,
-    "training": False,
-    "is_training": False,
-    "deterministic": True,
-    "use_running_average": True,
-}
-"""Arguments by which linen modules are told how they are used; given where ``__call__`` takes them."""
 
 
 def owns(model: object) -> bool:
@@ -33,7 +24,7 @@ def owns(model: object) -> bool:
     return linen is not None and isinstance(module, linen.Module)
 
 
-def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
+def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     """See `phosphene_jax.adapters.Adapted`."""
     from flax import linen
 
@@ -47,15 +38,14 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
             f"model: expected (module, variables), got the module {name} alone. Write ({name.lower()}, variables)."
         )
     structure = jax.tree.structure(variables)
-    taken = inspect.signature(type(module).__call__).parameters
-    settings = {name: value for name, value in EVALUATION.items() if name in taken}
     kinds: dict[str, str] = {}
 
     def marked(following: Callable[..., Any], arguments: Any, keywords: Any, context: Any) -> Any:
-        value = following(*arguments, **keywords)
-        if context.method_name != "__call__" or not context.module.path:
-            return value
         path = ".".join(context.module.path)
+        if context.method_name != "__call__" or not path:
+            return following(*arguments, **keywords)
+        with scope(path):
+            value = following(*arguments, **keywords)
         kinds[path] = type(context.module).__name__
         return mark(value, path)
 
@@ -63,10 +53,15 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
         return [(path_text(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(variables)]
 
     def call(weights: Sequence[Array], images: Array) -> Array | None:
-        with linen.intercept_methods(marked):
-            return mark_output(module.apply(jax.tree.unflatten(structure, weights), images, **settings))
+        def apply(*arguments: Any, **keywords: Any) -> Any:
+            return module.apply(jax.tree.unflatten(structure, weights), *arguments, **keywords)
 
-    return Adapted(type(module).__name__, read, call, kinds, _parameters(variables))
+        name = type(module).__name__
+        with linen.intercept_methods(marked), scope(""):
+            value = calling.call(apply, images, signature=module.__call__, name=name, settings=EVALUATION)
+        return calling.output_of(value)
+
+    return Adapted(type(module).__name__, read, call, kinds, _parameters(variables), channels_last=True)
 
 
 def _parameters(variables: Any) -> dict[str, int]:

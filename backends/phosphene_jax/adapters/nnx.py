@@ -14,7 +14,8 @@ import jax
 
 from phosphene.errors import ModelFailed
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, count, mark, mark_output, path_text
+from phosphene_jax.adapters.adapted import Adapted, count, mark, path_text, scope
+from phosphene_jax.adapters.calling import EVALUATION, Calling
 
 __all__ = ["adapt", "owns"]
 
@@ -27,7 +28,7 @@ def owns(model: object) -> bool:
     return module is not None and isinstance(model, module.Module)
 
 
-def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
+def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     """See `phosphene_jax.adapters.Adapted`."""
     from flax import nnx
 
@@ -49,7 +50,8 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
         now = nnx.state(model)
         if jax.tree.structure(now) != structure:
             raise ModelFailed(f"{type(model).__name__} has other parts than when it was wrapped. Wrap it again.")
-        return [(path_text(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(now)]
+        leaves = jax.tree_util.tree_leaves_with_path(now)
+        return [(path_text(path).removesuffix(".value"), leaf) for path, leaf in leaves]
 
     def call(weights: Sequence[Array], images: Array) -> Array | None:
         copy = nnx.merge(graph, jax.tree.unflatten(structure, weights))
@@ -57,9 +59,11 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct) -> Adapted:
         for path, part in nnx.iter_graph(copy):
             if path and isinstance(part, nnx.Module) and callable(part):
                 object.__setattr__(part, "__class__", _marking(type(part), ".".join(map(str, path))))
-        return mark_output(copy(images))
+        with scope(""):
+            value = calling.call(copy, images, name=type(model).__name__, settings=EVALUATION)
+        return calling.output_of(value)
 
-    return Adapted(type(model).__name__, read, call, kinds, parameters, training)
+    return Adapted(type(model).__name__, read, call, kinds, parameters, training, channels_last=True)
 
 
 def _marking(kind: type, path: str) -> type:
@@ -67,6 +71,8 @@ def _marking(kind: type, path: str) -> type:
     original: Callable[..., Any] = kind.__call__
 
     def __call__(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        return mark(original(self, *arguments, **keywords), path)
+        with scope(path):
+            value = original(self, *arguments, **keywords)
+        return mark(value, path)
 
     return type(kind.__name__, (kind,), {"__call__": __call__})

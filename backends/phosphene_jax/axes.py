@@ -1,0 +1,204 @@
+"""The channel axis of every layer, read from the equations: followed from the images on, from operation to operation.
+
+Convolutions say where their channels are; a matrix product with weights, against which channels are summed, makes new ones of
+what the weights bring; what moves, splits or merges axes does so with these too. Products of two arrays that both come from
+the images (attention) leave the channels where they are. What cannot be told is not known, and is not guessed here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jax.extend import core as jex
+
+from phosphene.layers import ATTENTION
+from phosphene.layouts import Axis, Layout
+from phosphene_jax.equations import INLINED, body_of
+from phosphene_jax.interpreter import CUSTOM, path_of
+
+__all__ = ["axes_of_marks"]
+
+FIXED = Layout(())
+"""Says of an array, by being this very object, that it does not come from the images: it is made of weights and tables."""
+
+Known = Layout | None
+"""What the axes of an array are, or None where that is not known."""
+
+Stated = Callable[[str], "int | None"]
+Seen = list[tuple[str, Known]]
+
+
+def axes_of_marks(closed: Any, stated: Stated) -> dict[str, int | None]:
+    """The channel axis of each mark, from the left, by layer path; None where it is not known.
+
+    Parameters
+    ----------
+    closed : ClosedJaxpr
+        Of weights and, as its last argument, images ``(N, H, W, C)``.
+    stated : callable
+        ``path -> axis or None``: what the user knows; it goes before what is read here.
+
+    Returns
+    -------
+    dict of str to int or None
+        In the order in which the interpreter comes by.
+    """
+    *weights, images = closed.jaxpr.invars
+    seen: Seen = []
+    _follow(closed.jaxpr, [*(FIXED for _ in weights), Layout.of(images.aval.shape, -1)], stated, seen)
+    calls: Counter[str] = Counter()
+    axes: dict[str, int | None] = {}
+    for name, layout in seen:
+        axes[path_of(name, calls[name])] = None if layout is None else layout.channel
+        calls[name] += 1
+    return axes
+
+
+def _follow(jaxpr: Any, inputs: Sequence[Known], stated: Stated, seen: Seen) -> list[Known]:
+    known: dict[Any, Known] = dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def of(variable: Any) -> Known:
+        return FIXED if isinstance(variable, jex.Literal) else known.get(variable, FIXED)
+
+    for equation in jaxpr.eqns:
+        outputs = _step(equation, [of(variable) for variable in equation.invars], stated, seen)
+        known.update(zip(equation.outvars, outputs, strict=True))
+    return [of(variable) for variable in jaxpr.outvars]
+
+
+def _step(equation: Any, inputs: list[Known], stated: Stated, seen: Seen) -> list[Known]:
+    primitive, params = equation.primitive.name, equation.params
+    if primitive == "name":
+        layout = _stated(equation, inputs[0], stated(params["name"]))
+        seen.append((params["name"], layout))
+        return [layout]
+    if primitive in INLINED | CUSTOM:
+        body = body_of(equation).jaxpr
+        return _follow(body, inputs[len(inputs) - len(body.invars) :], stated, seen)
+    if primitive == "scan":
+        return _scan(equation, inputs, stated, seen)
+    if primitive == "cond":
+        return _follow(params["branches"][0].jaxpr, inputs[1:], stated, [])
+    if primitive == "while":
+        return _follow(params["body_jaxpr"].jaxpr, inputs[params["cond_nconsts"] :], stated, [])
+    if all(layout is FIXED for layout in inputs):
+        return [FIXED for _ in equation.outvars]
+    rule = RULES.get(primitive, _kept)
+    return [rule(equation, inputs, tuple(output.aval.shape)) for output in equation.outvars]
+
+
+def _stated(equation: Any, layout: Known, axis: int | None) -> Known:
+    shape = equation.invars[0].aval.shape
+    if equation.params["name"].endswith(ATTENTION):
+        axis = -1  # the heads, also for what else is done to the map on its way
+    return layout if axis is None or not -len(shape) <= axis < len(shape) else Layout.of(shape, axis)
+
+
+def _scan(equation: Any, inputs: list[Known], stated: Stated, seen: Seen) -> list[Known]:
+    """Iterations are calls of one body; what is carried may come to be known, or to come from the images, on the way."""
+    fixed, carried = equation.params["num_consts"], equation.params["num_carry"]
+    body = equation.params["jaxpr"].jaxpr
+    carry, along = inputs[fixed : fixed + carried], [_unstacked(layout) for layout in inputs[fixed + carried :]]
+    for _ in range(3):
+        inside: Seen = []
+        outputs = _follow(body, [*inputs[:fixed], *carry, *along], stated, inside)
+        following = [after if before is FIXED or before is None else before
+                     for before, after in zip(carry, outputs[:carried], strict=True)]  # fmt: skip
+        if all(before is after for before, after in zip(carry, following, strict=True)):
+            break
+        carry = following
+    seen += inside * equation.params["length"]
+    stacked = equation.outvars[carried:]
+    return [*carry, *(_stacked(layout, out.aval.shape) for layout, out in zip(outputs[carried:], stacked, strict=True))]
+
+
+def _unstacked(layout: Known) -> Known:
+    return layout if layout is None or layout is FIXED else layout.picked(range(1, len(layout.axes)))
+
+
+def _stacked(layout: Known, shape: Sequence[int]) -> Known:
+    return layout if layout is None or layout is FIXED else layout.picked([None, *range(len(shape) - 1)]).resized(shape)
+
+
+def _kept(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
+    """As the input that the result resembles most: elementwise operations, pooling, slices, concatenations."""
+    known = [(variable.aval.shape, layout) for variable, layout in zip(equation.invars, inputs, strict=True)
+             if layout is not None and layout is not FIXED]  # fmt: skip
+    ranked = sorted(known, key=lambda item: (item[0] != shape, len(item[0]) != len(shape)))
+    return ranked[0][1].resized(shape) if ranked else None
+
+
+def _convolution(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
+    return Layout.of(shape, equation.params["dimension_numbers"].out_spec[1])
+
+
+def _product(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
+    """An axis is what it was in the factor that brings it; weights bring channels where channels are summed against them."""
+    summed, shared = equation.params["dimension_numbers"]
+    fixed = [side for side in (0, 1) if inputs[side] is FIXED]
+    free = [
+        [axis for axis in range(equation.invars[side].aval.ndim) if axis not in (*summed[side], *shared[side])]
+        for side in (0, 1)
+    ]
+    if None in inputs:
+        # Whatever is multiplied by weights comes out as channels of them; of two images' arrays nothing is known.
+        start = len(shared[0]) + (len(free[0]) if fixed == [1] else 0)
+        return Layout.of(shape, *range(start, start + len(free[fixed[0]]))) if fixed and free[fixed[0]] else None
+    made = any(layout.holds(axis) for side, layout in enumerate(inputs) if layout and side not in fixed
+               for axis in summed[side])  # fmt: skip
+
+    def brought(side: int, axis: int) -> Axis:
+        layout = inputs[side]
+        if layout is None or side in fixed:
+            return ((int(equation.invars[side].aval.shape[axis]), made),)
+        return layout.axes[axis]
+
+    ours = 1 if fixed == [0] else 0
+    axes = [brought(ours, axis) for axis in shared[ours]]
+    return Layout((*axes, *(brought(side, axis) for side in (0, 1) for axis in free[side])))
+
+
+def _gather(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
+    """A lookup in weights ends in their last axis; one in an activation keeps its axes, but those along which it looks."""
+    numbers = equation.params["dimension_numbers"]
+    gone = {*numbers.collapsed_slice_dims, *getattr(numbers, "operand_batching_dims", ())}
+    left = iter([axis for axis in range(equation.invars[0].aval.ndim) if axis not in gone])
+    if inputs[0] is FIXED:
+        return Layout.of(shape, numbers.offset_dims[-1]) if numbers.offset_dims else None
+    order = [next(left) if axis in numbers.offset_dims else None for axis in range(len(shape))]
+    return None if inputs[0] is None else inputs[0].picked(order).resized(shape)
+
+
+def _first(
+    rule: Callable[[Any, Layout, tuple[int, ...]], Known],
+) -> Callable[[Any, list[Known], tuple[int, ...]], Known]:
+    """A rule for operations that take one array apart from indices."""
+    return lambda equation, inputs, shape: (
+        None if inputs[0] is None or inputs[0] is FIXED else rule(equation, inputs[0], shape)
+    )
+
+
+def _without(layout: Layout, axes: Sequence[int]) -> Layout:
+    return layout.picked([axis for axis in range(len(layout.axes)) if axis not in axes])
+
+
+def _broadcast(equation: Any, layout: Layout, shape: tuple[int, ...]) -> Known:
+    back = {int(to): axis for axis, to in enumerate(equation.params["broadcast_dimensions"])}
+    return layout.picked([back.get(axis) for axis in range(len(shape))]).resized(shape)
+
+
+_reduce = _first(lambda equation, layout, shape: _without(layout, equation.params["axes"]))
+
+RULES: Mapping[str, Callable[[Any, list[Known], tuple[int, ...]], Known]] = {
+    "conv_general_dilated": _convolution,
+    "dot_general": _product,
+    "gather": _gather,
+    "broadcast_in_dim": _first(_broadcast),
+    "reshape": _first(lambda equation, layout, shape: layout.reshaped(shape)),
+    "squeeze": _first(lambda equation, layout, shape: _without(layout, equation.params["dimensions"])),
+    "transpose": _first(lambda equation, layout, shape: layout.picked(equation.params["permutation"])),
+    **{f"reduce_{name}": _reduce for name in ("sum", "max", "min", "prod", "and", "or")},
+    **dict.fromkeys(("argmax", "argmin"), _reduce),
+}
