@@ -167,7 +167,9 @@ class Renders:
 
     def __repr__(self) -> str:
         count, height, width = self.images.shape[:3]
-        lines = [f"Renders of {count} picture{'s' * (count != 1)}, {height} x {width}, {int(self.steps.max(initial=0))} steps"]
+        lines = [
+            f"Renders of {count} picture{'s' * (count != 1)}, {height} x {width}, {int(self.steps.max(initial=0))} steps"
+        ]
         width_of = max((len(label) for label in self.labels), default=0)
         for row, label in enumerate(self.labels[:12]):
             extra = "".join(f"  {name} {score[row]:.3f}" for name, score in self.scores.items())
