@@ -269,6 +269,7 @@ def backend_for(model: object) -> Backend:
             return backend_named(name)
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     raise UnknownModel(
-        f"model: expected a torch.nn.Module, a flax.nnx.Module, or a JAX function (optionally as (function, parameters)), "
-        f"got {kind}. For JAX, import jax before wrapping; for files and names use ph.load."
+        "model: expected a torch.nn.Module, a flax.nnx.Module, (flax.linen.Module, variables), an equinox.Module (optionally "
+        f"as (module, state)), or a JAX function (optionally as (function, parameters)), got {kind}. For JAX, import jax "
+        "before wrapping; for files and names use ph.load."
     )

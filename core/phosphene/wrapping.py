@@ -40,8 +40,8 @@ def wrap(
     Parameters
     ----------
     model : torch.nn.Module, flax.nnx.Module, (flax.linen.Module, variables), equinox.Module, callable, (callable, parameters)
-        A function takes images ``(N, H, W, C)``, with its parameters first when they are given, and names its layers with
-        ``jax.ad_checkpoint.checkpoint_name``.
+        An Equinox module that has state comes as ``(module, state)``. A function takes images ``(N, H, W, C)``, with its
+        parameters first when they are given, and names its layers with ``jax.ad_checkpoint.checkpoint_name``.
     size : int or (int, int)
         Height and width in pixels at which the model is at home.
     channels : int, default 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,19 @@ def test_ports_of_the_specimen(name: str, tmp_path: Path) -> None:
     wanted = ph.activations(ph.load("specimen", backend="jax"), images, "output")["output"]
     got = ph.activations(network, images, "output")["output"]
     assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(("name", "layer"), [("cnn", "blocks.1"), ("vit", "blocks.1")])
+def test_networks_that_are_trained_first(
+    name: str, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    training = importlib.import_module("train_on_photographs")
+    monkeypatch.setitem(training.RECIPES, name, replace(training.RECIPES[name], steps=10, batch=18, pool=36))
+    monkeypatch.chdir(tmp_path)
+    network = _run(name, layer, tmp_path)
+    assert (tmp_path / "out" / "examples" / f"{name}.safetensors").exists()
+    assert "training" in capsys.readouterr().out
+    if name == "vit":
+        importlib.import_module("vit").attended(network)
+        assert capsys.readouterr().out.count("the class token attends most") == 4

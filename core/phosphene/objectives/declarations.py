@@ -264,7 +264,7 @@ def class_index(network: Network, wanted: int | str) -> int:
     if OUTPUT not in network.layers:
         raise InvalidObjective(
             "logit", allowed="a network that returns one array of logits", received=network.name,
-            fix="Maximise a channel of the layer that holds the logits instead.",
+            fix="Say which part of what it returns they are, with ph.wrap(..., output=...), or maximise a channel of their layer.",
         )  # fmt: skip
     count = network.layers[OUTPUT].channels
     if isinstance(wanted, str):

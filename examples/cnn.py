@@ -1,0 +1,23 @@
+"""A convolutional network in PyTorch: any ``nn.Module`` is wrapped as it is.
+
+    python examples/cnn.py [--out FOLDER] [--steps N]
+
+The first run trains it, which takes minutes; its weights are kept in ``out/examples``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import phosphene as ph
+import train_on_photographs
+from show import run
+
+
+def network(weights: Path = Path("out/examples/cnn.safetensors")) -> ph.Network:
+    """The network behind phosphene's contract."""
+    return train_on_photographs.network("cnn", weights)
+
+
+if __name__ == "__main__":
+    run(network(), "blocks.2", size=96)
