@@ -1,0 +1,248 @@
+"""Makes ``docs/architectures.md`` and its picture: what was tried on which architecture, and what came of it.
+
+Weights are random, since none are fetched here: the table tells what can be read, pictured and inverted, not what a trained
+network sees. Run it with torchvision, timm and transformers installed:
+
+    python docs/architectures.py [--only swin] [--steps 32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import phosphene as ph
+from phosphene.layers import ATTENTION
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS.parent / "examples"), str(DOCS.parent / "tests")]
+
+import pretend_operators  # noqa: E402
+
+THUMBNAIL = 96
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An architecture: `name` as `phosphene.load` takes it, or a function that makes a network, and the layer to picture."""
+
+    title: str
+    name: str | Callable[[], ph.Network]
+    layer: str
+    size: int | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        return self.name if isinstance(self.name, str) else f"`examples/{self.name.__module__}.py`"
+
+
+@dataclass
+class Row:
+    """What came of it: a sentence a column, or the reason why there is none."""
+
+    entry: Entry
+    listing: str = ""
+    tokens: str = ""
+    activations: str = ""
+    picture: str = ""
+    inversion: str = ""
+    seconds: float = 0.0
+    image: NDArray[np.float32] | None = None
+
+
+def entries() -> list[Entry]:
+    """All architectures of the table."""
+    small_vit = {"image_size": 96, "num_hidden_layers": 4}
+    return [
+        Entry("ResNet-50", "torchvision:resnet50", "layer3", 128),
+        Entry("VGG-16", "torchvision:vgg16", "features.22", 128),
+        Entry("GoogLeNet", "torchvision:googlenet", "inception4c", 128, {"aux_logits": False, "init_weights": True}),
+        Entry("ConvNeXt-T", "torchvision:convnext_tiny", "features.5", 128),
+        Entry("EfficientNet-B0", "torchvision:efficientnet_b0", "features.5", 128),
+        Entry("ViT-B/16", "torchvision:vit_b_16", "encoder.layers.encoder_layer_5"),
+        Entry("Swin-T", "torchvision:swin_t", "features.5", 224),
+        Entry("DeepLabV3", "torchvision:deeplabv3_mobilenet_v3_large", "backbone.16", 128),
+        Entry("ViT-Ti/16", "timm:vit_tiny_patch16_224", "blocks.5"),
+        Entry("DeiT-Ti/16, distilled", "timm:deit_tiny_distilled_patch16_224", "blocks.5"),
+        Entry("Swin-T", "timm:swin_tiny_patch4_window7_224", "layers.2"),
+        Entry("MLP-Mixer S/16", "timm:mixer_s16_224", "blocks.3"),
+        Entry("ViT", "hf:vit", "vit.layers.2", None, small_vit),
+        Entry("CLIP, image tower", "hf:clip_vision_model", "encoder.layers.5"),
+        Entry("DINOv2 with registers", "hf:dinov2_with_registers", "dinov2_with_registers.encoder.layer.5"),
+        Entry("SegFormer-B0", "hf:segformer", "segformer.stages.2.blocks.1", 128),
+        *in_jax(),
+    ]
+
+
+def in_jax() -> Iterator[Entry]:
+    """Networks of this repository in JAX: neither torchvision nor timm nor transformers has any."""
+    import equinox_module
+    import flax_linen
+    import flax_nnx
+    import plain_function
+
+    yield Entry("Residual network, flax.nnx", flax_nnx.network, "stages.1", 96)
+    yield Entry("Residual network, flax.linen", flax_linen.network, "stage2", 96)
+    yield Entry("Residual network, Equinox", equinox_module.network, "stages.1", 96)
+    yield Entry("Residual network, function", plain_function.network, "stage2", 96)
+
+
+def network_of(entry: Entry) -> ph.Network:
+    """The network, at random weights where it is loaded by name."""
+    if not isinstance(entry.name, str):
+        return entry.name()
+    network = ph.load(entry.name, weights="random", size=entry.size, arguments=entry.arguments)
+    calibrate(network)
+    return network
+
+
+def calibrate(network: ph.Network) -> None:
+    """Running statistics of batch normalisations from noise: at their initial values deep networks have no gradient."""
+    import torch
+
+    model: Any = getattr(network, "model", None)
+    norms = [part for part in model.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    for part in norms:
+        part.momentum = None
+        part.train()
+    with torch.no_grad():
+        model(torch.randn(8, network.input.channels, *network.input.size))
+    model.eval()
+
+
+def measure(entry: Entry, steps: int) -> Row:
+    """One row; what fails leaves its reason."""
+    row, start = Row(entry), time.perf_counter()
+
+    @contextlib.contextmanager
+    def column(name: str) -> Iterator[None]:
+        try:
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always", ph.PhospheneWarning)
+                yield
+            notes = [str(note.message) for note in said if issubclass(note.category, ph.PhospheneWarning)]
+            if notes:
+                setattr(row, name, f"{getattr(row, name)}; {notes[0]}")
+        except ph.PhospheneError as error:
+            setattr(row, name, f"none: {error}")
+
+    network: ph.Network | None = None
+    with column("listing"):
+        network = network_of(entry)
+        maps = [path for path in network.layers if ATTENTION in path]
+        row.listing = f"{len(network.layers)} layers" + (f", {len(maps)} of them attention maps" if maps else "")
+        found = network.layers[entry.layer].tokens
+        row.tokens = "" if found is None else str(found)
+    if network is None:
+        return row
+    size = (entry.size, entry.size) if entry.size else network.input.size
+    images = np.random.default_rng(0).random((2, *size, 3)).astype(np.float32)
+    with column("activations"):
+        value = ph.activations(network, images, entry.layer)[entry.layer]
+        row.activations = " x ".join(map(str, value.shape[1:]))
+    with column("picture"):
+        target = ph.channel(entry.layer, 3)
+        pictures = ph.render(network, target, size=size, steps=steps, transforms=[], progress=False)
+        first, last = pictures.history[0, 0], pictures.values[0]
+        row.picture = f"{first:.3g} to {last:.3g}" + (
+            f" ({pictures.status[0]})" if pictures.status[0] == "dead" else ""
+        )
+        row.image = pictures.images[0]
+    with column("inversion"):
+        rebuilt = ph.invert(network, smooth(size), entry.layer, steps=steps, progress=False)
+        row.inversion = f"{rebuilt.scores['cosine'][0]:.2f}"
+    row.seconds = time.perf_counter() - start
+    return row
+
+
+def smooth(size: tuple[int, int]) -> NDArray[np.float32]:
+    """A photograph of that size."""
+    from PIL import Image
+
+    from phosphene.data.photographs import PHOTOGRAPHS
+    from phosphene.data.photographs import pixels as pixels_of
+
+    pixels = pixels_of(next(photograph for photograph in PHOTOGRAPHS if photograph.name == "coffee"))
+    side = min(pixels.shape[:2])
+    square = Image.fromarray(pixels[:side, :side]).resize((size[1], size[0]), Image.Resampling.LANCZOS)
+    return np.asarray(square, np.float32)[None] / np.float32(255)
+
+
+def table(rows: list[Row], steps: int) -> str:
+    """The page."""
+    columns = ("architecture", "loaded as", "layers", "pictured layer", "its shape", "tokens", "unit", "inversion")
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for row in rows:
+        source = f"`{row.entry.source}`" if isinstance(row.entry.name, str) else row.entry.source
+        cells = [row.entry.title, source, row.listing, f"`{row.entry.layer}`"]
+        cells += [row.activations, row.tokens or "–", row.picture, row.inversion]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") or "–" for cell in cells) + " |")
+    return f"""# Architectures
+
+What phosphene reads, pictures and inverts, on architectures as their own packages build them. The weights are random
+(batch normalisations calibrated on noise): the table tells what works, not what a trained network sees. `docs/architectures.py`
+makes it; pictures and inversions took {steps} steps of the default recipe, the pictures without its transforms: at random weights
+what excites a unit has no shape that would survive a shift.
+
+*Unit* is channel 3 of the layer: its mean activation at the first step and on the finished picture. *Inversion* is of one
+photograph; its cosine is that between the wanted activation and that of the image that was found.
+
+{chr(10).join(lines)}
+
+![Pictures of one unit of each architecture](images/architectures.png)
+
+*The pictured units, in the order of the table.*
+
+Neither torchvision nor timm nor transformers (since version 5) has models in JAX; those in the table are this repository's
+[examples](../examples). Any other nnx, linen or Equinox module, or function, is wrapped the same way.
+"""
+
+
+def contact_sheet(rows: list[Row]) -> bytes:
+    """The pictured units as one PNG."""
+    from PIL import Image
+
+    from phosphene.files import grid_png
+
+    images = []
+    for row in rows:
+        if row.image is not None:
+            pixels = Image.fromarray(np.round(255 * row.image).astype(np.uint8))
+            images.append(np.asarray(pixels.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), np.float32) / 255)
+    return grid_png(np.stack(images))
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", help="rows whose title or name contains this; nothing is written then")
+    parser.add_argument("--steps", type=int, default=32, help="gradient evaluations a picture")
+    given = parser.parse_args()
+    pretend_operators.declare()  # beside a CPU build of PyTorch torchvision may lack its own
+    rows = []
+    for entry in entries():
+        if given.only.lower() in f"{entry.title} {entry.source}".lower():
+            rows.append(measure(entry, given.steps))
+            shown = rows[-1]
+            print(f"{entry.title:28} {shown.listing} | {shown.activations} | {shown.tokens} | {shown.picture} | "
+                  f"{shown.inversion} | {shown.seconds:.0f} s", flush=True)  # fmt: skip
+    if not given.only:
+        (DOCS / "architectures.md").write_text(table(rows, given.steps))
+        (DOCS / "images" / "architectures.png").write_bytes(contact_sheet(rows))
+
+
+if __name__ == "__main__":
+    main()
