@@ -1,21 +1,31 @@
-"""`activations`: read layers for images in memory."""
+"""`activations`: read layers, in memory or into a store."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
+from phosphene.data.sources import source_of, stream
 from phosphene.draws import integer
 from phosphene.errors import InvalidParameter
 from phosphene.images import check_images
 from phosphene.types import Array, Tree
 
+if TYPE_CHECKING:
+    from phosphene.store import Store
+
 __all__ = ["activations"]
+
+ImagesLike: TypeAlias = ArrayLike | Path | Iterable[Any]
 
 
 @dataclass(frozen=True)
@@ -32,27 +42,77 @@ class Reading:
         return self.network.forward(images, self.layers, weights=weights)
 
 
+@overload
 def activations(
-    network: Network, images: ArrayLike, layers: str | Sequence[str], *, batch: int = 32
-) -> dict[str, NDArray[np.floating]]:
-    """Activations of layers for images in memory.
+    network: Network,
+    images: ImagesLike,
+    layers: str | Sequence[str],
+    *,
+    batch: int | None = ...,
+    out: None = ...,
+    dtype: str | None = ...,
+    count: int | None = ...,
+    executor: Executor | None = ...,
+    on_error: str = ...,
+    progress: Callable[[Progress], bool | None] | bool | None = ...,
+) -> dict[str, NDArray[np.floating]]: ...
+@overload
+def activations(
+    network: Network,
+    images: ImagesLike,
+    layers: str | Sequence[str],
+    *,
+    batch: int | None = ...,
+    out: str | Path,
+    dtype: str | None = ...,
+    count: int | None = ...,
+    executor: Executor | None = ...,
+    on_error: str = ...,
+    progress: Callable[[Progress], bool | None] | bool | None = ...,
+) -> Store: ...
+def activations(
+    network: Network,
+    images: ImagesLike,
+    layers: str | Sequence[str],
+    *,
+    batch: int | None = None,
+    out: str | Path | None = None,
+    dtype: str | None = None,
+    count: int | None = None,
+    executor: Executor | None = None,
+    on_error: str = "raise",
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> dict[str, NDArray[np.floating]] | Store:
+    """Activations of layers, in memory or streamed into a store on disk.
 
     Parameters
     ----------
     network : Network
         From `phosphene.wrap` or `phosphene.load`.
-    images : array-like (N, H, W, C) or (H, W, C)
-        Floats in [0, 1].
+    images : array-like (N, H, W, C) or (H, W, C), path, sequence or iterable
+        Floats in [0, 1], or bytes. A path is a folder of pictures, a text file of paths, or a picture; files are brought to the
+        network's size. ``"photos:2000"`` are crops of the photographs.
     layers : str or sequence of str
         Paths; ``net.layers`` lists them.
-    batch : int, default 32
-        Images at a time.
+    batch : int, optional
+        Images at a time; by memory when absent.
+    out : path, optional
+        A folder for a `phosphene.store.Store`: memory stays bounded, and a run that was killed goes on when it is called again.
+    dtype : "float16", "float32" or "float64", optional
+        Of what is returned or stored; float32 when absent (float64 for a float64 network in memory).
+    count : int, optional
+        How many of an iterable that has no length.
+    executor : concurrent.futures.Executor, optional
+        Who reads and decodes images; here, one by one, when absent.
+    on_error : "raise" or "skip", default "raise"
+        What happens with a file that cannot be read. With "skip" it is left out, and counted; `Store.rows` says which are there.
+    progress : callable or bool, optional
+        See `phosphene.render`. One that stops leaves a store that can be gone on with.
 
     Returns
     -------
-    dict of str to numpy.ndarray
-        Path to float32 (float64 for a float64 network) activation, channel-last: ``(N, H, W, C)``, ``(N, T, C)`` or
-        ``(N, C)``.
+    dict of str to numpy.ndarray, or Store
+        By path, channel-last: ``(N, H, W, C)``, ``(N, T, C)`` or ``(N, C)``.
 
     Raises
     ------
@@ -60,14 +120,41 @@ def activations(
         For a path the network does not have.
     InvalidImages
         For images of the wrong shape, dtype or range.
+    CorruptFile
+        For a file that is no picture.
+    OtherStore
+        When `out` holds a store of another model, other data or other settings.
+    UnwritablePath
+        When `out` cannot be written.
     """
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
     if not paths:
         raise InvalidParameter("layers", allowed="at least one layer", received=layers, fix="net.layers lists them.")
     for path in paths:
         network.layers[path]
-    array = check_images(images, network.input)
-    batch = min(integer("batch", batch, minimum=1), len(array))
+    batch = None if batch is None else integer("batch", batch, minimum=1)
+    spec = network.input
+    if out is not None:
+        from phosphene.collecting import collect
+
+        source = source_of(images, spec.size, spec.channels, count=count)
+        return collect(
+            network, source, paths, out, dtype=dtype or "float32", batch=batch, executor=executor, on_error=on_error,
+            progress=progress,
+        )  # fmt: skip
+    if not isinstance(images, (np.ndarray, list, tuple)) or _names_files(images):
+        source = source_of(images, spec.size, spec.channels, count=count)
+        pieces = stream(source, spec.size, spec.channels, 64, executor=executor, on_error=on_error)
+        array = np.concatenate([whole[good] for whole, good in pieces])
+    else:
+        array = check_images(images, spec)
+    found = _read(network, array, paths, min(batch or 32, len(array)))
+    return found if dtype is None else {path: value.astype(dtype) for path, value in found.items()}
+
+
+def _read(
+    network: Network, array: NDArray[np.float32], paths: tuple[str, ...], batch: int
+) -> dict[str, NDArray[np.floating]]:
     backend = network.backend
     parts: list[dict[str, NDArray[np.floating]]] = []
     with network.scope():
@@ -81,3 +168,7 @@ def activations(
             read = backend.run(Reading(network, paths), weights, native(network, filled))
             parts.append({path: backend.to_numpy(value)[: len(rows)] for path, value in read.items()})
     return {path: np.concatenate([part[path] for part in parts]) for path in paths}
+
+
+def _names_files(images: Any) -> bool:
+    return len(images) > 0 and isinstance(images, (list, tuple)) and isinstance(images[0], (str, Path))

@@ -16,6 +16,8 @@
     ├── CorruptWeights (ValueError)        a weights file that cannot be read or does not fit
     ├── MissingWeights (OSError)           published weights that are not here and cannot be fetched
     ├── CorruptFile (ValueError)           a saved result that cannot be read
+    │   └── CorruptStore                   a shard of a store that is not what was written
+    ├── OtherStore (ValueError)            a store of another model, other data or other settings
     └── UnwritablePath (OSError)           an output path that cannot be written
 
     PhospheneWarning (UserWarning)
@@ -32,6 +34,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "CorruptFile",
+    "CorruptStore",
     "CorruptWeights",
     "CoverageWarning",
     "InvalidImages",
@@ -43,6 +46,7 @@ __all__ = [
     "MixedBackends",
     "ModelFailed",
     "ModelWarning",
+    "OtherStore",
     "PhospheneError",
     "PhospheneWarning",
     "UnknownClass",
@@ -203,6 +207,14 @@ class CorruptFile(PhospheneError, ValueError):
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"{path}: {detail}")
+
+
+class CorruptStore(CorruptFile):
+    """A shard of a store whose values are not those that were written; it is named, and never read."""
+
+
+class OtherStore(PhospheneError, ValueError):
+    """A store of another model, other data, other settings, or a format that this version does not know."""
 
 
 class UnwritablePath(PhospheneError, OSError):

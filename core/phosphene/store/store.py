@@ -1,0 +1,275 @@
+"""A store on disk: shards go in whole, and come out checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.errors import CorruptStore, InvalidParameter, MissingDependency, UnwritablePath, nearest
+from phosphene.store.manifest import Manifest
+from phosphene.writing import check_writable, write_whole
+
+__all__ = ["Store"]
+
+
+class Store:
+    """Arrays in a folder, a row an item of the data; see `phosphene.store` for the layout.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+
+    Notes
+    -----
+    Made by `create` and `open`. Reading touches the shards that are asked for, and keeps the last one of each array.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._arrays: dict[str, Any] = {}
+        self._last: dict[str, tuple[int, NDArray[Any]]] = {}
+
+    @staticmethod
+    def create(folder: str | Path, manifest: Manifest) -> Store:
+        """A store of that work: a new one, or the one that is there, to go on with.
+
+        Raises
+        ------
+        OtherStore
+            When the folder holds a store of other work.
+        UnwritablePath
+            When it cannot be written, or holds something that is no store.
+        """
+        place = Path(folder)
+        check_writable(place / "manifest.json")
+        if (place / "manifest.json").exists():
+            found = Manifest.read(place)
+            manifest.check(found, place)
+            return Store(place, found)
+        if any(place.iterdir()):
+            raise UnwritablePath(str(place), "the folder holds other things. Choose an empty or a new one.")
+        zarr = _zarr()
+        group = zarr.open_group(place / "arrays", mode="w", zarr_format=3)
+        for name, spec in manifest.arrays.items():
+            group.create_array(
+                _escaped(name),
+                shape=(manifest.rows, *spec.shape),
+                chunks=(manifest.shard_rows, *spec.shape),
+                dtype=spec.dtype,
+                compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
+                attributes={"name": name},
+            )
+        (place / "shards").mkdir()
+        manifest.write(place)  # last: a folder without it is no store
+        return Store(place, manifest)
+
+    @staticmethod
+    def open(folder: str | Path) -> Store:
+        """The store in `folder`, for reading.
+
+        Raises
+        ------
+        CorruptFile
+            When it is none.
+        OtherStore
+            When a later version wrote it.
+        """
+        place = Path(folder)
+        return Store(place, Manifest.read(place))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arrays."""
+        return tuple(self.manifest.arrays)
+
+    @property
+    def missing(self) -> list[int]:
+        """Shards that are not there yet."""
+        return [shard for shard in range(self.manifest.shards) if not self._receipt(shard).exists()]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every shard is there."""
+        return not self.missing
+
+    def write(self, shard: int, values: Mapping[str, NDArray[Any]], kept: Sequence[int] | None = None) -> None:
+        """Put a whole shard in; it exists once all of it is on disk.
+
+        Parameters
+        ----------
+        shard : int
+        values : mapping of str to numpy.ndarray
+            Every array's rows of this shard.
+        kept : sequence of int, optional
+            Which of the shard's rows hold data, counted within it; all when absent. The others are never read.
+
+        Raises
+        ------
+        InvalidParameter
+            For arrays that do not fit the manifest.
+        UnwritablePath
+            When the disk refuses; the shard then does not exist, and the others are as they were.
+        """
+        start, stop = self.manifest.span(shard)
+        digests = {}
+        for name, spec in self.manifest.arrays.items():
+            rows = np.ascontiguousarray(values[name], spec.dtype)
+            if rows.shape != (stop - start, *spec.shape):
+                raise InvalidParameter(
+                    f"values[{name!r}]", allowed=f"shape {(stop - start, *spec.shape)}", received=rows.shape, fix=""
+                )
+            digests[name] = _digest(rows)
+            try:
+                self._array(name)[start:stop] = rows
+            except OSError as error:
+                raise UnwritablePath(str(self.folder), error.strerror or str(error)) from error
+        receipt = {"kept": None if kept is None else [int(row) for row in kept], "digests": digests}
+        write_whole(self._receipt(shard), json.dumps(receipt).encode())
+
+    def shard(self, name: str, shard: int) -> NDArray[Any]:
+        """Rows of a shard, checked; without those that hold no data.
+
+        Raises
+        ------
+        InvalidParameter
+            When there is no such array, or the shard is not there yet.
+        CorruptStore
+            When its values are not those that were written.
+        """
+        spec = self._spec(name)
+        if name in self._last and self._last[name][0] == shard:
+            return self._last[name][1]
+        receipt = self._read_receipt(shard)
+        start, stop = self.manifest.span(shard)
+        try:
+            rows = np.asarray(self._array(name)[start:stop])
+        except Exception as error:
+            # zarr and its codecs have no one exception for damage.
+            raise self._damaged(name, shard, str(error)) from error
+        if _digest(np.ascontiguousarray(rows, spec.dtype)) != receipt["digests"].get(name):
+            raise self._damaged(name, shard, "its values are not those that were written")
+        rows = rows if receipt["kept"] is None else rows[receipt["kept"]]
+        self._last[name] = (shard, rows)
+        return rows
+
+    def shards(self, name: str) -> Iterator[NDArray[Any]]:
+        """All shards of an array in order, one in memory at a time."""
+        for number in range(self.manifest.shards):
+            yield self.shard(name, number)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Rows `start` to `stop` of those that hold data (the end when absent), checked."""
+        counts = np.cumsum([0, *(self._count(shard) for shard in range(self.manifest.shards))])
+        first, last, _ = slice(start, stop).indices(int(counts[-1]))
+        parts = []
+        for shard in range(self.manifest.shards):
+            low, high = max(first, int(counts[shard])), min(last, int(counts[shard + 1]))
+            if low < high:
+                parts.append(self.shard(name, shard)[low - counts[shard] : high - counts[shard]])
+        spec = self._spec(name)
+        return np.concatenate(parts) if parts else np.empty((0, *spec.shape), spec.dtype)
+
+    def rows(self) -> NDArray[np.int64]:
+        """Which items of the data the rows are of, in order."""
+        parts = []
+        for shard in range(self.manifest.shards):
+            start, stop = self.manifest.span(shard)
+            kept = self._read_receipt(shard)["kept"]
+            parts.append(np.arange(start, stop) if kept is None else start + np.asarray(kept, np.int64))
+        return np.concatenate(parts).astype(np.int64)
+
+    def verify(self) -> list[int]:
+        """Shards that are there and damaged, of any array."""
+        damaged = []
+        for shard in range(self.manifest.shards):
+            if self._receipt(shard).exists():
+                self._last.clear()
+                try:
+                    for name in self.names:
+                        self.shard(name, shard)
+                except CorruptStore:
+                    damaged.append(shard)
+        self._last.clear()
+        return damaged
+
+    def discard(self, shard: int) -> None:
+        """Forget a shard, so that it is made again."""
+        self._last.clear()
+        self._receipt(shard).unlink(missing_ok=True)
+
+    def __repr__(self) -> str:
+        there = self.manifest.shards - len(self.missing)
+        head = f"Store of {self.manifest.kind}, {self.manifest.rows:,} rows, {there} of {self.manifest.shards} shards there"
+        lines = [
+            f"  {name}: {' x '.join(map(str, spec.shape))} {spec.dtype}" for name, spec in self.manifest.arrays.items()
+        ]
+        return "\n".join([head, *lines])
+
+    def _array(self, name: str) -> Any:
+        if name not in self._arrays:
+            self._arrays[name] = _zarr().open_array(self.folder / "arrays" / _escaped(name), mode="r+")
+        return self._arrays[name]
+
+    def _spec(self, name: str) -> Any:
+        if name not in self.manifest.arrays:
+            near = nearest(name, self.names)
+            raise InvalidParameter(
+                "name",
+                allowed=" or ".join(map(repr, self.names)),
+                received=name,
+                fix=f"Did you mean {near}?" if near else "",
+            )
+        return self.manifest.arrays[name]
+
+    def _receipt(self, shard: int) -> Path:
+        return self.folder / "shards" / f"{shard:06d}.json"
+
+    def _read_receipt(self, shard: int) -> dict[str, Any]:
+        try:
+            receipt: dict[str, Any] = json.loads(self._receipt(shard).read_text())
+            return {"kept": receipt["kept"], "digests": receipt["digests"]}
+        except FileNotFoundError as error:
+            raise InvalidParameter(
+                "shard", allowed="a shard that is there", received=shard,
+                fix=f"{self.folder} is not complete: run again what wrote it, and it goes on from there.",
+            ) from error  # fmt: skip
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptStore(
+                str(self._receipt(shard)), "damaged; run again what wrote the store, and it is rebuilt"
+            ) from error
+
+    def _count(self, shard: int) -> int:
+        start, stop = self.manifest.span(shard)
+        kept = self._read_receipt(shard)["kept"]
+        return stop - start if kept is None else len(kept)
+
+    def _damaged(self, name: str, shard: int, detail: str) -> CorruptStore:
+        return CorruptStore(
+            str(self.folder),
+            f"shard {shard} of {name!r} is damaged ({detail}). Run again what wrote it, and it is rebuilt.",
+        )
+
+
+def _digest(rows: NDArray[Any]) -> str:
+    return hashlib.blake2b(rows.data, digest_size=16).hexdigest() if rows.size else ""
+
+
+def _escaped(name: str) -> str:
+    """A name as one folder's: what file systems or zarr treat specially is written as its number."""
+    return re.sub(r"[^A-Za-z0-9_.-]|^\.", lambda found: f"%{ord(found[0]):02x}", name)
+
+
+def _zarr() -> Any:
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingDependency("zarr", "store") from error
+    return zarr
