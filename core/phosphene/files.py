@@ -5,26 +5,31 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
-import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from phosphene.errors import CorruptFile, InvalidParameter, UnwritablePath
-from phosphene.results import Renders, as_picture, from_picture
+from phosphene.errors import CorruptFile, InvalidParameter
+from phosphene.results import Attribution, Embedding, Renders, Units, as_picture, from_picture
+from phosphene.writing import check_writable, write_whole
 
 __all__ = [
     "check_result_path",
     "check_writable",
+    "figure_bytes",
     "grid_png",
     "load_renders",
     "png_bytes",
     "read_image",
+    "save_attribution",
+    "save_embedding",
+    "save_figure",
     "save_renders",
+    "save_units",
     "write_whole",
 ]
 
@@ -32,28 +37,6 @@ FORMAT = 1
 KEY = "phosphene"
 GAP = 2
 _ARRAYS = ("images", "values", "history", "steps", "awake_at")
-
-
-def check_writable(path: str | Path) -> Path:
-    """`path` as a Path in a folder that exists and can be written, before any work is done.
-
-    Raises
-    ------
-    UnwritablePath
-        When it cannot be; nothing is left behind.
-    """
-    target = Path(path)
-    folder = target.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise IsADirectoryError(f"{target} is a folder")
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UnwritablePath(str(target), f"{reason}. Choose another place with `out`.") from error
-    return target
 
 
 def check_result_path(path: str | Path) -> Path:
@@ -96,31 +79,6 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[np.float32]
     return pixels
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader sees all of it or the file as it was.
-
-    Raises
-    ------
-    UnwritablePath
-        When the disk refuses; the file is then as it was.
-    """
-    check_writable(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise UnwritablePath(str(path), error.strerror or str(error)) from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def save_renders(renders: Renders, path: str | Path) -> Path:
     """See `Renders.save`."""
     target = check_result_path(path)
@@ -132,6 +90,92 @@ def save_renders(renders: Renders, path: str | Path) -> Path:
         np.savez_compressed(buffer, **arrays, metadata=np.asarray(json.dumps(_metadata(renders))))
         write_whole(target, buffer.getvalue())
     return target
+
+
+def save_figure(draw: Callable[[], Any], path: str | Path) -> Path:
+    """What `draw` makes, a matplotlib figure, in a ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    InvalidParameter
+        For another ending.
+    UnwritablePath
+        When it cannot be written; nothing is drawn then.
+    """
+    target = Path(path)
+    if target.suffix not in (".png", ".svg", ".pdf"):
+        raise InvalidParameter(
+            "path",
+            allowed="a name that ends in .png, .svg or .pdf",
+            received=str(path),
+            fix="A figure is one of these.",
+        )
+    check_writable(target)
+    write_whole(target, figure_bytes(draw(), target.suffix[1:]))
+    return target
+
+
+def save_units(found: Units, path: str | Path) -> Path:
+    """See `Units.save`."""
+    target = Path(path)
+    if target.suffix not in (".csv", ".html"):
+        return save_figure(found.plot, target)
+    check_writable(target)
+    if target.suffix == ".csv":
+        text = found.table()
+    else:
+        from phosphene.pages.units import units_page
+
+        text = units_page(found)
+    write_whole(target, text.encode())
+    return target
+
+
+def save_embedding(found: Embedding, path: str | Path, labels: ArrayLike | None, **options: Any) -> Path:
+    """See `Embedding.save`."""
+    target = Path(path)
+    if target.suffix != ".npz":
+        return save_figure(lambda: found.plot(labels, **options), target)
+    check_writable(target)
+    words = {
+        name: getattr(found, name)
+        for name in ("method", "source", "layer", "trustworthiness", "neighbours", "settings")
+    }
+    arrays: dict[str, Any] = {} if labels is None else {"labels": np.asarray(labels)}
+    buffer = io.BytesIO()
+    metadata = np.asarray(json.dumps({"format": FORMAT, **words}))
+    np.savez_compressed(buffer, points=found.points, variance=found.variance, metadata=metadata, **arrays)
+    write_whole(target, buffer.getvalue())
+    return target
+
+
+def save_attribution(found: Attribution, path: str | Path) -> Path:
+    """See `Attribution.save`."""
+    target = Path(path)
+    if target.suffix != ".npz":
+        return save_figure(found.plot, target)
+    check_writable(target)
+    arrays: dict[str, Any] = {name: getattr(found, name) for name in ("images", "raw", "maps", "values")}
+    for kind in ("scores", "curves", "sanity"):
+        arrays |= {f"{kind}/{name}": value for name, value in getattr(found, kind).items()}
+    kept = ("labels", "method", "source", "signed", "layer", "coverage", "settings")
+    words = {"format": FORMAT, **{name: getattr(found, name) for name in kept}}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays, metadata=np.asarray(json.dumps(words)))
+    write_whole(target, buffer.getvalue())
+    return target
+
+
+def figure_bytes(figure: Any, kind: str) -> bytes:
+    """A matplotlib figure as the bytes of a "png", "svg" or "pdf"; equal figures give equal bytes."""
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    # Dates, and the salt of SVG's identifiers, would differ each time.
+    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with mpl.rc_context({"svg.hashsalt": "phosphene"}):
+        figure.savefig(buffer, format=kind, dpi=200, metadata=undated)
+    return buffer.getvalue()
 
 
 def load_renders(path: str | Path) -> Renders:

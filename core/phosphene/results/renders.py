@@ -1,4 +1,4 @@
-"""What comes back: frozen data that knows how to draw, save and describe itself.
+"""`Renders`: the pictures that an ascent made, with all that is known of how far to trust them.
 
 Drawing and file formats live in `phosphene.plots` and `phosphene.files`, which are imported when they are asked for.
 """

@@ -1,0 +1,82 @@
+"""What is explained, and where: a target for each image, and the layer of a map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.activations import activations
+from phosphene.backend import Network
+from phosphene.errors import InvalidObjective, InvalidParameter, said
+from phosphene.layers import OUTPUT
+from phosphene.objectives import Bound, Objective, as_objective, logit
+from phosphene.objectives.forms import Form
+
+__all__ = ["bind_targets", "layer_for"]
+
+POSITIONS = ("row", "column")
+
+
+def bind_targets(network: Network, images: NDArray[np.float32], target: Any, batch: int) -> list[Bound]:
+    """One bound objective an image; each image's own strongest class where no target is given."""
+    shapes = network.shapes((images.shape[1], images.shape[2]))
+    if target is None:
+        logit(0).bind(network, shapes)  # raises where there is no output
+        target = _strongest(network, images, batch)
+    wanted = list(target) if isinstance(target, (list, tuple, np.ndarray, range)) else [target] * len(images)
+    if len(wanted) != len(images):
+        raise InvalidParameter(
+            "target", allowed=f"one target, or {len(images)}: one an image", received=target,
+            fix=f"{len(wanted)} were given.",
+        )  # fmt: skip
+    return [_objective(item).bind(network, shapes) for item in wanted]
+
+
+def layer_for(network: Network, form: Form, given: str | None, method: str) -> str:
+    """The layer of a map: as given, or the last with rows and columns before what the target reads.
+
+    Raises
+    ------
+    UnknownLayer, InvalidParameter
+        For a layer that is not there, has no positions, or comes after the target.
+    """
+    order = list(network.layers)
+    end = order.index(network.layers.last(form.layers))
+    if given is None:
+        fitting = [path for path in order[:end] if network.layers[path].axes[:2] == POSITIONS]
+        if not fitting:
+            raise InvalidParameter(
+                "layer", allowed="a layer with positions", received=given,
+                fix=f"{network.name} has none with rows and columns before {order[end]!r}; name a layer of tokens.",
+            )  # fmt: skip
+        return fitting[-1]
+    layer = network.layers[given]
+    tokens = layer.axes == ("token", "channel")
+    if not (layer.axes[:2] == POSITIONS or (tokens and layer.tokens is not None)):
+        raise InvalidParameter(
+            "layer", allowed=f"a layer with positions, for {method}",
+            received=said(f"{given}, whose axes are {', '.join(layer.axes)}"),
+            fix="Which of its tokens are patches is not known: state it with ph.wrap(..., tokens=('class',))."
+            if tokens
+            else "A map needs rows and columns: take an earlier layer.",
+        )  # fmt: skip
+    if order.index(given) > end:
+        raise InvalidObjective(
+            "layer", allowed=f"a layer that comes before {order[end]!r}, which the target reads", received=given,
+            fix="What comes later has no part in it.",
+        )  # fmt: skip
+    return given
+
+
+def _strongest(network: Network, images: NDArray[np.float32], batch: int) -> list[int]:
+    """Each image's class of the largest logit, averaged over positions where the output has some."""
+    output = activations(network, images, OUTPUT, batch=batch)[OUTPUT]
+    return [int(index) for index in output.reshape(len(output), -1, output.shape[-1]).mean(axis=1).argmax(axis=-1)]
+
+
+def _objective(item: Any) -> Objective:
+    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+        return logit(int(item))
+    return logit(item) if isinstance(item, str) else as_objective(item)
