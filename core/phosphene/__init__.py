@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from phosphene.activations import activations
 from phosphene.ascent import Progress
+from phosphene.attribution import attribute
 from phosphene.audit import parity
 from phosphene.backend import Backend, InputSpec, Network
+from phosphene.embedding import embed, probe
 from phosphene.errors import PhospheneError, PhospheneWarning
+from phosphene.feature_maps import feature_maps
 from phosphene.inversion import invert
 from phosphene.layers import Layer, Layers
 from phosphene.loaders import load
@@ -24,14 +27,18 @@ from phosphene.parameterizations import fourier, pixel
 from phosphene.penalties import l1, l2, total_variation
 from phosphene.projections import blur, clip, decay
 from phosphene.rendering import render
-from phosphene.results import Renders
+from phosphene.results import Attribution, Embedding, FeatureMaps, Renders, Units
 from phosphene.transforms import flip, jitter, noise, pad, rotate, scale
+from phosphene.units import units
 from phosphene.wrapping import wrap
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Attribution",
     "Backend",
+    "Embedding",
+    "FeatureMaps",
     "InputSpec",
     "Layer",
     "Layers",
@@ -41,13 +48,17 @@ __all__ = [
     "PhospheneWarning",
     "Progress",
     "Renders",
+    "Units",
     "activations",
     "adam",
+    "attribute",
     "blur",
     "channel",
     "clip",
     "decay",
     "direction",
+    "embed",
+    "feature_maps",
     "flip",
     "fourier",
     "invert",
@@ -64,10 +75,12 @@ __all__ = [
     "pad",
     "parity",
     "pixel",
+    "probe",
     "render",
     "rotate",
     "scale",
     "sgd",
     "total_variation",
+    "units",
     "wrap",
 ]
