@@ -1,0 +1,33 @@
+"""The command line: argument parsing over the public functions of the same names, a module a group."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from phosphene.cli.comparing import parity
+from phosphene.cli.looks import activations, attribute, embed, layers, units
+from phosphene.cli.renders import demo, invert, render
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="See what a neural network sees.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+for command in (demo, layers, activations, units, embed, attribute, render, invert, parity):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; exit status 0, 1 (it failed) or 2 (bad usage)."""
+    from phosphene.errors import InvalidParameter, PhospheneError
+
+    try:
+        app()
+    except InvalidParameter as error:
+        print(f"phosphene: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except (PhospheneError, FileNotFoundError) as error:
+        print(f"phosphene: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
