@@ -1,4 +1,4 @@
-"""The first look: the specimen's classes, channels and inversions as one offline page."""
+"""The first look: the specimen's classes, attributions, channels and inversions as one offline page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.activations import activations
+from phosphene.attribution import attribute
 from phosphene.backend import Network
 from phosphene.data import Crops
 from phosphene.files import check_writable, write_whole
@@ -19,16 +20,19 @@ from phosphene.layers import OUTPUT
 from phosphene.loaders import load
 from phosphene.objectives import channel, logit
 from phosphene.rendering import render
-from phosphene.results import Renders
+from phosphene.results import Attribution, Renders, Units
 from phosphene.specimen.weights import metadata
 from phosphene.trust import robust_values
 from phosphene.types import Floats
+from phosphene.units import units
 
-__all__ = ["ChannelRow", "ClassPictures", "Demo", "Inversions", "run_demo"]
+__all__ = ["ChannelRow", "ClassPictures", "Demo", "Explanations", "Inversions", "UnitReport", "run_demo"]
 
 LAYERS = ("stage1", "stage2", "stage3")
 CHANNELS = 16
 NATURAL = 2000
+EXPLAINED = ("astronaut", "cat", "china", "coffee", "coins", "rocket")
+REPORTED = 12
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,26 @@ class ChannelRow:
 
 
 @dataclass(frozen=True)
+class Explanations:
+    """Photographs and two maps of each, with the control of both."""
+
+    names: list[str]
+    gradcam: Attribution
+    guided: Attribution
+
+
+@dataclass(frozen=True)
+class UnitReport:
+    """What photographs excite channels; of `layer` some are shown, beside row `places` of the `pictures` made for them."""
+
+    layers: dict[str, Units]
+    layer: str
+    channels: list[int]
+    places: list[int]
+    pictures: Renders
+
+
+@dataclass(frozen=True)
 class Inversions:
     """Photographs inverted at several depths: ``renders[layer]`` has one picture a photograph."""
 
@@ -70,7 +94,9 @@ class Demo:
     network: Network
     facts: dict[str, str]
     classes: ClassPictures
+    explanations: Explanations
     rows: list[ChannelRow]
+    units: UnitReport | None
     inversions: Inversions
     seconds: float
 
@@ -113,10 +139,14 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
     }
     say("one picture a class")
     classes = _classes(network, witness, photographs, natural[OUTPUT], crops.labels, steps)
+    say(f"where it looks in {len(EXPLAINED)} photographs")
+    explanations = _explanations(network)
     rows = []
     for path in LAYERS:
         say(f"{CHANNELS} channels of {path}")
         rows.append(_channels(network, path, natural[path], steps))
+    say(f"what {NATURAL:,} crops excite in all channels")
+    report = _units(network, photographs, rows)
     say("two photographs, inverted at three depths")
     inversions = _inversions(network, steps)
     notes = metadata("specimen")
@@ -128,7 +158,7 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
         "framework": {"torch": "PyTorch", "jax": "JAX"}.get(network.backend.name, network.backend.name),
     }
     seconds = time.perf_counter() - started
-    demo = Demo(network, facts, classes, rows, inversions, seconds)
+    demo = Demo(network, facts, classes, explanations, rows, report, inversions, seconds)
     write_whole(target, demo_page(demo).encode())
     return target
 
@@ -162,6 +192,12 @@ def _classes(
     )
 
 
+def _explanations(network: Network) -> Explanations:
+    photographs = _striking(EXPLAINED)
+    maps = [attribute(network, photographs, method=method, sanity=True) for method in ("gradcam", "guided_backprop")]
+    return Explanations(list(EXPLAINED), *maps)
+
+
 def _channels(network: Network, path: str, natural: Floats, steps: int | None) -> ChannelRow:
     count = network.layers[path].channels
     chosen = [int(index) for index in np.linspace(0, count - 1, CHANNELS).round()]
@@ -176,14 +212,35 @@ def _channels(network: Network, path: str, natural: Floats, steps: int | None) -
     return ChannelRow(path, alive, renders, best[alive], dead)
 
 
+def _units(network: Network, photographs: NDArray[np.float32], rows: list[ChannelRow]) -> UnitReport | None:
+    """The report of all layers; nothing where no channel of the last one has a picture."""
+    from phosphene.pages.demo import FLAT
+
+    last = rows[-1]
+    if last.renders is None:
+        return None
+    shown = [
+        (channel, place)
+        for place, channel in enumerate(last.channels)
+        if last.renders.status[place] != "dead" and float(last.renders.images[place].std()) >= FLAT
+    ][:REPORTED]
+    layers = {path: units(network, photographs, path, progress=False) for path in LAYERS}
+    return UnitReport(
+        layers, last.layer, [channel for channel, _ in shown], [place for _, place in shown], last.renders
+    )
+
+
 def _inversions(network: Network, steps: int | None) -> Inversions:
-    crops = Crops(200, seed=12, size=96)
-    names = list(crops.classes)
     wanted = ("cat", "china")
-    indices = [_widest(crops, names.index(name)) for name in wanted]
-    photographs = np.stack([crops[index][0] for index in indices])
+    photographs = _striking(wanted)
     renders = {path: invert(network, photographs, path, steps=steps or 256, progress=False) for path in LAYERS}
     return Inversions(photographs, list(wanted), renders)
+
+
+def _striking(wanted: Sequence[str]) -> NDArray[np.float32]:
+    """A crop of each photograph."""
+    crops = Crops(200, seed=12, size=96)
+    return np.stack([crops[_widest(crops, crops.classes.index(name))][0] for name in wanted])
 
 
 def _widest(crops: Crops, label: int) -> int:

@@ -30,7 +30,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "layers", "render", "invert", "parity"):
+    for command in ("demo", "layers", "activations", "units", "embed", "attribute", "render", "invert", "parity"):
         assert command in done.stdout
 
 
@@ -89,7 +89,9 @@ def test_the_demo_is_one_page_that_loads_nothing(backend: str, tmp_path: Path) -
     assert [item.name for item in (tmp_path / "page").iterdir()] == ["index.html"]
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     images = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', text)
-    assert len(images) >= 18 * 4 + 40 + 8 and all(images)
+    assert len(images) >= 18 * 4 + 6 * 3 + 40 + 8 * 10 + 8 and all(images)
+    assert text.count("Grad-CAM of “") == 6 and text.count("guided gradients of “") == 6
+    assert text.count('<th scope="row"><code>stage') >= 3 and "Should you believe them?" in text
     assert text.count("the witness sees") == 18 and np.all([f"<h3>{name}</h3>" in text for name in ("coins", "gravel")])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import phosphene
+from phosphene.pages.demo_looks import explanations_section, units_section
 from phosphene.pages.html import Html, element, page, picture
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def demo_page(demo: Demo) -> str:
         "What a network sees",
         *_opening(demo),
         *_classes(demo.classes),
+        *explanations_section(demo.explanations),
         *_channels(demo.rows),
+        *(units_section(demo.units) if demo.units else ()),
         *_inversions(demo.inversions),
         _closing(demo),
     )
