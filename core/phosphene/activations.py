@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from phosphene.ascent.program import native
 from phosphene.backend import Network
 from phosphene.data.sources import source_of, stream
 from phosphene.draws import integer
-from phosphene.errors import InvalidParameter
+from phosphene.errors import CorruptFile, InvalidParameter
 from phosphene.images import check_images
 from phosphene.types import Array, Tree
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from phosphene.store import Store
 
 __all__ = ["activations"]
+
+LOG = logging.getLogger("phosphene")
 
 ImagesLike: TypeAlias = ArrayLike | Path | Iterable[Any]
 
@@ -90,8 +93,9 @@ def activations(
     network : Network
         From `phosphene.wrap` or `phosphene.load`.
     images : array-like (N, H, W, C) or (H, W, C), path, sequence or iterable
-        Floats in [0, 1], or bytes. A path is a folder of pictures, a text file of paths, or a picture; files are brought to the
-        network's size. ``"photos:2000"`` are crops of the photographs.
+        Floats in [0, 1], or bytes. A path is a folder of pictures, a text file of paths, or a picture; files of whatever sizes
+        are brought to the network's (the largest central part of its proportions, resized), arrays must all have one size.
+        ``"photos:2000"`` are crops of the photographs.
     layers : str or sequence of str
         Paths; ``net.layers`` lists them.
     batch : int, optional
@@ -105,7 +109,8 @@ def activations(
     executor : concurrent.futures.Executor, optional
         Who reads and decodes images; here, one by one, when absent.
     on_error : "raise" or "skip", default "raise"
-        What happens with a file that cannot be read. With "skip" it is left out, and counted; `Store.rows` says which are there.
+        What happens with a file that cannot be read. With "skip" it is left out, named in the log, and counted; `Store.rows`
+        says which are there.
     progress : callable or bool, optional
         See `phosphene.render`. One that stops leaves a store that can be gone on with.
 
@@ -146,6 +151,10 @@ def activations(
         source = source_of(images, spec.size, spec.channels, count=count)
         pieces = stream(source, spec.size, spec.channels, 64, executor=executor, on_error=on_error)
         array = np.concatenate([whole[good] for whole, good in pieces])
+        if len(array) < len(source):
+            LOG.warning("%d of %d images could not be read and were skipped", len(source) - len(array), len(source))
+        if not len(array):
+            raise CorruptFile(source.name(0), f"nor any other of {len(source)} images can be read")
     else:
         array = check_images(images, spec)
     found = _read(network, array, paths, min(batch or 32, len(array)))

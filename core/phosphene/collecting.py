@@ -17,7 +17,7 @@ from phosphene.activations import Reading
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
-from phosphene.data.sources import Source, stream
+from phosphene.data.sources import Source, check_on_error, stream
 from phosphene.errors import InvalidParameter
 from phosphene.progress import reporter
 from phosphene.rendering import describe
@@ -147,7 +147,7 @@ def _fill(
                 for name in store.names:
                     values = backend.to_numpy(read[name])[: len(images)]
                     whole[name].append(values.astype(manifest.arrays[name].dtype))
-                kept += [row - first + place for place in np.flatnonzero(good)]
+                kept += [row - first + int(place) for place in np.flatnonzero(good)]
                 skipped += int((~good).sum())
                 row += len(images)
                 done += len(images)
@@ -168,13 +168,7 @@ def _check(dtype: str, on_error: str) -> None:
         raise InvalidParameter(
             "dtype", allowed="'float16', 'float32' or 'float64'", received=dtype, fix="float16 halves the disk."
         )
-    if on_error not in ("raise", "skip"):
-        raise InvalidParameter(
-            "on_error",
-            allowed="'raise' or 'skip'",
-            received=on_error,
-            fix="'skip' leaves out what cannot be read, and counts it.",
-        )
+    check_on_error(on_error)
 
 
 def _bytes(count: float) -> str:

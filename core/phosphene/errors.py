@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "CorruptFile",
@@ -62,6 +63,17 @@ class PhospheneError(Exception):
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which would put our sentences in quotation marks.
         return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors come back from other processes by pickle, which would call __init__ with the message alone.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[PhospheneError], args: tuple[Any, ...], state: dict[str, Any]) -> PhospheneError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidParameter(PhospheneError, ValueError):
@@ -167,6 +179,16 @@ class UnknownModel(PhospheneError, TypeError):
 
 class MixedBackends(PhospheneError, TypeError):
     """Arrays or networks of two frameworks met in one call."""
+
+
+def refuse_foreign(images: object, parameter: str = "images") -> None:
+    """Raise `MixedBackends` for an array of a framework, where NumPy's is expected."""
+    module = type(images).__module__.split(".")[0]
+    if module in ("torch", "jax", "jaxlib") and hasattr(images, "dtype"):
+        raise MixedBackends(
+            f"{parameter}: expected a NumPy array, got a {type(images).__name__} of {module}. "
+            "Public functions take and return NumPy: convert it with numpy.asarray, channel-last and in [0, 1]."
+        )
 
 
 class ModelFailed(PhospheneError, RuntimeError):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import InputSpec
-from phosphene.errors import InvalidImages, MixedBackends, said
+from phosphene.errors import InvalidImages, refuse_foreign, said
 from phosphene.types import Size
 
 __all__ = ["check_images"]
@@ -41,13 +41,13 @@ def check_images(
     MixedBackends
         For an array of a framework instead of NumPy's.
     """
-    module = type(images).__module__.split(".")[0]
-    if module in ("torch", "jax", "jaxlib"):
-        raise MixedBackends(
-            f"{parameter}: expected a NumPy array, got a {type(images).__name__} of {module}. "
-            "Public functions take and return NumPy: convert it with numpy.asarray, channel-last and in [0, 1]."
-        )
-    array = np.asarray(images)
+    refuse_foreign(images, parameter)
+    try:
+        array = np.asarray(images)
+    except ValueError as error:
+        raise InvalidImages(
+            parameter, allowed="images of one size", received=said(_sizes(images)), fix="Resize or crop them first."
+        ) from error
     if array.ndim == 3:
         array = array[None]
     if array.ndim != 4 or array.shape[-1] != spec.channels or 0 in array.shape:
@@ -83,3 +83,8 @@ def check_images(
             fix="Divide by 255." if high > 2 and low >= 0 else "Undo the normalisation: mean and std are applied by the network.",
         )  # fmt: skip
     return np.ascontiguousarray(array, np.float32)
+
+
+def _sizes(images: Any) -> str:
+    shapes = list(dict.fromkeys(str(np.shape(image)) for image in images))
+    return f"shapes {', '.join(shapes[:3])}" + (f" and {len(shapes) - 3} others" if len(shapes) > 3 else "")

@@ -118,10 +118,10 @@ class Running:
     @staticmethod
     def start(channels: int, top: int, field: tuple[int, int], colours: int) -> Running:
         """Nothing yet."""
-        flat = [np.zeros(channels) for _ in range(3)]
+        above, on, total = (np.zeros(channels) for _ in range(3))
         patches = np.full((channels, top, *field, colours), 0.5, np.float32)
         return Running(
-            0, 0, *flat, np.zeros((channels, channels)), np.full(channels, -np.inf), np.full((channels, top), -1),
+            0, 0, above, on, total, np.zeros((channels, channels)), np.full(channels, -np.inf), np.full((channels, top), -1),
             np.full((channels, top), -np.inf), patches,
         )  # fmt: skip
 

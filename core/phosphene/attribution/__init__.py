@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,8 @@ def attribute(
         "gradient", "gradient_x_input", "guided_backprop", "deconvnet", "gradcam", "gradcam++", "hirescam", "layercam",
         "guided_gradcam", "integrated_gradients", "smoothgrad" or "occlusion".
     layer : str, optional
-        The layer of a class activation map; the last one with rows and columns before the target when absent.
+        The layer of a class activation map, of rows and columns or of a transformer's tokens, whose patches are brought back to
+        their grid; the last one before the target whose positions have a part in it when absent.
     sanity : bool, default False
         Repeat it with weights that are random from the top down (Adebayo et al. 2018), and report how much of the map stays:
         `Attribution.sanity`.
@@ -104,9 +106,10 @@ def attribute(
         for index, item in enumerate(bound):
             groups.setdefault(item.form, []).append(index)
         for form, rows in groups.items():
-            path = layer_for(network, form, layer, method) if chosen.layered else ""
             arguments = stack_trees([bound[row].arguments for row in rows])
-            job = Job(network, weights, form, arguments, pictures[rows], path or None, batch, seed, given)
+            job = Job(network, weights, form, arguments, pictures[rows], None, batch, seed, given)
+            path = layer_for(network, form, layer, method, job.arrived) if chosen.layered else ""
+            job = replace(job, layer=path or None)
             columns, line = _compute(job, chosen, size, faithfulness, sanity)
             parts.append((rows, columns))
             coverage = coverage or line

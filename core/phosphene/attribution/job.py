@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phosphene.arrays import tree_map
 from phosphene.ascent.program import native
-from phosphene.attribution.programs import Value
+from phosphene.attribution.programs import Reach, Value
 from phosphene.backend import Network
 from phosphene.objectives.forms import Form
 from phosphene.types import Floats, Tree
@@ -73,6 +73,15 @@ class Job:
         """The target's value for each image, ``(N,)``."""
         (value,) = self.run(Value(self.network, self.form), images, owners)
         return np.asarray(value, np.float64)
+
+    def arrived(self, paths: Sequence[str]) -> NDArray[Any]:
+        """How much gradient of the first image's target arrives at each of these layers; of tokens, at the patches."""
+        backend, first = self.network.backend, tree_map(lambda leaf: leaf[:1], self.arguments)
+        given = native(self.network, self.images[:1]), native(self.network, first)
+        found: NDArray[Any] = backend.to_numpy(
+            backend.run(Reach(self.network, self.form, tuple(paths)), self.weights, *given)
+        )
+        return found[0]
 
     def with_weights(self, weights: Tree) -> Job:
         """The same work on other weights."""

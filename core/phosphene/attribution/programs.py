@@ -9,9 +9,9 @@ from phosphene.ascent.step import evaluate, read
 from phosphene.backend import Network, Rule
 from phosphene.layers import Tokens
 from phosphene.objectives.forms import Form
-from phosphene.types import Array, Namespace, Tree
+from phosphene.types import Array, Edit, Namespace, Tree
 
-__all__ = ["CAMS", "LayerSlope", "Slope", "Value"]
+__all__ = ["CAMS", "LayerSlope", "Reach", "Slope", "Value"]
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,41 @@ class LayerSlope:
         paths = list(dict.fromkeys((self.layer, *self.form.layers)))
 
         def objective(nothing: Array) -> tuple[Array, tuple[Array, Array]]:
-            def add(xp: Namespace, activation: Array) -> Array:
-                return activation + xp.astype(nothing, activation.dtype)
-
-            seen = network.forward(given, paths, weights=weights, edit={self.layer: add})
+            seen = network.forward(given, paths, weights=weights, edit={self.layer: _adding(nothing)})
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()} if half else seen
             value = evaluate(self.form, xp, wide, arguments, images.shape[0])
             return xp.sum(value), (wide[self.layer], value)
 
-        # One number an image, spread out: it is on the images' device, which a tracer does not know.
-        nothing = xp.reshape(images[:, 0, 0, 0] * 0, (-1,) + (1,) * len(shape)) + xp.zeros(shape, dtype=images.dtype)
-        gradient, (activation, value) = backend.grad(objective)(nothing)
-        arrived = xp.max(xp.reshape(xp.abs(gradient), (gradient.shape[0], -1)), axis=1)
+        gradient, (activation, value) = backend.grad(objective)(_nothing(xp, images, shape))
         activation, gradient = (_on_grid(xp, array, self.tokens) for array in (activation, gradient))
+        arrived = xp.max(xp.reshape(xp.abs(gradient), (gradient.shape[0], -1)), axis=1)
         return CAMS[self.method](xp, activation, gradient), arrived, value
+
+
+@dataclass(frozen=True)
+class Reach:
+    """``(weights, images, arguments) -> how much gradient of the value arrives (N, layers)``; of tokens, at the patches."""
+
+    network: Network
+    form: Form
+    layers: tuple[str, ...]
+
+    def __call__(self, weights: Tree, images: Array, arguments: Tree) -> Array:
+        network, backend, xp = self.network, self.network.backend, self.network.backend.xp
+        shapes = network.shapes((images.shape[1], images.shape[2]))
+        half = network.dtype in ("bfloat16", "float16")
+        given = xp.astype(images, getattr(xp, network.dtype)) if half else images
+
+        def objective(nothing: dict[str, Array]) -> tuple[Array, Array]:
+            edit = {path: _adding(value) for path, value in nothing.items()}
+            seen = network.forward(given, list(self.form.layers), weights=weights, edit=edit)
+            wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()}
+            value = evaluate(self.form, xp, wide, arguments, images.shape[0])
+            return xp.sum(value), value
+
+        found, _ = backend.grad(objective)({path: _nothing(xp, images, shapes[path]) for path in self.layers})
+        patches = [_on_grid(xp, found[path], network.layers[path].tokens) for path in self.layers]
+        return xp.stack([xp.max(xp.reshape(xp.abs(part), (part.shape[0], -1)), axis=1) for part in patches], axis=1)
 
 
 def gradcam(xp: Namespace, activation: Array, gradient: Array) -> Array:
@@ -114,6 +135,19 @@ CAMS: dict[str, Callable[[Namespace, Array, Array], Array]] = {
     "layercam": layercam,
 }
 """Class activation maps by name: ``f(xp, activation (N, h, w, C), its gradient) -> (N, h, w)``, signed."""
+
+
+def _nothing(xp: Namespace, images: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of a layer's shape, one block an image."""
+    # One number an image, spread out: it is on the images' device, which a tracer does not know.
+    return xp.reshape(images[:, 0, 0, 0] * 0, (-1,) + (1,) * len(shape)) + xp.zeros(shape, dtype=images.dtype)
+
+
+def _adding(nothing: Array) -> Edit:
+    def add(xp: Namespace, activation: Array) -> Array:
+        return activation + xp.astype(nothing, activation.dtype)
+
+    return add
 
 
 def _on_grid(xp: Namespace, array: Array, tokens: Tokens | None) -> Array:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import abc
 import hashlib
 import itertools
+import logging
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.data.crops import Crops, parse
-from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, said
+from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, refuse_foreign, said
 from phosphene.types import Size
 
-__all__ = ["ENDINGS", "Source", "source_of", "stream"]
+__all__ = ["ENDINGS", "Source", "check_on_error", "source_of", "stream"]
 
 ENDINGS = frozenset(".bmp .gif .jpeg .jpg .png .ppm .tif .tiff .webp".split())
 """Endings of the files that are taken from a folder."""
+
+AHEAD = 128
+"""Images that an executor reads before they are asked for, at most: it bounds the memory, however fast it reads."""
+
+SKIP = "With on_error='skip' it is left out, and counted."
+
+LOG = logging.getLogger("phosphene")
 
 
 class Source(abc.ABC):
@@ -45,21 +54,35 @@ class Source(abc.ABC):
 
     def each(self, start: int, executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
         """Images from `start` on, in order; what cannot be read is its error."""
-        map_ = map if executor is None else executor.map
-        return iter(map_(_Reader(self), range(start, len(self))))
+        parts = (self.part(index) for index in range(start, len(self)))
+        return (_read(*part) for part in parts) if executor is None else _ahead(executor, parts)
+
+    def part(self, index: int) -> tuple[Source, int]:
+        """A source that has at least image `index`, and its number there: all that another process has to be sent."""
+        return self, index
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """`Source.image`, with damage as a value: an exception would end the whole map."""
+def _read(source: Source, index: int) -> NDArray[Any] | CorruptFile:
+    """`Source.image`, with damage as a value: an exception would end all that is read after it."""
+    try:
+        return source.image(index)
+    except CorruptFile as error:
+        return error
 
-    source: Source
 
-    def __call__(self, index: int) -> NDArray[Any] | CorruptFile:
-        try:
-            return self.source.image(index)
-        except CorruptFile as error:
-            return error
+def _ahead(executor: Executor, parts: Iterable[tuple[Source, int]]) -> Iterator[NDArray[Any] | CorruptFile]:
+    """All parts in order, read by the executor; never more than `AHEAD` that nobody has asked for yet."""
+    waiting: deque[Future[NDArray[Any] | CorruptFile]] = deque()
+    try:
+        for part in parts:
+            waiting.append(executor.submit(_read, *part))
+            if len(waiting) >= AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,9 @@ class ArraySource(Source):
     def image(self, index: int) -> NDArray[Any]:
         found: NDArray[Any] = self.array[index]
         return found
+
+    def part(self, index: int) -> tuple[Source, int]:
+        return ArraySource(self.array[index : index + 1]), 0
 
     def identity(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
@@ -92,15 +118,22 @@ class FileSource(Source):
         return len(self.paths)
 
     def image(self, index: int) -> NDArray[Any]:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image, ImageOps
 
         path = self.paths[index]
         try:
             with Image.open(path) as opened:
                 picture = ImageOps.exif_transpose(opened).convert("L" if self.channels == 1 else "RGB")
                 picture = ImageOps.fit(picture, (self.size[1], self.size[0]), Image.Resampling.LANCZOS)
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise CorruptFile(str(path), f"no picture that can be read ({error})") from error
+        except Image.DecompressionBombError as error:
+            raise CorruptFile(
+                str(path),
+                f"too large to be opened: it may be a decompression bomb ({error}). {SKIP} If you trust it, make it smaller first, "
+                "or raise PIL.Image.MAX_IMAGE_PIXELS.",
+            ) from error
+        except Exception as error:
+            # Decoders have no one exception for damage: OSError, SyntaxError, struct.error, zlib.error, EOFError and others.
+            raise CorruptFile(str(path), f"no picture that can be read ({error}). {SKIP}") from error
         pixels = np.asarray(picture)
         return pixels[..., None] if pixels.ndim == 2 else pixels
 
@@ -113,6 +146,9 @@ class FileSource(Source):
 
     def name(self, index: int) -> str:
         return str(self.paths[index])
+
+    def part(self, index: int) -> tuple[Source, int]:
+        return FileSource((self.paths[index],), self.size, self.channels), 0
 
 
 @dataclass(frozen=True)
@@ -148,7 +184,17 @@ class IterableSource(Source):
         raise TypeError("an iterable has no numbers")
 
     def each(self, start: int, executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
-        for place, item in enumerate(itertools.islice(self.items, self.count)):
+        # What can only be gone through once goes on where it was left: some of its images are gone by.
+        once = iter(self.items) is self.items
+        begin = self.position[0] if once else 0
+        if start < begin:
+            raise InvalidParameter(
+                "images", allowed="images that can be gone through again", received=said(f"an iterator that is past image {start}"),
+                fix="Hand over a new iterator, or a list.",
+            )  # fmt: skip
+        for place, item in enumerate(itertools.islice(self.items, self.count - begin), begin):
+            if once:
+                self.position[0] = place + 1
             if place >= start:
                 yield _first(item)
 
@@ -181,6 +227,7 @@ def source_of(images: Any, size: Size, channels: int, *, count: int | None = Non
     """
     if isinstance(images, Source):
         return images
+    refuse_foreign(images)
     if isinstance(images, (str, Path)):
         return _at(images, size, channels)
     if isinstance(images, np.ndarray):
@@ -215,7 +262,7 @@ def stream(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Batches of `batch` images from `start` on as float32 in [0, 1], and which of them could be read (the rest is mid-grey).
 
-    The last batch may be shorter.
+    The last batch may be shorter. What is skipped is named in the log.
 
     Raises
     ------
@@ -223,7 +270,10 @@ def stream(
         When one cannot be read and `on_error` is "raise".
     InvalidImages
         When one has another size, number of channels, dtype or range.
+    InvalidParameter
+        For another `on_error`.
     """
+    check_on_error(on_error)
     images = source.each(start, executor)
     number = start
     while rows := list(itertools.islice(images, batch)):
@@ -233,6 +283,7 @@ def stream(
             if isinstance(found, CorruptFile):
                 if on_error == "raise":
                     raise found
+                LOG.warning("skipped %s", found)
                 good[row] = False
                 continue
             image = _checked(found, channels, size, source.name(number + row))
@@ -246,9 +297,19 @@ def stream(
         yield whole, good
 
 
+def check_on_error(on_error: str) -> None:
+    """Raise `InvalidParameter` unless it is "raise" or "skip"."""
+    if on_error not in ("raise", "skip"):
+        raise InvalidParameter(
+            "on_error", allowed="'raise' or 'skip'", received=on_error,
+            fix="'skip' leaves out what cannot be read, and counts it.",
+        )  # fmt: skip
+
+
 def _at(place: str | Path, size: Size, channels: int) -> Source:
     if isinstance(place, str) and place.partition(":")[0] in ("photos", "photos-shortcut"):
-        return SequenceSource(parse(place, size=min(size)))
+        crops: Any = parse(place, size=min(size))
+        return SequenceSource(crops)
     path = Path(place).expanduser()
     if path.is_dir():
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())

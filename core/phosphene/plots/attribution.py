@@ -20,7 +20,8 @@ def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int |
     count = len(found)
     wide = columns or max(1, math.ceil(math.sqrt(count / 2)))
     figure, axes = grid(2 * count, 2 * wide, (1.55, 1.7), extra=0.8)
-    colours = {"cmap": DIVERGING if found.signed else SEQUENTIAL, "vmin": -1.0 if found.signed else 0.0, "vmax": 1.0}
+    low, colour_map = (-1.0, DIVERGING) if found.signed else (0.0, SEQUENTIAL)
+    colours: dict[str, Any] = {"cmap": colour_map, "vmin": low, "vmax": 1.0}
     title = found.method.replace("_", " ") + (f", {found.layer}" if found.layer else "")
     for index in range(count):
         left, right = axes[2 * index : 2 * index + 2]

@@ -21,11 +21,7 @@ def plot_units(found: Units, *, channels: int = 8) -> Any:
     """See `phosphene.results.Units.plot`."""
     live = np.flatnonzero(found.on > 0)
     ranked = live[np.argsort(-found.density[live], kind="stable")]
-    places = (
-        np.unique(np.linspace(0, len(ranked) - 1, min(channels, len(ranked))).round().astype(int))
-        if len(ranked)
-        else []
-    )
+    places = np.unique(np.linspace(0, max(0, len(ranked) - 1), min(channels, len(ranked))).round().astype(int))
     shown = [int(ranked[place]) for place in places]
     count = found.patches.shape[1]
     figure = figure_class()(figsize=(7.0, 2.8 + 0.75 * len(shown)), layout="constrained")

@@ -19,6 +19,11 @@ from phosphene.writing import check_writable, write_whole
 __all__ = ["Store"]
 
 
+GO_ON = (
+    "What is there is whole. Make room and run it again, and it goes on from there; or choose another place with `out`."
+)
+
+
 class Store:
     """Arrays in a folder, a row an item of the data; see `phosphene.store` for the layout.
 
@@ -54,20 +59,23 @@ class Store:
             found = Manifest.read(place)
             manifest.check(found, place)
             return Store(place, found)
-        if any(place.iterdir()):
+        if not _unfinished(place) and any(place.iterdir()):
             raise UnwritablePath(str(place), "the folder holds other things. Choose an empty or a new one.")
         zarr = _zarr()
-        group = zarr.open_group(place / "arrays", mode="w", zarr_format=3)
-        for name, spec in manifest.arrays.items():
-            group.create_array(
-                _escaped(name),
-                shape=(manifest.rows, *spec.shape),
-                chunks=(manifest.shard_rows, *spec.shape),
-                dtype=spec.dtype,
-                compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
-                attributes={"name": name},
-            )
-        (place / "shards").mkdir()
+        try:
+            group = zarr.open_group(place / "arrays", mode="w", zarr_format=3)
+            for name, spec in manifest.arrays.items():
+                group.create_array(
+                    _escaped(name),
+                    shape=(manifest.rows, *spec.shape),
+                    chunks=(manifest.shard_rows, *spec.shape),
+                    dtype=spec.dtype,
+                    compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
+                    attributes={"name": name},
+                )
+            (place / "shards").mkdir(exist_ok=True)
+        except OSError as error:
+            raise UnwritablePath(str(place), f"{error.strerror or error}. {GO_ON}") from error
         manifest.write(place)  # last: a folder without it is no store
         return Store(place, manifest)
 
@@ -130,9 +138,12 @@ class Store:
             try:
                 self._array(name)[start:stop] = rows
             except OSError as error:
-                raise UnwritablePath(str(self.folder), error.strerror or str(error)) from error
+                raise self._full(shard, error) from error
         receipt = {"kept": None if kept is None else [int(row) for row in kept], "digests": digests}
-        write_whole(self._receipt(shard), json.dumps(receipt).encode())
+        try:
+            write_whole(self._receipt(shard), json.dumps(receipt).encode())
+        except UnwritablePath as error:
+            raise self._full(shard, error.__cause__ or error) from error
 
     def shard(self, name: str, shard: int) -> NDArray[Any]:
         """Rows of a shard, checked; without those that hold no data.
@@ -251,11 +262,30 @@ class Store:
         kept = self._read_receipt(shard)["kept"]
         return stop - start if kept is None else len(kept)
 
+    def _full(self, shard: int, error: BaseException) -> UnwritablePath:
+        reason = getattr(error, "strerror", None) or str(error)
+        return UnwritablePath(str(self.folder), f"{reason} (at shard {shard} of {self.manifest.shards}). {GO_ON}")
+
     def _damaged(self, name: str, shard: int, detail: str) -> CorruptStore:
         return CorruptStore(
             str(self.folder),
             f"shard {shard} of {name!r} is damaged ({detail}). Run again what wrote it, and it is rebuilt.",
         )
+
+
+def _unfinished(place: Path) -> bool:
+    """Whether a folder holds no more than what `Store.create` makes before it writes the manifest."""
+    shards = place / "shards"
+    return {path.name for path in place.iterdir() if not path.name.startswith(".manifest.json.")} <= {
+        "arrays",
+        "shards",
+    } and not ((shards.exists() and any(shards.iterdir())) or _chunks(place / "arrays"))
+
+
+def _chunks(arrays: Path) -> bool:
+    return any(
+        path.is_file() and path.name != "zarr.json" and ".partial" not in path.name for path in arrays.rglob("*")
+    )
 
 
 def _digest(rows: NDArray[Any]) -> str:
