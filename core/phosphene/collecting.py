@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from phosphene.writing import check_writable
 
 __all__ = ["batch_by_memory", "collect", "need"]
 
-SHARD_BYTES = 64 << 20
+SHARD_BYTES = 16 << 20
 """Bytes of all arrays together that one shard has, about: what is lost when a run is killed, and what is held in memory."""
 
 LOG = logging.getLogger("phosphene")
@@ -115,6 +114,8 @@ def _fill(
     reading = Reading(network, store.names)
     total = sum(stop - start for start, stop in map(manifest.span, missing))
     done = skipped = 0
+    # One shard's worth of memory for all of them: pieces that are joined would take it twice, at every shard anew.
+    whole = {name: np.empty((manifest.shard_rows, *spec.shape), spec.dtype) for name, spec in manifest.arrays.items()}
     with network.scope(), reporter(progress, "activations", total) as tell:
         weights = network.weights()
         pieces = None
@@ -132,7 +133,6 @@ def _fill(
                     on_error=on_error,
                 )
             expected = shard + 1
-            whole: dict[str, list[Any]] = {name: [] for name in store.names}
             kept: list[int] = []
             row = first
             while row < last:
@@ -146,7 +146,7 @@ def _fill(
                 read = backend.run(reading, weights, native(network, filled))
                 for name in store.names:
                     values = backend.to_numpy(read[name])[: len(images)]
-                    whole[name].append(values.astype(manifest.arrays[name].dtype))
+                    whole[name][row - first : row - first + len(images)] = values
                 kept += [row - first + int(place) for place in np.flatnonzero(good)]
                 skipped += int((~good).sum())
                 row += len(images)
@@ -156,9 +156,8 @@ def _fill(
                 if tell(Progress(done, total, "images", seconds, note)) is False:
                     return
             everything = len(kept) == last - first
-            store.write(
-                shard, {name: np.concatenate(parts) for name, parts in whole.items()}, None if everything else kept
-            )
+            values_of = {name: array[: last - first] for name, array in whole.items()}
+            store.write(shard, values_of, None if everything else kept)
     if skipped:
         LOG.warning("%d of %d images could not be read and were skipped", skipped, total)
 

@@ -78,10 +78,8 @@ class Job:
         """How much gradient of the first image's target arrives at each of these layers; of tokens, at the patches."""
         backend, first = self.network.backend, tree_map(lambda leaf: leaf[:1], self.arguments)
         given = native(self.network, self.images[:1]), native(self.network, first)
-        found: NDArray[Any] = backend.to_numpy(
-            backend.run(Reach(self.network, self.form, tuple(paths)), self.weights, *given)
-        )
-        return found[0]
+        (found,) = backend.to_numpy(backend.run(Reach(self.network, self.form, tuple(paths)), self.weights, *given))
+        return np.asarray(found)
 
     def with_weights(self, weights: Tree) -> Job:
         """The same work on other weights."""
