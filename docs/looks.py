@@ -20,7 +20,7 @@ from phosphene.data.photographs import PHOTOGRAPHS, pixels
 from phosphene.plots.figures import DIVERGING, SEQUENTIAL, colour_bar, figure_class, show_image
 
 IMAGES = Path(__file__).parent / "images"
-LARGEST = 300_000
+LARGEST = 350_000
 """Bytes above which a picture gets a palette."""
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
@@ -47,35 +47,35 @@ def gravel(count: int) -> Any:
 
 
 def attribution() -> Any:
-    """Two photographs under all twelve methods."""
+    """A photograph under all twelve methods."""
     net = ph.load("specimen")
-    names = ("cat", "rocket")
-    images = np.stack([photograph(name) for name in names])
-    figure = figure_class()(figsize=(9.8, 6.3), layout="constrained")
-    axes = figure.subplots(4, 7, squeeze=False)
+    image = photograph("cat")
+    figure = figure_class()(figsize=(8.9, 3.0), layout="constrained")
+    axes = figure.subplots(2, 7, squeeze=False)
     for axis in axes.ravel():
         axis.axis("off")
-    for row, name in enumerate(names):
-        show_image(axes[2 * row, 0], images[row])
-        axes[2 * row, 0].set_title(f"{name}", fontsize=8)
+    show_image(axes[0, 0], image)
+    axes[0, 0].set_title("cat", fontsize=8)
     for number, method in enumerate(METHODS):
         layered = method in ("gradcam", "gradcam++", "hirescam", "layercam", "guided_gradcam")
         options: dict[str, Any] = (
             {"layer": LAYER} if layered else {"window": 24, "stride": 8} if method == "occlusion" else {}
         )
-        found = ph.attribute(net, images, list(names), method=method, **options)
-        for row in range(2):
-            axis = axes[2 * row + number // 6, 1 + number % 6]
-            limits = (
-                {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
-                if found.signed
-                else {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1}
-            )
-            axis.imshow(found.maps[row], interpolation="nearest", **limits)
-            axis.set_title(method.replace("_", " ").replace(" x ", " × "), fontsize=8)
-    colour_bar(figure, axes[:2].ravel(), "share of the largest value", cmap=SEQUENTIAL, vmin=0, vmax=1)
-    colour_bar(figure, axes[2:].ravel(), "where a map has a sign", cmap=DIVERGING, vmin=-1, vmax=1)
+        found = ph.attribute(net, image[None], "cat", method=method, **options)
+        axis = axes[number // 6, 1 + number % 6]
+        axis.imshow(found.maps[0], interpolation="nearest", **limits_of(found))
+        title = method.replace("_", " ").replace(" x ", " × ")
+        axis.set_title(title.replace(" ", "\n", 1) if len(title) > 12 else title, fontsize=8)
+    colour_bar(figure, axes.ravel(), "where a map has a sign", cmap=DIVERGING, vmin=-1, vmax=1)
+    colour_bar(figure, axes.ravel(), "share of the largest value", cmap=SEQUENTIAL, vmin=0, vmax=1)
     return figure
+
+
+def limits_of(found: ph.Attribution) -> dict[str, Any]:
+    """Colours of a map, with or without a sign."""
+    if found.signed:
+        return {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
+    return {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1}
 
 
 def controls() -> Any:
@@ -132,12 +132,7 @@ def shortcut() -> Any:
             found = ph.attribute(net, images, "gravel", method=method, **options)
             for row in range(2):
                 axis = axes[row, 1 + 2 * number + step]
-                limits = (
-                    {"cmap": DIVERGING, "vmin": -1, "vmax": 1}
-                    if found.signed
-                    else {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1}
-                )
-                axis.imshow(found.maps[row], **limits)
+                axis.imshow(found.maps[row], **limits_of(found))
                 if row == 0:
                     axis.set_title(f"{name}\n{method}", fontsize=8)
     axes[0, 0].set_title("gravel,\nwith a mark", fontsize=8)

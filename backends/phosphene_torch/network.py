@@ -287,7 +287,7 @@ def _checksum(tensor: torch.Tensor) -> Checksum:
     if value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
         value = value.permute(0, 2, 3, 1)
     flat = value.contiguous().reshape(-1)
-    return (tensor.shape, tensor.stride(), tensor.dtype, zlib.crc32(flat.view(torch.uint8).numpy()) if len(flat) else 0)
+    return (tensor.shape, tensor.stride(), tensor.dtype, zlib.crc32(flat.view(torch.uint8).numpy().data) if len(flat) else 0)
 
 
 @contextlib.contextmanager
