@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
-from phosphene.data.sources import source_of, stream
+from phosphene.data.sources import source_of
+from phosphene.data.streaming import stream
 from phosphene.draws import integer
 from phosphene.errors import CorruptFile, InvalidParameter
 from phosphene.images import check_images

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.activations import ImagesLike, activations
 from phosphene.ascent import Progress
 from phosphene.backend import Network
-from phosphene.data.sources import source_of, stream
+from phosphene.data.sources import source_of
+from phosphene.data.streaming import stream
 from phosphene.draws import integer
 from phosphene.errors import InvalidParameter, MissingDependency, nearest, said
 from phosphene.feature_maps import on_grid

@@ -16,7 +16,8 @@ from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
 from phosphene.collecting import batch_by_memory
-from phosphene.data.sources import source_of, stream
+from phosphene.data.sources import source_of
+from phosphene.data.streaming import stream
 from phosphene.draws import integer
 from phosphene.errors import InvalidImages, InvalidParameter, said
 from phosphene.feature_maps import on_grid

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.data import Crops, parse
-from phosphene.data.sources import FileSource, Source, source_of, stream
+from phosphene.data.sources import FileSource, Source, source_of
+from phosphene.data.streaming import stream
 from phosphene.types import Size
 
 __all__ = ["FittedCrops", "labels_of", "read_images", "source_at"]

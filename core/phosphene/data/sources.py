@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import hashlib
 import itertools
-import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.data.crops import Crops, parse
-from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, refuse_foreign, said
+from phosphene.errors import CorruptFile, InvalidParameter, refuse_foreign, said
 from phosphene.types import Size
 
-__all__ = ["ENDINGS", "Source", "check_on_error", "source_of", "stream"]
+__all__ = ["ENDINGS", "Source", "source_of"]
 
 ENDINGS = frozenset(".bmp .gif .jpeg .jpg .png .ppm .tif .tiff .webp".split())
 """Endings of the files that are taken from a folder."""
@@ -30,8 +29,6 @@ AHEAD = 128
 """Images that an executor reads before they are asked for, at most: it bounds the memory, however fast it reads."""
 
 SKIP = "With on_error='skip' it is left out, and counted."
-
-LOG = logging.getLogger("phosphene")
 
 
 class Source(abc.ABC):
@@ -250,62 +247,6 @@ def source_of(images: Any, size: Size, channels: int, *, count: int | None = Non
     )
 
 
-def stream(
-    source: Source,
-    size: Size | None,
-    channels: int,
-    batch: int,
-    *,
-    start: int = 0,
-    executor: Executor | None = None,
-    on_error: str = "raise",
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Batches of `batch` images from `start` on as float32 in [0, 1], and which of them could be read (the rest is mid-grey).
-
-    The last batch may be shorter. What is skipped is named in the log.
-
-    Raises
-    ------
-    CorruptFile
-        When one cannot be read and `on_error` is "raise".
-    InvalidImages
-        When one has another size, number of channels, dtype or range.
-    InvalidParameter
-        For another `on_error`.
-    """
-    check_on_error(on_error)
-    images = source.each(start, executor)
-    number = start
-    while rows := list(itertools.islice(images, batch)):
-        whole: NDArray[np.float32] | None = None
-        good = np.ones(len(rows), np.bool_)
-        for row, found in enumerate(rows):
-            if isinstance(found, CorruptFile):
-                if on_error == "raise":
-                    raise found
-                LOG.warning("skipped %s", found)
-                good[row] = False
-                continue
-            image = _checked(found, channels, size, source.name(number + row))
-            size = (image.shape[0], image.shape[1])
-            if whole is None:
-                whole = np.full((len(rows), *image.shape), 0.5, np.float32)
-            whole[row] = image
-        if whole is None:
-            whole = np.full((len(rows), *(size or (1, 1)), channels), 0.5, np.float32)
-        number += len(rows)
-        yield whole, good
-
-
-def check_on_error(on_error: str) -> None:
-    """Raise `InvalidParameter` unless it is "raise" or "skip"."""
-    if on_error not in ("raise", "skip"):
-        raise InvalidParameter(
-            "on_error", allowed="'raise' or 'skip'", received=on_error,
-            fix="'skip' leaves out what cannot be read, and counts it.",
-        )  # fmt: skip
-
-
 def _at(place: str | Path, size: Size, channels: int) -> Source:
     if isinstance(place, str) and place.partition(":")[0] in ("photos", "photos-shortcut"):
         crops: Any = parse(place, size=min(size))
@@ -336,38 +277,6 @@ def _at(place: str | Path, size: Size, channels: int) -> Source:
     if not found:
         raise InvalidParameter("images", allowed=what, received=str(path), fix="There is none in it.")
     return FileSource(tuple(found), size, channels)
-
-
-def _checked(image: NDArray[Any], channels: int, size: Size | None, name: str) -> NDArray[np.float32]:
-    array = np.asarray(image)
-    if array.ndim != 3 or array.shape[-1] != channels or 0 in array.shape:
-        raise InvalidImages(
-            name,
-            allowed=f"shape (H, W, {channels})",
-            received=said(f"shape {array.shape}"),
-            fix="Layout is channel-last.",
-        )
-    if size is not None and array.shape[:2] != size:
-        raise InvalidImages(
-            name, allowed=f"{size[0]} x {size[1]} pixels, like those before it",
-            received=said(f"{array.shape[0]} x {array.shape[1]}"), fix="Resize or crop them first; files are brought to one size.",
-        )  # fmt: skip
-    if array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(255)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InvalidImages(
-            name,
-            allowed="floats in [0, 1] or bytes",
-            received=said(f"dtype {array.dtype}"),
-            fix="Divide by the largest value.",
-        )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= -1e-6 and high <= 1 + 1e-6):  # also where they are NaN
-        raise InvalidImages(
-            name, allowed="values in [0, 1]", received=said(f"values from {low:.4g} to {high:.4g}"),
-            fix="Undo the normalisation, and find where NaN come from: mean and std are applied by the network.",
-        )  # fmt: skip
-    return array.astype(np.float32)
 
 
 def _first(item: Any) -> NDArray[Any]:

@@ -1,0 +1,108 @@
+"""Batches of a source's images, checked one by one."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.data.sources import Source
+from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, said
+from phosphene.types import Size
+
+__all__ = ["check_on_error", "stream"]
+
+LOG = logging.getLogger("phosphene")
+
+
+def stream(
+    source: Source,
+    size: Size | None,
+    channels: int,
+    batch: int,
+    *,
+    start: int = 0,
+    executor: Executor | None = None,
+    on_error: str = "raise",
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Batches of `batch` images from `start` on as float32 in [0, 1], and which of them could be read (the rest is mid-grey).
+
+    The last batch may be shorter. What is skipped is named in the log.
+
+    Raises
+    ------
+    CorruptFile
+        When one cannot be read and `on_error` is "raise".
+    InvalidImages
+        When one has another size, number of channels, dtype or range.
+    InvalidParameter
+        For another `on_error`.
+    """
+    check_on_error(on_error)
+    images = source.each(start, executor)
+    number = start
+    while rows := list(itertools.islice(images, batch)):
+        whole: NDArray[np.float32] | None = None
+        good = np.ones(len(rows), np.bool_)
+        for row, found in enumerate(rows):
+            if isinstance(found, CorruptFile):
+                if on_error == "raise":
+                    raise found
+                LOG.warning("skipped %s", found)
+                good[row] = False
+                continue
+            image = _checked(found, channels, size, source.name(number + row))
+            size = (image.shape[0], image.shape[1])
+            if whole is None:
+                whole = np.full((len(rows), *image.shape), 0.5, np.float32)
+            whole[row] = image
+        if whole is None:
+            whole = np.full((len(rows), *(size or (1, 1)), channels), 0.5, np.float32)
+        number += len(rows)
+        yield whole, good
+
+
+def check_on_error(on_error: str) -> None:
+    """Raise `InvalidParameter` unless it is "raise" or "skip"."""
+    if on_error not in ("raise", "skip"):
+        raise InvalidParameter(
+            "on_error", allowed="'raise' or 'skip'", received=on_error,
+            fix="'skip' leaves out what cannot be read, and counts it.",
+        )  # fmt: skip
+
+
+def _checked(image: NDArray[Any], channels: int, size: Size | None, name: str) -> NDArray[np.float32]:
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[-1] != channels or 0 in array.shape:
+        raise InvalidImages(
+            name,
+            allowed=f"shape (H, W, {channels})",
+            received=said(f"shape {array.shape}"),
+            fix="Layout is channel-last.",
+        )
+    if size is not None and array.shape[:2] != size:
+        raise InvalidImages(
+            name, allowed=f"{size[0]} x {size[1]} pixels, like those before it",
+            received=said(f"{array.shape[0]} x {array.shape[1]}"), fix="Resize or crop them first; files are brought to one size.",
+        )  # fmt: skip
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise InvalidImages(
+            name,
+            allowed="floats in [0, 1] or bytes",
+            received=said(f"dtype {array.dtype}"),
+            fix="Divide by the largest value.",
+        )
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -1e-6 and high <= 1 + 1e-6):  # also where they are NaN
+        raise InvalidImages(
+            name, allowed="values in [0, 1]", received=said(f"values from {low:.4g} to {high:.4g}"),
+            fix="Undo the normalisation, and find where NaN come from: mean and std are applied by the network.",
+        )  # fmt: skip
+    return array.astype(np.float32)
