@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import fnmatch
-import hashlib
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,15 +21,14 @@ from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Edit, Size, Tree
 from phosphene_torch.discovery import Found, discover
 from phosphene_torch.failures import failed
+from phosphene_torch.fingerprints import Fingerprint
 from phosphene_torch.inputs import arguments_of
 from phosphene_torch.outputs import stated_output, the_output
-from phosphene_torch.placing import device_named, dtype_named, own_dtype, random_state
+from phosphene_torch.placing import constant, device_named, dtype_named, own_dtype, random_state
 from phosphene_torch.rules import paused
 from phosphene_torch.tapping import tapped, to_contract, to_native
 
 __all__ = ["TorchNetwork"]
-
-Checksum = tuple[torch.Size, tuple[int, ...], torch.dtype, int]
 
 
 class TorchNetwork:
@@ -82,7 +79,7 @@ class TorchNetwork:
         )
         self._edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None = None
         self._edited: dict[str, torch.Tensor] | None = None
-        self._printed: tuple[dict[str, Checksum], str] | None = None
+        self._fingerprint = Fingerprint()
         self._interface = interface
         scale, offset = input.affine()
         # Images come in float32 or better, also for a model in half precision: they are rounded once, as it takes them.
@@ -177,20 +174,7 @@ class TorchNetwork:
 
     def fingerprint(self) -> str:
         """See `phosphene.backend.Network.fingerprint`; of the model's own values, whatever precision they are computed in."""
-        tensors = dict(self._named()) if self._edits is None else self.weights()
-        # A digest of 100 MB takes as long as a tenth of a pass over 16 images, a checksum a sixth of that.
-        seen = {path: _checksum(tensor) for path, tensor in tensors.items()}
-        if self._printed is None or self._printed[0] != seen:
-            self._printed = seen, self._digest(tensors)
-        return self._printed[1]
-
-    def _digest(self, tensors: Mapping[str, torch.Tensor]) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for path in sorted(tensors):
-            tensor = tensors[path].detach().cpu().contiguous()
-            digest.update(f"{path}|{tuple(tensor.shape)}|{tensor.dtype}".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-        return digest.hexdigest()
+        return self._fingerprint.of(dict(self._named()) if self._edits is None else self.weights())
 
     def with_weights(self, f: Callable[[str, NDArray[Any]], NDArray[Any]]) -> TorchNetwork:
         """See `phosphene.backend.Network.with_weights`; `f` is applied once, when the weights are first needed."""
@@ -201,7 +185,7 @@ class TorchNetwork:
 
         # The layers are those of this network: no second pass, and no second warning.
         other = copy.copy(self)
-        other._edits, other._edited, other._in_place, other._printed = both, None, False, None
+        other._edits, other._edited, other._in_place, other._fingerprint = both, None, False, Fingerprint()
         return other
 
     def _named(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -279,32 +263,6 @@ class TorchNetwork:
     def __repr__(self) -> str:
         height, width = self.input.size
         return f"{self.name} (torch, {self.device}, {self.dtype}), {height} x {width}, {len(self.layers)} layers"
-
-
-def _checksum(tensor: torch.Tensor) -> Checksum:
-    """Of values, type and layout; one number that changes always changes it."""
-    value = tensor.detach().cpu()
-    if value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
-        value = value.permute(0, 2, 3, 1)
-    flat = value.contiguous().reshape(-1)
-    return (tensor.shape, tensor.stride(), tensor.dtype, zlib.crc32(flat.view(torch.uint8).numpy().data) if len(flat) else 0)
-
-
-@contextlib.contextmanager
-def constant(model: nn.Module) -> Iterator[None]:
-    """Parameters that take no gradient for as long, so that what depends on nothing else is not kept for a backward pass."""
-    frozen = []
-    try:
-        # Refused inside torch.func, which keeps nothing for them anyway.
-        with contextlib.suppress(RuntimeError):
-            for parameter in model.parameters():
-                if parameter.requires_grad and not parameter.is_inference():
-                    parameter.requires_grad_(False)
-                    frozen.append(parameter)
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
 
 
 def _edited(path: str, value: torch.Tensor, given: NDArray[Any]) -> torch.Tensor:

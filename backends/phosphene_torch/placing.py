@@ -1,4 +1,4 @@
-"""Where and in which precision a model is computed, and the random states that it must not move."""
+"""Where and in which precision a model is computed, the random states that it must not move, and what takes no gradient."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from phosphene.errors import InvalidParameter
 
-__all__ = ["device_named", "dtype_named", "own_dtype", "random_state"]
+__all__ = ["constant", "device_named", "dtype_named", "own_dtype", "random_state"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -62,3 +63,20 @@ def random_state(device: torch.device) -> Iterator[None]:
             torch.cuda.set_rng_state(state, device)
         elif state is not None:
             torch.mps.set_rng_state(state)
+
+
+@contextlib.contextmanager
+def constant(model: nn.Module) -> Iterator[None]:
+    """Parameters that take no gradient for as long, so that what depends on nothing else is not kept for a backward pass."""
+    frozen = []
+    try:
+        # Refused inside torch.func, which keeps nothing for them anyway.
+        with contextlib.suppress(RuntimeError):
+            for parameter in model.parameters():
+                if parameter.requires_grad and not parameter.is_inference():
+                    parameter.requires_grad_(False)
+                    frozen.append(parameter)
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)

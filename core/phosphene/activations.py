@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
+from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.data.streaming import stream
 from phosphene.draws import integer
@@ -29,7 +30,7 @@ __all__ = ["activations"]
 
 LOG = logging.getLogger("phosphene")
 
-ImagesLike: TypeAlias = ArrayLike | Path | Iterable[Any]
+ImagesLike: TypeAlias = ArrayLike | Path | Source | Iterable[Any]
 
 
 @dataclass(frozen=True)

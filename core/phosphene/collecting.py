@@ -16,7 +16,7 @@ from phosphene.activations import Reading
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
-from phosphene.data.sources import Source
+from phosphene.data.source import Source
 from phosphene.data.streaming import check_on_error, stream
 from phosphene.errors import InvalidParameter
 from phosphene.progress import reporter

@@ -22,7 +22,8 @@ import phosphene as ph
 from phosphene import errors
 from phosphene.attribution import attribute
 from phosphene.backend import Network
-from phosphene.data import Crops, sources
+from phosphene.data import Crops
+from phosphene.data.source import AHEAD, Source
 from phosphene.data.sources import source_of
 from phosphene.data.streaming import stream
 from phosphene.store import Store
@@ -300,7 +301,7 @@ def test_an_iterator_goes_on_where_it_was(load: Any, tmp_path: Path, small_shard
     np.testing.assert_array_equal(made(tmp_path / "s").read("output"), wanted)
 
 
-class Counted(sources.Source):
+class Counted(Source):
     """Images that say how many of them were read."""
 
     def __init__(self, count: int) -> None:
@@ -326,7 +327,7 @@ def test_an_executor_does_not_read_far_ahead() -> None:
             whole, good = next(pieces)
             assert good.all()
             np.testing.assert_allclose(whole[:, 0, 0, 0], (np.arange(10) + 10 * number) / 4000, atol=1e-6)
-            assert source.read <= 10 * (number + 1) + sources.AHEAD
+            assert source.read <= 10 * (number + 1) + AHEAD
         pieces.close()
     assert source.read < 1000
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 import phosphene as ph
 from phosphene.cli import main
-from phosphene.cli.pictures import labels_of, read_images, source_at
+from phosphene.cli.pictures import labels_of, read_images
 from phosphene.data import PHOTOGRAPHS, Crops
+from phosphene.data.places import source_at
 from phosphene.store import Store
 
 

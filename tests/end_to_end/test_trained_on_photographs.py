@@ -40,7 +40,6 @@ def test_a_few_steps_learn_something_and_the_file_gives_the_same_network(
 ) -> None:
     short = replace(script.RECIPES[kind], batch=32, pool=720)
     monkeypatch.setitem(script.RECIPES, kind, short)
-    monkeypatch.setattr(script, "TRIALS", 180)
     script.main([kind, "--steps", "40", "--out", str(tmp_path / "weights.safetensors")])
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
     said = capsys.readouterr().out
@@ -53,7 +52,9 @@ def test_a_few_steps_learn_something_and_the_file_gives_the_same_network(
 
 
 def test_layers_of_the_transformer_are_named_as_elsewhere(script: ModuleType) -> None:
-    network = ph.wrap(script.build("vit"), size=script.SIZE, mean=script.MEAN, std=script.STD, classes=script.CLASSES)
+    network = ph.wrap(
+        script.build("vit").eval(), size=script.SIZE, mean=script.MEAN, std=script.STD, classes=script.CLASSES
+    )
     assert {"patch_embed", "blocks.0.attn", "blocks.0.mlp.fc1", "norm", "head"} <= set(network.layers)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene import errors, files, results
+from phosphene import errors, results
 
 
 def _renders(channels: int = 3) -> ph.Renders:
@@ -89,7 +90,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(errors.UnwritablePath, match="No space left on device"):
         _renders().save(path)
     assert path.read_bytes() == b"old" and [item.name for item in tmp_path.iterdir()] == ["x.png"]

@@ -54,13 +54,14 @@ def activations(
 ) -> None:
     """Read layers: a figure of feature maps, an archive, or a store of any number of images."""
     import phosphene as ph
-    from phosphene.cli.pictures import MOST_DRAWN, read_images, source_at
+    from phosphene.cli.pictures import MOST_DRAWN, read_images
+    from phosphene.data.places import source_at
 
     if store is None:
         check_out(out, *FIGURES, ".npz")
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
     spec = network.input
-    source: Any = source_at(images, spec.size, spec.channels)
+    source = source_at(images, spec.size, spec.channels)
     if store is not None:
         found = ph.activations(network, source, layer, out=store, dtype=dtype, batch=batch, on_error=on_error)
         typer.echo(f"{found!r}\n{store}")
@@ -92,11 +93,11 @@ def units(
 ) -> None:
     """Report every channel: dead, always on, near-duplicates, and what it is strongest for."""
     import phosphene as ph
-    from phosphene.cli.pictures import source_at
+    from phosphene.data.places import source_at
 
     check_out(out, ".html")
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
-    source: Any = source_at(images, network.input.size, network.input.channels)
+    source = source_at(images, network.input.size, network.input.channels)
     for path, page in beside(out, layer, network):
         found = ph.units(network, source, path, top=top, twins=twins, batch=batch, on_error=on_error)
         typer.echo(f"{found!r}")
@@ -121,11 +122,12 @@ def embed(
 ) -> None:
     """Lay images out by what a layer makes of them, coloured by photograph or by subfolder."""
     import phosphene as ph
-    from phosphene.cli.pictures import labels_of, source_at
+    from phosphene.cli.pictures import labels_of
+    from phosphene.data.places import source_at
 
     check_out(out, *FIGURES, ".npz")
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
-    source: Any = source_at(images, network.input.size, network.input.channels)
+    source = source_at(images, network.input.size, network.input.channels)
     labels = labels_of(images, source)
     drawn = {"thumbnails": True} if thumbnails and out.suffix != ".npz" else {}
     for path, target in beside(out, layer, network):

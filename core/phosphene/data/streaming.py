@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.data.sources import Source
+from phosphene.data.source import Source
 from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, said
 from phosphene.types import Size
 
