@@ -86,9 +86,10 @@ class Recipe:
 
 RECIPES = {
     "cnn": Recipe(steps=300, peak=4e-3, epsilon=1.0),
-    "vit": Recipe(steps=800, peak=2e-3, epsilon=1.5, erased=24),
+    "vit": Recipe(steps=1000, peak=2e-3, epsilon=2.5, erased=20),
 }
-"""By kind. A transformer has to learn what convolutions are born with, so it is trained for longer."""
+"""By kind. A transformer has to learn what convolutions are born with, so it is trained for longer, and further from the images:
+with half the step its class pictures were recognised less often."""
 
 
 def build(kind: str) -> nn.Module:
