@@ -68,8 +68,8 @@ class JaxBackend:
             host = host.astype(jnp.dtype(dtype))
         return jax.device_put(jnp.array(host), device_named(device))
 
-    def to_numpy(self, array: Array) -> NDArray[Any]:
-        host = np.array(array)
+    def to_numpy(self, array: Array, *, copy: bool = True) -> NDArray[Any]:
+        host = np.array(array, copy=copy or None)
         return host.astype(np.float32) if host.dtype in (jnp.bfloat16, np.float16) else host
 
     def grad(self, f: Callable[[Tree], tuple[Array, Tree]]) -> Callable[[Tree], tuple[Tree, Tree]]:

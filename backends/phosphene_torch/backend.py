@@ -17,6 +17,7 @@ from phosphene.arrays import tree_leaves, tree_map
 from phosphene.backend import InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter
 from phosphene.types import Array, Namespace, Size, Tree
+from phosphene_torch.memory import kept
 from phosphene_torch.network import TorchNetwork
 from phosphene_torch.optimizers import TorchOptimizer, optimizer_of
 from phosphene_torch.placing import device_named, dtype_named
@@ -73,13 +74,13 @@ class TorchBackend:
         tensor = tensor.to(dtype_named(dtype)) if tensor.is_floating_point() else tensor
         return tensor.to(device_named(device))
 
-    def to_numpy(self, array: Array) -> NDArray[Any]:
+    def to_numpy(self, array: Array, *, copy: bool = True) -> NDArray[Any]:
         """See `phosphene.backend.Backend.to_numpy`."""
         tensor = array.detach()
         if tensor.dtype in (torch.bfloat16, torch.float16):
             tensor = tensor.float()
         # On the CPU .cpu() is no copy: what aliases the model's memory would change under the user.
-        result: NDArray[Any] = np.array(tensor.cpu().numpy())
+        result: NDArray[Any] = np.array(tensor.cpu().numpy(), copy=copy or None)
         return result
 
     def grad(self, f: Callable[[Tree], tuple[Array, Tree]]) -> Callable[[Tree], tuple[Tree, Tree]]:
@@ -112,7 +113,7 @@ class TorchBackend:
 
     def run(self, f: Callable[..., Tree], *arguments: Tree) -> Tree:
         """See `phosphene.backend.Backend.run`."""
-        with torch.no_grad():
+        with torch.no_grad(), kept():
             return f(*arguments)
 
     def loop(
@@ -125,7 +126,7 @@ class TorchBackend:
             lengths = [int(leaf.shape[0]) for leaf in leaves]
             raise InvalidParameter("xs", allowed="leading axes of one length, at least 1", received=lengths)
         seen = []
-        with torch.no_grad():
+        with torch.no_grad(), kept():
             for index in range(steps):
                 carry, y = step(constants, carry, tree_map(operator.itemgetter(index), xs))
                 seen.append(y)

@@ -53,6 +53,8 @@ class Found:
         What the model returned, in words, where no one tensor of it is the output; empty otherwise.
     guessed : tuple of str
         Layers whose channel axis could not be told.
+    steady : frozenset of str
+        Layers that nothing after them changes in place.
     batched : mapping of str to bool
         Whether the leading axis of an activation is the batch, or the batch and windows of each image.
     """
@@ -62,6 +64,7 @@ class Found:
     attention: Mapping[str, Key]
     returns: str
     guessed: tuple[str, ...]
+    steady: frozenset[str]
     batched: Mapping[str, bool]
 
 
@@ -109,6 +112,7 @@ def discover(
         attention={item.name: item.key for item in kept if item.key is not None},
         returns=choices(returned) if missing else "",
         guessed=tuple(item.name for item in kept if item.guessed),
+        steady=first.steady(),
         batched=known,
     )
 
@@ -128,11 +132,18 @@ class _First:
         self.axes = Axes()
         self._interface, self._known = interface, known
         self._found: list[Candidate] = []
+        self._versions: dict[str, tuple[torch.Tensor, int]] = {}
+
+    def steady(self) -> frozenset[str]:
+        """Names of module outputs that are still what they were when they were returned."""
+        return frozenset(name for name, (tensor, version) in self._versions.items() if tensor._version == version)
 
     def module(self, name: str, path: str, module: nn.Module, inputs: Any, output: Any) -> None:
         tensor = main_tensor(output)
         if name != OUTPUT and tensor is not None:
             self.note(name, path, module, inputs, tensor)
+            if not tensor.is_inference():  # these do not count their changes
+                self._versions[name] = tensor, tensor._version
 
     def note(self, name: str, path: str, module: nn.Module | None, inputs: Any, tensor: torch.Tensor) -> None:
         layout = self.axes.of(tensor)

@@ -24,7 +24,7 @@ from phosphene_torch.failures import failed
 from phosphene_torch.fingerprints import Fingerprint
 from phosphene_torch.inputs import arguments_of
 from phosphene_torch.outputs import stated_output, the_output
-from phosphene_torch.placing import constant, device_named, dtype_named, own_dtype, random_state
+from phosphene_torch.placing import constant, device_named, dtype_named, in_training, own_dtype, random_state
 from phosphene_torch.rules import paused
 from phosphene_torch.tapping import tapped, to_contract, to_native
 
@@ -163,7 +163,7 @@ class TorchNetwork:
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """See `phosphene.backend.Network.scope`; only modules in training mode are touched."""
-        training = [module for module in self.model.modules() if module.training]
+        training = in_training(self.model)
         try:
             for module in training:
                 module.training = False

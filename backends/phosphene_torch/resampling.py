@@ -16,12 +16,16 @@ def warp(images: torch.Tensor, matrices: torch.Tensor, size: Size, *, fill: floa
     """See `phosphene.warps.warp`; any affine map, through ``grid_sample``.
 
     ``grid_sample`` wants coordinates in [-1, 1] and turns them back into pixels, which rounds twice. Padded to ``2^k + 1``
-    pixels both conversions are multiplications by powers of two, and the coordinates stay exact.
+    pixels both conversions are multiplications by powers of two, and the coordinates stay exact. What is added all around has the
+    value that stands outside, so that whatever lies further out is its nearest pixel.
     """
     _, height, width, _ = images.shape
-    padded = 2 ** max(1, (max(height, width) - 2).bit_length()) + 1
-    x, y = warps.coordinates(xp, matrices, size)
-    grid = torch.stack([x, y], dim=-1) * (2.0 / (padded - 1)) - 1.0
-    centred = F.pad(images.permute(0, 3, 1, 2) - fill, (0, padded - width, 0, padded - height))
-    sampled = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return (sampled + fill).permute(0, 2, 3, 1)
+    padded = 2 ** max(1, max(height, width).bit_length()) + 1
+    # What turns pixels into [-1, 1] is done to the six numbers of a matrix, not to each coordinate: powers of two are exact.
+    scale = 2.0 / (padded - 1)
+    within = matrices * scale
+    within[..., 2] += scale - 1.0
+    grid = torch.stack(warps.coordinates(xp, within, size), dim=-1)
+    planes = F.pad(images.permute(0, 3, 1, 2), (1, padded - width - 1, 1, padded - height - 1), value=fill)
+    sampled = F.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return sampled.permute(0, 2, 3, 1)

@@ -33,6 +33,7 @@ class Taps:
     wanted: frozenset[str]
     edits: Mapping[str, NativeEdit]
     stop: str
+    steady: frozenset[str] = frozenset()
     values: dict[str, torch.Tensor] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
@@ -49,7 +50,7 @@ class Taps:
             output = replace_main(output, tensor)
         if tensor is not None and path in self.wanted:
             # What comes next may work in place on it: an in-place ReLU changed 45% of a batch normalisation's values.
-            self.values[path] = tensor if path == self.stop else tensor.clone()
+            self.values[path] = tensor if path == self.stop or path in self.steady else tensor.clone()
         if path == self.stop:
             raise Stop
         return output
@@ -75,7 +76,8 @@ def tapped(
     stop : str
         The layer after which nothing is needed.
     """
-    taps = Taps(frozenset(layers), edits, stop)
+    # An edit is followed by other operations than those that were watched.
+    taps = Taps(frozenset(layers), edits, stop, frozenset() if edits else found.steady)
     touched = dict.fromkeys(path for path in (*layers, *edits) if path != OUTPUT)
 
     def hook_of(path: str) -> Callable[[nn.Module, Any, Any], Any]:

@@ -30,6 +30,9 @@ __all__ = ["activations"]
 
 LOG = logging.getLogger("phosphene")
 
+BATCH = 16
+"""Images at a time, where nothing else is said: twice as many were slower on a CPU, whose caches they leave."""
+
 ImagesLike: TypeAlias = ArrayLike | Path | Source | Iterable[Any]
 
 
@@ -159,7 +162,7 @@ def activations(
             raise CorruptFile(source.name(0), f"nor any other of {len(source)} images can be read")
     else:
         array = check_images(images, spec)
-    found = _read(network, array, paths, min(batch or 32, len(array)))
+    found = _read(network, array, paths, min(batch or BATCH, len(array)))
     return found if dtype is None else {path: value.astype(dtype) for path, value in found.items()}
 
 
@@ -167,7 +170,7 @@ def _read(
     network: Network, array: NDArray[np.float32], paths: tuple[str, ...], batch: int
 ) -> dict[str, NDArray[np.floating]]:
     backend = network.backend
-    parts: list[dict[str, NDArray[np.floating]]] = []
+    found: dict[str, NDArray[np.floating]] = {}
     with network.scope():
         weights = network.weights()
         for start in range(0, len(array), batch):
@@ -177,8 +180,12 @@ def _read(
                 rows if len(rows) == batch else np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
             )
             read = backend.run(Reading(network, paths), weights, native(network, filled))
-            parts.append({path: backend.to_numpy(value)[: len(rows)] for path, value in read.items()})
-    return {path: np.concatenate([part[path] for part in parts]) for path in paths}
+            for path, value in read.items():
+                part = backend.to_numpy(value, copy=False)
+                if path not in found:
+                    found[path] = np.empty((len(array), *part.shape[1:]), part.dtype)
+                found[path][start : start + len(rows)] = part[: len(rows)]
+    return found
 
 
 def _names_files(images: Any) -> bool:

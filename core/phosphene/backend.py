@@ -170,8 +170,8 @@ class Backend(Protocol):
         """A copy on `device`: floats in `dtype`, integers and booleans as they are."""
         ...
 
-    def to_numpy(self, array: Array) -> NDArray[Any]:
-        """A copy on the host (bfloat16 as float32); waits until it is computed."""
+    def to_numpy(self, array: Array, *, copy: bool = True) -> NDArray[Any]:
+        """On the host (bfloat16 as float32); waits until it is computed. Without `copy` it may be the array's own memory."""
         ...
 
     def grad(self, f: Callable[[Tree], tuple[Array, Tree]]) -> Callable[[Tree], tuple[Tree, Tree]]:

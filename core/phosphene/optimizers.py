@@ -68,16 +68,17 @@ class Adam(ElementwiseOptimizer):
     def update(
         self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
     ) -> tuple[Array, Tree]:
-        first = self.beta1 * state[0] + (1 - self.beta1) * gradient
-        second = self.beta2 * state[1] + (1 - self.beta2) * gradient * gradient
+        # Sums, not means: what turns them into Adam's moments, and both corrections of these, are numbers a row, which cost no
+        # pass over the state when they are gathered into one factor.
+        first = self.beta1 * state[0] + gradient
+        second = self.beta2 * state[1] + xp.square(gradient)
         # The clock in the parameters' own dtype: in float32 the correction of a float64 run was off by 1e-8 a step.
         steps = expand(xp, clock, parameters) + 1.0
         first_correction = 1.0 - xp.exp(steps * math.log(self.beta1)) if self.beta1 > 0 else 1.0
         second_correction = 1.0 - xp.exp(steps * math.log(self.beta2)) if self.beta2 > 0 else 1.0
-        # Both corrections are numbers a row: gathered into one factor they cost no pass over the state.
-        root = second_correction**0.5
-        step = first / (xp.sqrt(second) + self.epsilon * root)
-        return parameters + (self.learning_rate * root / first_correction) * step, (first, second)
+        root = (second_correction / (1.0 - self.beta2)) ** 0.5
+        factor = self.learning_rate * (1.0 - self.beta1) / first_correction * root
+        return parameters + factor * (first / (xp.sqrt(second) + self.epsilon * root)), (first, second)
 
 
 @dataclass(frozen=True)

@@ -70,23 +70,28 @@ class Fourier(Parameterization):
     spread: float
 
     def initial(self, random: np.random.Generator, canvas: Canvas) -> Floats:
+        # Real and imaginary parts (2, C, H, W // 2 + 1): whole planes, channel-first. Transforms run along the last axes, and
+        # what is interleaved would have to be gathered before each of them.
         height, width, channels = canvas
-        return self.spread * random.standard_normal((height, width // 2 + 1, channels, 2))
+        drawn = random.standard_normal((height, width // 2 + 1, channels, 2))
+        return self.spread * np.ascontiguousarray(drawn.transpose(3, 2, 0, 1))
 
     def constants(self, canvas: Canvas) -> Tree:
         height, width, channels = canvas
-        scale = fourier_basis(height, width, self.power)[:, :, None]
+        scale = fourier_basis(height, width, self.power)
         if self.decorrelate and channels == 3:
-            return scale, COLOUR.T / np.linalg.norm(COLOUR, axis=0).max()
+            return scale, COLOUR / np.linalg.norm(COLOUR, axis=0).max()
         return (scale,)
 
     def decode(self, xp: Namespace, parameters: Array, constants: Tree, canvas: Canvas) -> Array:
-        height, width, _ = canvas
-        spectrum = (parameters[..., 0] + 1j * parameters[..., 1]) * constants[0]
-        values = xp.fft.irfftn(spectrum, s=(height, width), axes=(1, 2))
+        height, width, channels = canvas
+        scaled = parameters * constants[0]
+        spectrum = scaled[:, 0, ...] + 1j * scaled[:, 1, ...]
+        values = xp.fft.irfftn(spectrum, s=(height, width), axes=(2, 3))
         if len(constants) > 1:
-            values = xp.matmul(values, constants[1])
-        return sigmoid(xp, values)
+            mixed = xp.matmul(constants[1], xp.reshape(values, (-1, channels, height * width)))
+            values = xp.reshape(mixed, (-1, channels, height, width))
+        return xp.moveaxis(sigmoid(xp, values), 1, -1)
 
 
 def pixel(spread: float = 0.01) -> Parameterization:

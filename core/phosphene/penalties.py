@@ -33,10 +33,10 @@ class TotalVariation(Penalty):
 
     def __call__(self, xp: Namespace, images: Array) -> Array:
         if self.kind == "isotropic":
-            corner = images[:, :-1, :-1, :]
-            down = images[:, 1:, :-1, :] - corner
-            right = images[:, :-1, 1:, :] - corner
-            return self.weight * _mean(xp, xp.sqrt(down * down + right * right + EPSILON) - EPSILON**0.5)
+            down = (images[:, 1:, :, :] - images[:, :-1, :, :])[:, :, :-1, :]
+            right = (images[:, :, 1:, :] - images[:, :, :-1, :])[:, :-1, :, :]
+            length = xp.sqrt(xp.square(down) + xp.square(right) + EPSILON)
+            return self.weight * (_mean(xp, length) - EPSILON**0.5)
         down = images[:, 1:, :, :] - images[:, :-1, :, :]
         right = images[:, :, 1:, :] - images[:, :, :-1, :]
         return self.weight * (_mean(xp, smooth_abs(xp, down)) + _mean(xp, smooth_abs(xp, right)))
@@ -119,4 +119,4 @@ def _weight(weight: float) -> float:
 
 
 def _mean(xp: Namespace, values: Array) -> Array:
-    return xp.mean(xp.reshape(values, (values.shape[0], -1)), axis=1)
+    return xp.mean(values, axis=tuple(range(1, values.ndim)))

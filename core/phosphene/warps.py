@@ -43,8 +43,9 @@ def coordinates(xp: Namespace, matrices: Array, size: Size) -> tuple[Array, Arra
     out_x = xp.astype(arange(xp, width, matrices), matrices.dtype)[None, None, :]
     out_y = xp.astype(arange(xp, height, matrices), matrices.dtype)[None, :, None]
     m = matrices[:, :, :, None, None]
-    x = m[:, 0, 0, ...] * out_x + m[:, 0, 1, ...] * out_y + m[:, 0, 2, ...]
-    y = m[:, 1, 0, ...] * out_x + m[:, 1, 1, ...] * out_y + m[:, 1, 2, ...]
+    # Sums of a row and a column, one pass each. In whatever order, they are exact.
+    x = (m[:, 0, 0, ...] * out_x + m[:, 0, 2, ...]) + m[:, 0, 1, ...] * out_y
+    y = m[:, 1, 0, ...] * out_x + (m[:, 1, 1, ...] * out_y + m[:, 1, 2, ...])
     return x, y
 
 

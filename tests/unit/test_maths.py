@@ -158,12 +158,12 @@ def test_fourier_images_are_sums_of_waves(arrays: Any, height: int, width: int) 
         for kx in range(width // 2 + 1):
             twice = 1 if kx == 0 or (width % 2 == 0 and kx == width // 2) else 2
             angle = 2 * np.pi * (ky * y / height + kx * x / width)
-            real, imaginary = parameters[ky, kx, :, 0], parameters[ky, kx, :, 1]
+            real, imaginary = parameters[0, :, ky, kx], parameters[1, :, ky, kx]
             wave = np.cos(angle)[..., None] * real - np.sin(angle)[..., None] * imaginary
             values += twice * scale[ky, kx] * wave / (height * width)
     # What is not conjugate-symmetric in the columns that mirror themselves has no image: an inverse real transform drops it.
-    coefficients = (parameters[..., 0] + 1j * parameters[..., 1]) * scale[..., None]
-    reference = np.fft.irfftn(coefficients, s=(height, width), axes=(0, 1))
+    coefficients = (parameters[0] + 1j * parameters[1]) * scale
+    reference = np.moveaxis(np.fft.irfftn(coefficients, s=(height, width), axes=(1, 2)), 0, -1)
     wanted = 1 / (1 + np.exp(-(reference @ (COLOUR.T / np.linalg.norm(COLOUR, axis=0).max()))))
     np.testing.assert_allclose(seen, wanted, atol=1e-5)
     np.testing.assert_allclose(values, reference, atol=1e-10)
