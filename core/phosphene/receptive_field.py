@@ -11,25 +11,25 @@ from phosphene.backend import Network
 from phosphene.draws import generator
 from phosphene.types import Array, Size, Tree
 
-__all__ = ["receptive_field"]
+__all__ = ["extent", "receptive_field"]
 
 IMAGES = 4
 
 
 @dataclass(frozen=True)
 class Reach:
-    """``(weights, images, signs (N, C)) -> |gradient| of the image`` of the central position, all channels mixed by signs."""
+    """``(weights, images, signs (N, C)) -> |gradient| of the image`` of one position, all channels mixed by signs."""
 
     network: Network
     layer: str
+    position: tuple[int, ...]
 
     def __call__(self, weights: Tree, images: Array, signs: Array) -> Array:
         network, xp = self.network, self.network.backend.xp
 
         def objective(x: Array) -> tuple[Array, tuple[()]]:
             activation = network.forward(x, [self.layer], weights=weights)[self.layer]
-            middle = tuple(side // 2 for side in activation.shape[1:-1])
-            return xp.sum(activation[(slice(None), *middle)] * signs), ()
+            return xp.sum(activation[(slice(None), *self.position)] * signs), ()
 
         return xp.abs(network.backend.grad(objective)(images)[0])
 
@@ -51,18 +51,38 @@ def receptive_field(network: Network, layer: str, size: Size | None = None) -> S
     -------
     (int, int)
     """
-    canvas = size or network.input.size
+    rows, columns = extent(network, layer, size or network.input.size)
+    return rows[1] - rows[0], columns[1] - columns[0]
+
+
+def extent(network: Network, layer: str, size: Size) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First row and the one behind the last, and so the columns, of what the central position of a layer depends on.
+
+    Parameters
+    ----------
+    network : Network
+    layer : str
+    size : (int, int)
+        Of the image.
+
+    Returns
+    -------
+    ((int, int), (int, int))
+        Those of the whole image where the layer has no positions.
+    """
+    whole = (0, size[0]), (0, size[1])
     if not network.layers[layer].spatial:
-        return canvas
+        return whole
     with network.scope():
-        shape = network.shapes(canvas)[layer]
+        shape = network.shapes(size)[layer]
         random = generator(0, "receptive field")
-        images = random.random((IMAGES, *canvas, network.input.channels))
+        images = random.random((IMAGES, *size, network.input.channels))
         signs = random.standard_normal((IMAGES, shape[-1]))
         given = native(network, images), native(network, signs)
-        reached = network.backend.to_numpy(network.backend.run(Reach(network, layer), network.weights(), *given))
+        reach = Reach(network, layer, tuple(side // 2 for side in shape[:-1]))
+        reached = network.backend.to_numpy(network.backend.run(reach, network.weights(), *given))
     seen = reached.max(axis=(0, 3)) > 0
     if not seen.any():
-        return canvas
+        return whole
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    return int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)

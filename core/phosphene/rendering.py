@@ -5,18 +5,21 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from phosphene.arrays import tree_map
-from phosphene.ascent import Ascended, Ascent, Plan, Progress, Target, ascend, pipeline
+from phosphene.ascent import MEASURED, Ascended, Ascent, Plan, Progress, Target, ascend, fastest_slots, pipeline
+from phosphene.ascent import cropped as pipeline_cropped
 from phosphene.ascent.pipeline import draw
 from phosphene.backend import Network
 from phosphene.draws import content_key, generator, integer
 from phosphene.errors import InvalidObjective, InvalidParameter
 from phosphene.objectives import Objective, as_objective
+from phosphene.objectives.forms import Form
 from phosphene.parameterizations import Parameterization
 from phosphene.penalties import Penalty
 from phosphene.presets import Preset, preset_named
@@ -24,9 +27,9 @@ from phosphene.progress import reporter
 from phosphene.projections import Projection
 from phosphene.results import Renders
 from phosphene.rules import Redirected
-from phosphene.targets import Group, bind_all, in_order, slots_by_memory
+from phosphene.targets import Group, bind_all, cropped, in_order, in_window, slots_by_memory
 from phosphene.transforms import Transform
-from phosphene.types import Size, UserObjective
+from phosphene.types import Size, Tree, UserObjective
 
 __all__ = ["render"]
 
@@ -43,9 +46,10 @@ def render(
     transforms: Sequence[Transform] | None = None,
     regularizers: Sequence[Penalty | Projection] | None = None,
     optimizer: Any = None,
-    slots: int | None = None,
+    slots: int | str | None = None,
     patience: int | None = None,
     warm_up: int = 64,
+    crop: bool = True,
     progress: Callable[[Progress], bool | None] | bool | None = None,
 ) -> Renders:
     """Find the images that excite objectives most, by gradient ascent (Erhan et al. 2009; Olah et al. 2017).
@@ -72,12 +76,16 @@ def render(
         Terms that are subtracted, and what is done to a pixel image after each step.
     optimizer : optional
         `phosphene.adam`, `phosphene.sgd`, an optax transformation (JAX), or a ``torch.optim`` factory (PyTorch).
-    slots : int, optional
-        Targets at a time; by memory when absent.
+    slots : int or "measured", optional
+        Targets at a time; by memory when absent. "measured" tries a few batch sizes for a step or two and takes the fastest a
+        target, which may be another one in another run: rounding depends on the batch.
     patience : int, optional
         Stop a target whose objective has not risen by 1% for so many steps.
     warm_up : int, default 64
         Steps during which units that are dead on the image are woken by a redirected backward rule; 0 is never.
+    crop : bool, default True
+        Whether the network is run on the receptive field alone, for objectives at one position of a layer that does not see the
+        whole image. Found and checked for each; values are those of the whole, up to rounding.
     progress : callable or bool, optional
         A function of `Progress` that may return False to stop; True or False for a bar or none. A bar in a terminal or a
         notebook when absent. What an interrupt (Ctrl-C) leaves is returned, marked "interrupted".
@@ -104,11 +112,15 @@ def render(
     seed = integer("seed", seed)
     plan = Plan(
         steps=recipe.steps,
-        slots=0 if slots is None else integer("slots", slots, minimum=1),
+        slots=0 if slots is None else MEASURED if slots == "measured" else integer("slots", slots, minimum=1),
         warm_up=integer("warm_up", warm_up),
         patience=None if patience is None else integer("patience", patience, minimum=1),
     )
-    groups = bind_all(network, wanted, canvas, recipe)
+    groups = [
+        part
+        for group in bind_all(network, wanted, canvas, recipe)
+        for part in (cropped(network, group, pipeline(recipe.transforms, canvas, group.window)) if crop else [group])
+    ]
     report = reporter(progress, "render", recipe.steps * len(wanted))
     results: list[tuple[list[int], Ascended]] = []
     with report as tell:
@@ -130,6 +142,7 @@ def render(
             "patience": plan.patience,
         },
         "batches": [group.indices for group in groups],
+        "seen": [list(group.seen) for group in groups],
     }
     return _collect(results, [bound.label for bound in in_order(groups)], settings)
 
@@ -226,26 +239,34 @@ def _run(
     shape = (*canvas, network.input.channels)
     penalties = tuple(item for item in recipe.regularizers if isinstance(item, Penalty))
     projections = tuple(item for item in recipe.regularizers if isinstance(item, Projection))
+    stages = pipeline(recipe.transforms, canvas, group.window)
+    inside: list[tuple[Form, Tree]] | None = None
+    if group.crops is not None:
+        stages = pipeline_cropped(stages, group.seen) or stages
+        inside = [in_window(group.form, bound, crop) for bound, crop in zip(group.bound, group.crops, strict=True)]
     ascent = Ascent(
         network=network,
-        form=group.form,
+        form=group.form if inside is None else inside[0][0],
         parameterization=recipe.parameterization,
-        pipeline=pipeline(recipe.transforms, canvas, group.window),
+        pipeline=stages,
         penalties=penalties,
         projections=(*projections, *recipe.parameterization.bounds()),
         optimizer=recipe.optimizer,
         canvas=shape,
         rule=Redirected() if plan.warm_up else None,
+        whole=None if inside is None else group.form,
     )
     targets = []
-    for bound, occurrence in zip(group.bound, group.occurrences, strict=True):
+    for row, (bound, occurrence) in enumerate(zip(group.bound, group.occurrences, strict=True)):
         key = content_key(bound.form, bound.key, occurrence)
         initial = recipe.parameterization.initial(generator(seed, key, "initial"), shape)
+        origin = (0, 0) if group.crops is None else group.crops[row].origin
         targets.append(
             Target(
                 initial=initial,
-                arguments=tree_map(np.asarray, bound.arguments),
-                draws=lambda key=key: draw(ascent.pipeline, seed, key, recipe.steps),  # type: ignore[misc]
+                arguments=tree_map(np.asarray, bound.arguments if inside is None else inside[row][1]),
+                draws=partial(draw, ascent.pipeline, seed, key, recipe.steps, origin),
+                whole=None if inside is None else tree_map(np.asarray, bound.arguments),
             )
         )
 
@@ -253,6 +274,10 @@ def _run(
         return tell(replace(state, done=state.done + done))
 
     wide = plan.slots or slots_by_memory(network, group, len(targets))
+    if plan.slots == MEASURED:
+        wide = fastest_slots(
+            ascent, targets, replace(plan, progress=None), slots_by_memory(network, group, len(targets))
+        )
     ascended = ascend(ascent, targets, replace(plan, slots=wide, progress=progress))
     if ascent.rule is not None:  # without a warm-up a dead unit moves nothing either
         _check_reached(group, ascended)

@@ -43,15 +43,17 @@ class Redirected:
         return xp.where(expand(xp, used, g) > 0, redirected, standard), used
 
     def _nearest_first(self, xp: Namespace, x: Array, g: Array) -> Array:
+        # Only where a gradient arrives: what a neuron does not see has no say in which of its positions is the nearest.
         positions = tuple(range(1, x.ndim - 1))
-        asked = xp.astype(xp.max(xp.abs(g), axis=positions, keepdims=True) > 0, x.dtype)
-        spread = xp.sqrt(xp.mean(x * x, axis=positions, keepdims=True) + 1e-12)
-        peak = xp.max(x, axis=positions, keepdims=True)
-        weight = xp.exp(self.sharpness * (x - peak) / spread)
-        count = 1
-        for axis in positions:
-            count *= x.shape[axis]
-        return asked * weight / xp.sum(weight, axis=positions, keepdims=True) * count
+        asked = xp.abs(g) > 0
+        mask = xp.astype(asked, x.dtype)
+        count = xp.sum(mask, axis=positions, keepdims=True)
+        spread = xp.sqrt(xp.sum(x * x * mask, axis=positions, keepdims=True) / (count + 1e-12) + 1e-12)
+        lowest = xp.min(x, axis=positions, keepdims=True)
+        peak = xp.max(xp.where(asked, x, lowest), axis=positions, keepdims=True)
+        # Elsewhere x may be far above the peak, and 0 times infinity is no number.
+        weight = mask * xp.exp(self.sharpness * xp.where(asked, x - peak, xp.zeros_like(x)) / spread)
+        return weight / (xp.sum(weight, axis=positions, keepdims=True) + 1e-12) * count
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 import phosphene as ph
+from phosphene.ascent import driver
 from phosphene.backend import Network
 from small_models import linear_convolution, small_network
 
@@ -37,6 +39,43 @@ def test_a_targets_picture_does_not_depend_on_its_batch(backend: str, load: Call
     assert np.abs(together.images[3] - alone.images[0]).max() <= 1e-6
     assert np.abs(together.images - refilled.images[::-1]).max() <= 1e-6
     assert np.abs(together.history - refilled.history[:, ::-1]).max() <= 1e-6
+
+
+def test_a_batch_that_drains_goes_on_smaller(
+    backend: str, load: Callable[..., Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All targets but two are said to have finished: these two go on in their own rows, with their own states."""
+    network = load("specimen", backend, "float64")
+    seen: list[int] = []
+    loop, finished = network.backend.loop, driver._finished
+
+    def watched(step: Any, constants: Any, carry: Any, xs: Any) -> Any:
+        seen.append(len(carry["clock"]))
+        return loop(step, constants, carry, xs)
+
+    monkeypatch.setattr(network.backend, "loop", watched)
+    monkeypatch.setattr(driver, "WORTH_COMPILING", 8)
+    targets = [ph.channel("stage1", index) for index in range(8)]
+    options: dict[str, Any] = {"size": 32, "steps": 48, "slots": 8, "transforms": [], "progress": False}
+    alone = ph.render(network, [targets[1], targets[7]], **options)
+    monkeypatch.setattr(
+        driver,
+        "_finished",
+        lambda slot, *rest: finished(slot, *rest) or (slot.target not in (1, 7) and slot.clock >= 16),
+    )
+    together = ph.render(network, targets, **options)
+    assert seen == [2, 2, 2, 2, 8, 8, 2, 2]
+    assert together.steps.tolist() == [17, 48, 17, 17, 17, 17, 17, 48]
+    np.testing.assert_allclose(together.images[[1, 7]], alone.images, atol=1e-6)
+
+
+def test_a_measured_batch_gives_the_same_pictures(backend: str, load: Callable[..., Network]) -> None:
+    network = load("specimen", backend, "float64")
+    targets = [ph.channel("stage1", index) for index in range(3)]
+    measured, alone = (
+        ph.render(network, targets, size=32, steps=6, slots=slots, progress=False).images for slots in ("measured", 1)
+    )
+    np.testing.assert_allclose(measured, alone, atol=1e-6)
 
 
 def test_one_seed_gives_the_same_pictures_twice_and_another_seed_others(specimen: Network) -> None:
@@ -116,8 +155,8 @@ def test_history_ends_where_the_steps_do_and_stopping_is_said(specimen: Network)
 
     renders = ph.render(specimen, ph.channel("stage1", 1), size=32, steps=64, progress=stop_after_two)
     assert renders.status == ("interrupted",)
-    assert renders.steps[0] == 32
-    assert np.isfinite(renders.history[:32]).all() and np.isnan(renders.history[32:]).all()
+    assert renders.steps[0] == 17  # one step, which tells whether it has to be woken, and a chunk
+    assert np.isfinite(renders.history[:17]).all() and np.isnan(renders.history[17:]).all()
     assert seen[0].total == 64 and seen[0].rate > 0
 
 

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from phosphene.ascent.driver import ascend
-from phosphene.ascent.pipeline import growth, pipeline
+from phosphene.ascent.measuring import MEASURED, fastest_slots
+from phosphene.ascent.pipeline import Pipeline, cropped, growth, pipeline
 from phosphene.ascent.program import Ascended, Ascent, Plan, Progress, Target
 
-__all__ = ["Ascended", "Ascent", "Plan", "Progress", "Target", "ascend", "growth", "pipeline"]
+__all__ = [
+    "MEASURED",
+    "Ascended",
+    "Ascent",
+    "Pipeline",
+    "Plan",
+    "Progress",
+    "Target",
+    "ascend",
+    "cropped",
+    "fastest_slots",
+    "growth",
+    "pipeline",
+]

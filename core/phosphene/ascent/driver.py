@@ -21,12 +21,15 @@ __all__ = ["ascend"]
 
 log = logging.getLogger("phosphene.ascent")
 
+WORTH_COMPILING = 128
+"""Steps that must be left before a smaller batch is compiled for them."""
+
 
 @dataclass
 class Slot:
     """One row of the batch: which target it holds, and how many steps that target has made.
 
-    An idle slot goes on computing what nobody reads: where a new batch size means compiling, that is cheaper.
+    An idle slot goes on computing what nobody reads: where a new batch size means compiling, that can be cheaper.
     """
 
     target: int
@@ -55,8 +58,8 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
     """Run the ascent for all targets.
 
     Targets share a batch but nothing else: each has its own draws, clock and optimizer state. A target that has finished
-    leaves at the end of a chunk and a queued one takes its slot; once the queue is empty the batch is halved as it drains,
-    where a new batch size costs no compilation.
+    leaves at the end of a chunk and a queued one takes its slot; once the queue is empty the batch is made smaller as it
+    drains, where a new batch size costs no compilation, or much is left to do.
 
     Parameters
     ----------
@@ -76,7 +79,7 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
     started = time.perf_counter()
     records = _empty(targets, plan)
     queue = list(range(len(targets)))[::-1]
-    chunk_seconds: list[float] = []
+    taken: list[tuple[float, int]] = []
     with network.scope(), _interruptible() as interrupted:
         fixed = constants_of(ascent, None)
         constants = {**native(network, {**fixed, "weights": None}), "weights": network.weights()}
@@ -85,14 +88,16 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
         constants["arguments"] = _arguments(ascent, targets, slots)
         while not all(slot.idle for slot in slots):
             busy = [slot for slot in slots if not slot.idle]
-            length = min(plan.chunk, *(plan.steps - slot.clock for slot in busy))
             warming = ascent.rule is not None and any(not slot.awake and slot.clock < plan.warm_up for slot in busy)
+            # The rule costs as much as two steps, and most targets need none: one step tells.
+            chunk = 1 if warming and any(slot.clock == 0 for slot in busy) else plan.chunk
+            length = min(chunk, *(plan.steps - slot.clock for slot in busy))
             xs = native(network, {"draws": _draws(slots, length), "index": np.arange(length, dtype=np.int32)})
             chunk_started = time.perf_counter()
             carry, seen = backend.loop(Step(ascent, warming), constants, carry, xs)
             seen = tree_map(backend.to_numpy, seen)
-            chunk_seconds.append((time.perf_counter() - chunk_started) / length)
-            _record(records, slots, seen, length, judging=warming or ascent.rule is None)
+            taken.append((time.perf_counter() - chunk_started, length))
+            _record(records, slots, seen, length, plan)
             stopped = interrupted.is_set() or _told_to_stop(plan, records, targets, started)
             leaving = [not slot.idle and (stopped or _finished(slot, records, plan)) for slot in slots]
             if any(leaving):
@@ -104,10 +109,13 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
                 if stopped:
                     break
                 slots, carry = _refill(ascent, targets, slots, carry, leaving, queue, plan)
+                slots, carry = _compact(ascent, slots, carry, plan)
                 constants["arguments"] = _arguments(ascent, targets, slots)
             carry = _gate(ascent, carry, slots, plan)
         images, values = _look(ascent, targets, records, constants, min(plan.slots, len(targets)))
-    usual = float(np.median(chunk_seconds[1:])) if len(chunk_seconds) > 1 else chunk_seconds[0]
+    # The first chunk compiles the step of the warm-up, the second that of the rest.
+    usual = float(np.median([seconds / steps for seconds, steps in taken[2:] or taken]))
+    compiling = sum(max(0.0, seconds - usual * steps) for seconds, steps in taken[:2])
     return Ascended(
         images=images,
         values=values,
@@ -118,7 +126,7 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
         reached=records.reached,
         parameters=records.parameters,
         seconds=time.perf_counter() - started,
-        compile_seconds=max(0.0, (chunk_seconds[0] - usual) * plan.chunk) if backend.compiled else 0.0,
+        compile_seconds=compiling if backend.compiled else 0.0,
     )
 
 
@@ -165,7 +173,7 @@ def _draws(slots: Sequence[Slot], length: int) -> Tree:
     return tree_map(gather, *(slot.draws for slot in slots))
 
 
-def _record(records: Records, slots: Sequence[Slot], seen: Tree, length: int, judging: bool) -> None:
+def _record(records: Records, slots: Sequence[Slot], seen: Tree, length: int, plan: Plan) -> None:
     for row, slot in enumerate(slots):
         if slot.idle:
             continue
@@ -174,11 +182,11 @@ def _record(records: Records, slots: Sequence[Slot], seen: Tree, length: int, ju
         records.history[start : start + length, target] = values
         records.steps[target] = start + length
         records.reached[target] = np.fmax(records.reached[target], np.max(seen["reached"][:, row]))
-        if judging:
-            alive = (seen["used"][:, row] == 0) & (seen["reached"][:, row] > 0)
-            if records.awake_at[target] < 0 and np.any(alive):
-                records.awake_at[target] = start + int(np.argmax(alive))
-            # Awake is what needed no help at the chunk's end; a target that blinked on and off is helped on.
+        alive = (seen["used"][:, row] == 0) & (seen["reached"][:, row] > 0)
+        if records.awake_at[target] < 0 and np.any(alive):
+            records.awake_at[target] = start + int(np.argmax(alive))
+        if start < plan.warm_up or not slot.awake:
+            # Awake is what needed no help at the chunk's end; a target that blinks on and off is helped on.
             slot.awake = bool(alive[-1])
         slot.clock = start + length
         level = float(np.mean(values))
@@ -210,8 +218,8 @@ def _refill(
     queue: list[int],
     plan: Plan,
 ) -> tuple[list[Slot], dict[str, Tree]]:
-    """Give free slots to queued targets; once there are none, drop the free slots or, where that would compile, idle them."""
-    backend, xp = ascent.network.backend, ascent.network.backend.xp
+    """Give free slots to queued targets; once there are none, they are idle."""
+    xp = ascent.network.backend.xp
     entering = [False] * len(slots)
     for row, free in enumerate(leaving):
         if free and queue:
@@ -225,13 +233,30 @@ def _refill(
         parameters = xp.where(keep, fresh["parameters"], carry["parameters"])
         state = ascent.optimizer.restart(xp, carry["state"], parameters, entering)
         carry = {"parameters": parameters, "state": state, "clock": fresh["clock"]}
-    busy = [row for row, slot in enumerate(slots) if not slot.idle]
-    if busy and len(busy) < len(slots) and not backend.compiled:
-        rows = native(ascent.network, np.asarray(busy, np.int32))
-        state = ascent.optimizer.take(xp, carry["state"], busy)
-        carry = {"parameters": carry["parameters"][rows], "state": state, "clock": carry["clock"][rows]}
-        slots = [slots[row] for row in busy]
     return slots, carry
+
+
+def _compact(
+    ascent: Ascent, slots: list[Slot], carry: dict[str, Tree], plan: Plan
+) -> tuple[list[Slot], dict[str, Tree]]:
+    """Drop idle slots. Where another batch size means compiling, only down to a power of two, and only for a long way.
+
+    What it would save is not measured: rounding depends on the batch, and two runs with one seed are to be one.
+    """
+    backend = ascent.network.backend
+    busy = [row for row, slot in enumerate(slots) if not slot.idle]
+    size = len(busy)
+    if backend.compiled and busy:
+        size = 1 << (size - 1).bit_length()
+        if 2 * size > len(slots) or max(plan.steps - slots[row].clock for row in busy) < WORTH_COMPILING:
+            return slots, carry
+    if not busy or size == len(slots):
+        return slots, carry
+    kept = sorted([*busy, *(row for row, slot in enumerate(slots) if slot.idle)][:size])
+    rows = native(ascent.network, np.asarray(kept, np.int32))
+    state = ascent.optimizer.take(backend.xp, carry["state"], kept)
+    carry = {"parameters": carry["parameters"][rows], "state": state, "clock": carry["clock"][rows]}
+    return [slots[row] for row in kept], carry
 
 
 def _told_to_stop(plan: Plan, records: Records, targets: Sequence[Target], started: float) -> bool:
@@ -249,9 +274,10 @@ def _look(
     backend = ascent.network.backend
     for start in range(0, len(targets), batch):
         rows = [min(index, len(targets) - 1) for index in range(start, start + batch)]
-        slots = [Slot(row, 0, ()) for row in rows]
+        chosen = [targets[row] for row in rows]
+        arguments = stack_trees([target.arguments if ascent.whole is None else target.whole for target in chosen])
         parameters = native(ascent.network, np.stack([records.parameters[row] for row in rows]))
-        given = {**constants, "arguments": _arguments(ascent, targets, slots)}
+        given = {**constants, "arguments": native(ascent.network, arguments)}
         seen, value = backend.run(Look(ascent), given, parameters)
         images.append(backend.to_numpy(seen)[: len(targets) - start])
         values.append(backend.to_numpy(value)[: len(targets) - start])

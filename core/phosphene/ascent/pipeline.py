@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from phosphene.transforms import Affine, Pad, Pointwise, Transform
 from phosphene.types import Array, Floats, Size, Tree
 from phosphene.warps import KINDS, exact
 
-__all__ = ["FILL", "Pipeline", "apply", "draw", "pipeline", "pipeline_constants"]
+__all__ = ["FILL", "Pipeline", "apply", "cropped", "draw", "pipeline", "pipeline_constants"]
 
 FILL = 0.5
 """What stands outside the image: mid-grey, which no parameterization starts far from."""
@@ -28,6 +28,8 @@ class Warp:
     source: Size
     size: Size
     kind: str
+    crop: Size | None = None
+    """What is computed of `size`, from an origin that is each target's own."""
 
 
 @dataclass(frozen=True)
@@ -84,20 +86,37 @@ def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pip
     return Pipeline(tuple(stages), canvas, window)
 
 
+def cropped(plan: Pipeline, size: Size) -> Pipeline | None:
+    """The same stages, ending in a window of `size` whose origin is each target's own.
+
+    None where that is not a crop of what the whole would be: where the image is resampled twice, or something after the
+    resampling (noise, colour) is drawn for the size that it sees.
+    """
+    warps = [stage for stage in plan.stages if isinstance(stage, Warp)]
+    if not warps:
+        return Pipeline((*plan.stages, Warp((), plan.canvas, plan.window, "shift", size)), plan.canvas, size)
+    if len(warps) > 1 or plan.stages[-1] is not warps[0]:
+        return None
+    return Pipeline((*plan.stages[:-1], replace(warps[0], crop=size)), plan.canvas, size)
+
+
 def growth(transforms: Sequence[Transform]) -> int:
     """Pixels by which all pads together enlarge the image on each side."""
     return sum(transform.growth for transform in transforms if isinstance(transform, Affine))
 
 
-def draw(plan: Pipeline, seed: int, key: str, steps: int) -> Tree:
-    """All draws of one target: a tuple over stages, NumPy arrays with a leading axis of `steps`."""
+def draw(plan: Pipeline, seed: int, key: str, steps: int, origin: Size = (0, 0)) -> Tree:
+    """All draws of one target: a tuple over stages, NumPy arrays with a leading axis of `steps`.
+
+    The draws do not depend on `origin`, the first row and column of the window where the pipeline ends in a crop.
+    """
     result: list[Tree] = []
     for index, stage in enumerate(plan.stages):
         random = generator(seed, key, f"stage {index}")
         if isinstance(stage, Point):
             result.append(stage.transform.draws(random, steps, stage.size))
         else:
-            result.append(_matrices(stage, random, steps))
+            result.append(_matrices(stage, random, steps, origin if stage.crop is not None else (0, 0)))
     return tuple(result)
 
 
@@ -112,17 +131,19 @@ def apply(plan: Pipeline, backend: Backend, images: Array, draws: Tree, constant
     """Images as the network sees them; `draws` of one step, with a leading axis of N."""
     for stage, drawn, fixed in zip(plan.stages, draws, constants, strict=True):
         if isinstance(stage, Warp):
-            images = backend.warp(images, drawn, stage.size, fill=FILL, kind=stage.kind)
+            images = backend.warp(images, drawn, stage.crop or stage.size, fill=FILL, kind=stage.kind)
         else:
             images = stage.transform.apply(backend.xp, images, drawn, fixed)
     return images
 
 
-def _matrices(stage: Warp, random: np.random.Generator, steps: int) -> Floats:
+def _matrices(stage: Warp, random: np.random.Generator, steps: int, origin: Size) -> Floats:
     total = np.tile(np.eye(3), (steps, 1, 1))
     for transform in stage.transforms:
         total = total @ transform.matrices(random, steps)
     to_centre, from_centre = np.eye(3), np.eye(3)
     to_centre[:2, 2] = -(stage.size[1] - 1) / 2, -(stage.size[0] - 1) / 2
     from_centre[:2, 2] = (stage.source[1] - 1) / 2, (stage.source[0] - 1) / 2
-    return exact((from_centre @ total @ to_centre)[:, :2])
+    # Rounded before it is moved: whole pixels of an exact matrix are exact, and the same as in the whole.
+    matrices = exact((from_centre @ total @ to_centre)[:, :2])
+    return matrices + matrices[..., :2] @ [[0, 0, origin[1]], [0, 0, origin[0]]]

@@ -40,6 +40,8 @@ class Ascent:
         Size of the image.
     rule : Rule, optional
         Backward rule of the warm-up.
+    whole : Form, optional
+        What the clean picture is measured by, where the steps see a window of it alone; `form` when absent.
     """
 
     network: Network
@@ -51,15 +53,20 @@ class Ascent:
     optimizer: Optimizer
     canvas: tuple[int, int, int]
     rule: Rule | None
+    whole: Form | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """What differs between targets: NumPy, without a batch axis; `draws` is made when the target enters the batch."""
+    """What differs between targets: NumPy, without a batch axis; `draws` is made when the target enters the batch.
+
+    `whole` are the arguments of the ascent's form of that name, where it has one.
+    """
 
     initial: Floats
     arguments: Tree
     draws: Callable[[], Tree]
+    whole: Tree = None
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,10 @@ class Look:
 
     def __call__(self, constants: Tree, parameters: Array) -> tuple[Array, Array]:
         ascent, xp = self.ascent, self.ascent.network.backend.xp
+        form = ascent.form if ascent.whole is None else ascent.whole
         images = xp.clip(decode(ascent, parameters, constants), 0.0, 1.0)
-        activations = read(ascent.network, images, ascent.form, constants["weights"])
-        return images, evaluate(ascent.form, xp, activations, constants["arguments"], images.shape[0])
+        activations = read(ascent.network, images, form, constants["weights"])
+        return images, evaluate(form, xp, activations, constants["arguments"], images.shape[0])
 
 
 def decode(ascent: Ascent, parameters: Array, constants: Tree) -> Array:
