@@ -1,7 +1,8 @@
 # Every target sets up what it needs in .venv; a second call finds it there. Only Python 3.11 to 3.13 and make are assumed.
 #   make demo [BACKEND=jax]    the first look: one offline page in out/demo
 #   make test                  the suite without what is slow;  make test-all  all of it
-#   make lint | bench | clean
+#   make bench [ROUNDS=3]      every benchmark, and docs/benchmarks.md from what they found
+#   make lint | clean
 
 BACKEND ?= torch
 WORKERS ?= 2
@@ -17,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfil
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '2,4s/^#  *//p' Makefile
+	@sed -n '2,5s/^#  *//p' Makefile
 
 demo: $(VENV)/.demo-$(BACKEND)
 	$(BIN)/phosphene demo --backend $(BACKEND)
@@ -37,7 +38,12 @@ lint: $(VENV)/.all
 	$(BIN)/mypy
 
 bench: $(VENV)/.all
-	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@failed=0; for script in $$(grep -l '__name__ == "__main__"' benchmarks/*.py); do \
+		test "$$script" = benchmarks/report.py && continue; \
+		echo "== $$script"; \
+		$(BIN)/python "$$script" $(if $(ROUNDS),--rounds $(ROUNDS)) || failed=1; \
+	done; \
+	$(BIN)/python benchmarks/report.py && exit $$failed
 
 clean:
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

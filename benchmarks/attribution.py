@@ -11,76 +11,25 @@ work as well the processor's time is steadier than the wall's; with one thread b
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import RESULTS, SIZE, Work, add_peers, calibrated, said, spent, write
 from numpy.typing import NDArray
 from resnet50 import resnet50
 
 import phosphene as ph
 from phosphene.data.crops import Crops
 
-SIZE, IMAGES, LEAST = 224, 16, 0.999
+IMAGES, LEAST = 16, 0.999
 PEERS = ("grad-cam", "captum", "ttach", "opencv-python-headless")
-FOLDER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "phosphene" / "benchmarks" / "peers"
-DECLARED: list[Any] = []
-"""Libraries of operators: what they declare goes away with them."""
-
-Work = Callable[[], Any]
-
-
-def peers() -> dict[str, str]:
-    """Make the peers importable, after everything that is installed; their versions."""
-    if not all(any(FOLDER.glob(f"{name.replace('-', '_')}-*.dist-info")) for name in PEERS):
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(FOLDER), *PEERS]
-        subprocess.run(command, check=True)
-    sys.path.append(str(FOLDER))
-    importlib.invalidate_caches()
-    _torchvision()
-    return {name: version(name) for name in PEERS[:2]}
-
-
-def _torchvision() -> None:
-    """Import it; beside a PyTorch that its compiled operators do not fit, which nothing here needs, two are declared."""
-    import torch
-
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        DECLARED.append(library)
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor a, Tensor b, float c) -> Tensor")
-        importlib.import_module("torchvision")
-
-
-def calibrated() -> Any:
-    """The network in PyTorch, in channels_last memory, with running statistics of noise."""
-    import torch
-
-    model = resnet50("torch").to(memory_format=torch.channels_last)
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None
-        norm.reset_running_stats()
-    noise = torch.from_numpy(np.random.default_rng(0).random((8, SIZE, SIZE, 3), np.float32)).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        model.train()(noise)
-    for norm in norms:
-        norm.momentum = 0.1
-    return model.eval()
+QUESTION = "What does Grad-CAM of sixteen images cost over a bare forward pass, and are maps those of the peers?"
+NOTES = (
+    "A ratio is to a bare forward pass of the same model right before: channels_last in PyTorch, jitted in JAX.",
+    "The processor's time is steadier than the wall's on a machine that has other work. JAX has threads of its own.",
+)
 
 
 def correlation(one: NDArray[Any], other: NDArray[Any]) -> float:
@@ -209,63 +158,65 @@ def jax_contestants() -> dict[str, Work]:
     }
 
 
-def costs(contestants: dict[str, Work], rounds: int) -> dict[str, dict[str, Any]]:
+def costs(contestants: dict[str, Work], rounds: int, framework: str) -> list[dict[str, Any]]:
     """Each in turn right after a bare pass, `rounds` times: ratios of wall time, and of the processor's time."""
     for work in contestants.values():
         work()
-    ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
+    taken: dict[str, list[tuple[tuple[float, float], tuple[float, float]]]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, work in contestants.items():
-            before, own = _spent(contestants["bare"]), _spent(work)
-            ratios[name].append((own[0] / before[0], own[1] / before[1]))
-    result = {}
-    for name, found in ratios.items():
-        result[name] = {"rounds": len(found)}
-        for clock, values in zip(("wall", "processor"), zip(*found, strict=True), strict=True):
-            result[name] |= {clock: statistics.median(values), f"{clock} spread": [min(values), max(values)]}
-    return result
-
-
-def _spent(work: Work) -> tuple[float, float]:
-    """Seconds of one call, by the wall and by the processor."""
-    wall, processor = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - processor
+            before = spent(contestants["bare"])
+            taken[name].append((spent(work), before))
+    rows = []
+    for name, pairs in taken.items():
+        for number, clock in enumerate(("wall", "processor")):
+            ratios = [own[number] / before[number] for own, before in pairs]
+            label = "the bare pass itself" if name == "bare" else name
+            rows.append(
+                {
+                    "case": f"{framework}: {label}, {clock} time",
+                    "target": None,
+                    "ratio": statistics.median(ratios),
+                    "least": min(ratios),
+                    "most": max(ratios),
+                    "rounds": len(ratios),
+                    "seconds": {name: statistics.median(own[number] for own, _ in pairs)},
+                }
+            )
+            print(said(rows[-1]), flush=True)
+    return rows
 
 
 def main() -> int:
     """Compare as the arguments say, print, and write; 1 when maps differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backend", nargs="+", default=["torch", "jax"])
+    parser.add_argument("--backend", nargs="+", choices=("torch", "jax"), default=["torch", "jax"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "attribution.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "attribution.json")
     given = parser.parse_args()
-    versions = {"python": platform.python_version(), "phosphene": ph.__version__, "numpy": np.__version__}
-    result: dict[str, Any] = {"threads": given.threads, "agreement": [], "cost": {}}
+    rows: list[dict[str, Any]] = []
+    packages: list[str] = []
+    maps: list[dict[str, Any]] = []
     for backend in given.backend:
-        versions[backend] = version(backend)
+        packages.append(backend)
         if backend == "torch":
             import torch
 
             torch.set_num_threads(given.threads)
-            versions |= peers()
+            add_peers("peers", PEERS)
+            packages += PEERS[:2]
             model = calibrated()
-            result["agreement"] = agreement(model)
-        found = costs(torch_contestants(model) if backend == "torch" else jax_contestants(), given.rounds)
-        result["cost"][backend] = found
-        for name, row in found.items():
-            clocks = [
-                f"{clock} {row[clock]:.3f} ({row[f'{clock} spread'][0]:.3f} to {row[f'{clock} spread'][1]:.3f})"
-                for clock in ("wall", "processor")
-            ]
-            print(f"{backend:6s} {name:17s} over a bare forward pass: {', '.join(clocks)}", flush=True)
+            maps = agreement(model)
+            rows += costs(torch_contestants(model), given.rounds, "PyTorch")
+        else:
+            rows += costs(jax_contestants(), given.rounds, "JAX")
         # After each backend, so that one that is stopped leaves what the other found.
-        device = {"kind": "cpu", "machine": platform.machine(), "cores": os.cpu_count()}
-        told = {"date": datetime.now(UTC).date().isoformat(), "device": device, "versions": versions, **result}
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps(told, indent=1) + "\n")
-    return int(any(row["correlation"] < LEAST for row in result["agreement"]))
+        write(
+            given.out, "attribution", QUESTION, rows,
+            threads=given.threads, packages=packages, notes=NOTES, agreement=maps,
+        )  # fmt: skip
+    return int(any(row["correlation"] < LEAST for row in maps))
 
 
 if __name__ == "__main__":

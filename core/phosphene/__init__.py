@@ -15,6 +15,7 @@ from phosphene.ascent import Progress
 from phosphene.attribution import attribute
 from phosphene.audit import parity
 from phosphene.backend import Backend, InputSpec, Network
+from phosphene.benchmarking import bench
 from phosphene.embedding import embed, probe
 from phosphene.errors import PhospheneError, PhospheneWarning
 from phosphene.feature_maps import feature_maps
@@ -52,6 +53,7 @@ __all__ = [
     "activations",
     "adam",
     "attribute",
+    "bench",
     "blur",
     "channel",
     "clip",

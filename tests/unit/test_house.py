@@ -59,18 +59,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": GROUND | {"writing"},
     "files": ENGINE | {"results", "writing"},
     "progress": ENGINE,
-    "targets": ENGINE,
+    "receptive_field": ENGINE,
+    "cropping": ENGINE | {"receptive_field"},
+    "targets": ENGINE | {"cropping"},
     "rendering": ENGINE | {"results", "progress", "targets"},
     "activations": ENGINE | {"data"},
     "collecting": ENGINE | {"activations", "data", "progress", "rendering", "store", "targets", "writing"},
     "feature_maps": ENGINE | {"activations", "results"},
-    "receptive_field": ENGINE,
     "units": ENGINE | MANY | {"collecting", "feature_maps", "receptive_field"},
     "embedding": ENGINE | MANY | {"feature_maps", "maps"},
     "attribution": ENGINE | {"activations", "maps", "rendering", "results"},
     "inversion": ENGINE | {"results", "progress", "activations", "rendering"},
     "trust": ENGINE | {"results", "progress"} | CALLS,
     "audit": ENGINE | {"progress"} | CALLS,
+    "benchmarking": ENGINE | {"progress", "rendering", "loaders", "wrapping", "writing"},
     "data": GROUND | {"arrays", "draws"},
     "specimen": CONTRACT | MATHS | {"data"},
     "tokens": CONTRACT,
@@ -81,7 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": ENGINE
     | CALLS
     | {"attribution", "units", "results", "files", "progress", "data", "specimen", "loaders", "trust"},
-    "phosphene": ENGINE | CALLS | LOOKS | {"results", "loaders", "wrapping", "audit"},
+    "phosphene": ENGINE | CALLS | LOOKS | {"results", "loaders", "wrapping", "audit", "benchmarking"},
     "cli": GROUND | {"phosphene", "demo", "files", "data"},
     "__main__": {"cli"},
 }
@@ -102,7 +104,7 @@ BACKEND_MAY_IMPORT = CONTRACT | MATHS | {"specimen"}
 # Other people's packages in core: NumPy anywhere; the rest where it is named, and never when phosphene is imported.
 MODULE_LEVEL = {
     "numpy": None,
-    "typer": {f"cli/{name}.py" for name in ("__init__", "comparing", "looks", "options", "renders")},
+    "typer": {f"cli/{name}.py" for name in ("__init__", "benching", "comparing", "looks", "options", "renders")},
 }
 IN_FUNCTIONS = {
     "PIL": None,
@@ -111,8 +113,12 @@ IN_FUNCTIONS = {
     "matplotlib": {"plots/figures.py", "plots/embedding.py", "files.py", "audit/figures.py"},
     "umap": {"embedding.py"},
     "zarr": {"store/store.py"},
-    "torch": {"specimen/train.py", *(f"loaders/{name}.py" for name in ("request", "fetching", "weights", "fitting"))},
-    "jax": {"loaders/jax_weights.py"},
+    "torch": {
+        "specimen/train.py",
+        "benchmarking/places.py",
+        *(f"loaders/{name}.py" for name in ("request", "fetching", "weights", "fitting")),
+    },
+    "jax": {"loaders/jax_weights.py", "benchmarking/places.py"},
     "flax": {"loaders/jax_weights.py"},
     "torchvision": {"loaders/torchvision.py"},
     "timm": {"loaders/timm.py"},
@@ -123,7 +129,7 @@ IN_FUNCTIONS = {
 # What nobody may take away or add to without meaning to: the public names are counted, and so are the contract's members.
 PUBLIC = set(
     "Backend InputSpec Layer Layers Network Objective PhospheneError PhospheneWarning Progress Renders "
-    "activations attribute embed feature_maps invert load parity probe render units wrap "
+    "activations attribute bench embed feature_maps invert load parity probe render units wrap "
     "Attribution Embedding FeatureMaps Units "
     "channel direction layer logit match neuron objective "
     "fourier pixel flip jitter noise pad rotate scale "

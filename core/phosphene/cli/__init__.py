@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from phosphene.cli.benching import bench
 from phosphene.cli.comparing import parity
 from phosphene.cli.looks import activations, attribute, embed, layers, units
 from phosphene.cli.renders import demo, invert, render
@@ -15,7 +16,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="See what a neural network sees.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for command in (demo, layers, activations, units, embed, attribute, render, invert, parity):
+for command in (demo, layers, activations, units, embed, attribute, render, invert, parity, bench):
     app.command()(command)
 
 
