@@ -10,8 +10,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from phosphene.layouts import Layout
 from phosphene_torch.contractions import CONTRACTIONS, contracted
-from phosphene_torch.layouts import Layout
 
 __all__ = ["Axes", "tensors"]
 

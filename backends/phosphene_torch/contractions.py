@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from phosphene_torch.layouts import Axis, Layout
+from phosphene.layouts import Axis, Layout
 
 __all__ = ["CONTRACTIONS", "contracted"]
 
