@@ -95,7 +95,8 @@ def embed(
     seed = integer("seed", seed)
     spec = network.input
     source = source_of(images, spec.size, spec.channels, count=count)
-    vectors, small = _vectors(network, source, layer, 28 if thumbnails else 0)
+    read, small = _vectors(network, source, (layer,), 28 if thumbnails else 0)
+    vectors = read[layer]
     if len(vectors) < 2 * dimensions:
         raise InvalidParameter(
             "images",
@@ -168,14 +169,14 @@ def probe(
             fix="Give more images, or fewer folds.",
         )  # fmt: skip
     spec = network.input
-    source = source_of(images, spec.size, spec.channels)
+    source = source_of(images, spec.size, spec.channels, count=len(wanted))  # counts only what has no length of its own
     if len(source) != len(wanted):
         raise InvalidParameter(
             "labels", allowed=f"{len(source)} labels, one an image", received=said(f"{len(wanted)}"), fix=""
         )
+    read, _ = _vectors(network, source, (layers,) if isinstance(layers, str) else tuple(layers), 0)
     result = {}
-    for path in (layers,) if isinstance(layers, str) else tuple(layers):
-        vectors, _ = _vectors(network, source, path, 0)
+    for path, vectors in read.items():
         classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), linear.LogisticRegression(max_iter=1000))
         parts = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
         scores = selection.cross_val_score(classifier, vectors, wanted, cv=parts)
@@ -183,22 +184,26 @@ def probe(
     return result
 
 
-def _vectors(network: Network, source: Any, layer: str, thumbnail: int) -> tuple[Floats, NDArray[np.float32]]:
-    """One vector an image, and thumbnails of that side (none where it is 0)."""
-    spec, kind = network.input, network.layers[layer]
-    vectors, small = [], []
+def _vectors(
+    network: Network, source: Any, layers: Sequence[str], thumbnail: int
+) -> tuple[dict[str, Floats], NDArray[np.float32]]:
+    """One vector an image for each layer, and thumbnails of that side (none where it is 0), in one pass over the images."""
+    spec = network.input
+    vectors: dict[str, list[Floats]] = {path: [] for path in layers}
+    small = []
     for whole, good in stream(source, spec.size, spec.channels, 64):
-        value = activations(network, whole[good], layer)[layer] if good.any() else None
-        if value is None:
+        if not good.any():
             continue
-        if kind.spatial:
-            value = on_grid(value, kind)
-        vectors.append(value.reshape(len(value), -1, value.shape[-1]).mean(axis=1))
+        for path, value in activations(network, whole[good], layers).items():
+            kind = network.layers[path]
+            cells = on_grid(value, kind) if kind.spatial else value
+            vectors[path].append(cells.reshape(len(cells), -1, cells.shape[-1]).mean(axis=1))
         if thumbnail:
             planes = [upsample(whole[good][..., colour], (thumbnail, thumbnail)) for colour in range(spec.channels)]
             small.append(np.stack(planes, axis=-1))
     empty = np.empty((0, 0, 0, spec.channels), np.float32)
-    return np.concatenate(vectors).astype(np.float64), np.concatenate(small) if small else empty
+    read: dict[str, Floats] = {path: np.concatenate(parts).astype(np.float64) for path, parts in vectors.items()}
+    return read, np.concatenate(small) if small else empty
 
 
 def _points(vectors: Floats, method: str, dimensions: int, seed: int, options: dict[str, Any]) -> tuple[Floats, Floats]:

@@ -80,6 +80,13 @@ def test_deeper_layers_tell_classes_apart_better(specimen: Network) -> None:
         probe(specimen, crops, np.repeat(np.arange(2), 40), "stem")
 
 
+def test_two_layers_are_probed_in_one_pass_over_the_images(specimen: Network) -> None:
+    crops = Crops(60, seed=2)
+    images, labels = crops.images(), np.arange(60) % 2
+    expected = probe(specimen, images, labels, ["stem", "stage2"], folds=3)
+    assert probe(specimen, (image for image in images), labels, ["stem", "stage2"], folds=3) == expected
+
+
 def test_embeddings_that_cannot_be(specimen: Network) -> None:
     for call, message in (
         ({"method": "t-sne"}, "method: expected 'pca', 'tsne' or 'umap'"),
