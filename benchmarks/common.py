@@ -34,6 +34,10 @@ from typing import Any
 import numpy as np
 from resnet50 import resnet50
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
+import pretend_operators
+
 __all__ = [
     "RESULTS",
     "SIZE",
@@ -52,8 +56,6 @@ __all__ = [
 SIZE = 224
 RESULTS = Path(__file__).parent / "results"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "phosphene" / "benchmarks"
-DECLARED: list[Any] = []
-"""Libraries of operators: what they declare goes away with them."""
 
 Work = Callable[[], Any]
 
@@ -75,21 +77,7 @@ def add_peers(folder: str, packages: Sequence[str]) -> None:
         subprocess.run(command, check=True)
     sys.path.append(str(place))
     importlib.invalidate_caches()
-    _torchvision()
-
-
-def _torchvision() -> None:
-    """Import it; beside a PyTorch that its compiled operators do not fit, which nothing here needs, two are declared."""
-    import torch
-
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        DECLARED.append(library)
-        for name in ("nms", "qnms"):
-            library.define(f"{name}(Tensor a, Tensor b, float c) -> Tensor")
-        importlib.import_module("torchvision")
+    pretend_operators.declare()
 
 
 def calibrated(channels_last: bool = True) -> Any:

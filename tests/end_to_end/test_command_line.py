@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import phosphene as ph
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
-    return subprocess.run(
-        [sys.executable, "-m", "phosphene", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
+from command_line import run
 
 
 def test_help_names_every_command(tmp_path: Path) -> None:

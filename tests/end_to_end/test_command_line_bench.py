@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from command_line import run
+
 QUICK = ("--size", "16", "--steps", "2", "--rounds", "3", "--batch", "1", "--dtype", "float32", "--device", "cpu")
-
-
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TERM": "dumb", "COLUMNS": "100"}
-    return subprocess.run(
-        [sys.executable, "-m", "phosphene", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
 
 
 def test_help_names_it(tmp_path: Path) -> None:
