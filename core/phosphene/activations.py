@@ -104,7 +104,7 @@ def activations(
     layers : str or sequence of str
         Paths; ``net.layers`` lists them.
     batch : int, optional
-        Images at a time; by memory when absent.
+        Images at a time. When absent, 16 in memory, and by the size of the activations with `out`.
     out : path, optional
         A folder for a `phosphene.store.Store`: memory stays bounded, and a run that was killed goes on when it is called again.
     dtype : "float16", "float32" or "float64", optional

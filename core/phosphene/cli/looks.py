@@ -49,7 +49,9 @@ def activations(
         Path | None, typer.Option(help="folder to stream into instead; called again, it goes on where it was killed")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="of what is stored: float16, float32 or float64")] = None,
-    batch: Annotated[int | None, typer.Option(help="images at a time; by memory where absent")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="images at a time; where absent 16, and by memory with --store")
+    ] = None,
     on_error: OnError = "raise",
 ) -> None:
     """Read layers: a figure of feature maps, an archive, or a store of any number of images."""
