@@ -23,6 +23,7 @@ from phosphene_torch.discovery import Found, discover
 from phosphene_torch.failures import failed
 from phosphene_torch.fingerprints import Fingerprint
 from phosphene_torch.inputs import arguments_of
+from phosphene_torch.normalization import FrozenNormalization
 from phosphene_torch.outputs import stated_output, the_output
 from phosphene_torch.placing import constant, device_named, dtype_named, in_training, own_dtype, random_state
 from phosphene_torch.rules import paused
@@ -143,7 +144,7 @@ class TorchNetwork:
         last = found.layers.last(layers) if layers else OUTPUT
         with (
             self.scope(),
-            constant(self.model) if torch.is_grad_enabled() and not images.requires_grad else contextlib.nullcontext(),
+            self._unmoved(),
             random_state(self._device),
             tapped(self.model, found, layers, edits, stop=last) as taps,
         ):
@@ -187,6 +188,15 @@ class TorchNetwork:
         other = copy.copy(self)
         other._edits, other._edited, other._in_place, other._fingerprint = both, None, False, Fingerprint()
         return other
+
+    @contextlib.contextmanager
+    def _unmoved(self) -> Iterator[None]:
+        """Weights take no gradient, where any is taken; nor do statistics, which lets their backward pass be a short one."""
+        if not torch.is_grad_enabled():
+            yield
+            return
+        with constant(self.model), FrozenNormalization():
+            yield
 
     def _named(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield from self.model.named_parameters()

@@ -22,6 +22,7 @@ __all__ = [
     "sigmoid",
     "smooth_abs",
     "stack_trees",
+    "surely_none",
     "take_channel",
     "tree_leaves",
     "tree_map",
@@ -63,6 +64,14 @@ def row_sum(xp: Namespace, x: Array) -> Array:
 def expand(xp: Namespace, rows: Array, like: Array) -> Array:
     """``(N,)`` with as many trailing axes of length 1 as `like` has, in its dtype."""
     return xp.reshape(xp.astype(rows, like.dtype), (-1,) + (1,) * (like.ndim - 1))
+
+
+def surely_none(mask: Array) -> bool:
+    """Whether nothing is true, where that is known at once: not in a traced program, nor of an array that would be waited for.
+
+    Only PyTorch's devices have a type; its arrays on the host are there as soon as they are asked for.
+    """
+    return getattr(getattr(mask, "device", None), "type", None) == "cpu" and not bool(mask.any())
 
 
 def take_channel(xp: Namespace, x: Array, channels: Array) -> Array:

@@ -84,7 +84,7 @@ def crops(network: Network, layer: str, positions: Sequence[tuple[int, int]], si
     shape = network.shapes(size)[layer]
     if len(shape) != 3 or network.layers[layer].windows > 1 or not network.layers[layer].spatial:
         return nothing
-    field = extent(network, layer, size)
+    field = extent(network, layer, size, images=1)  # what one image does not show, the check below does
     stride = tuple(max(1, round(side / cells)) for side, cells in zip(size, shape[:2], strict=True))
     # A maximum sends its gradient to one pixel, so that the rim of the field may have shown in none of the images.
     for margin in (0, 1, 2):

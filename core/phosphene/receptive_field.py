@@ -14,6 +14,7 @@ from phosphene.types import Array, Size, Tree
 __all__ = ["extent", "receptive_field"]
 
 IMAGES = 4
+"""On which it is measured, so that a pixel that is seen shows in one of them."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ def receptive_field(network: Network, layer: str, size: Size | None = None) -> S
     return rows[1] - rows[0], columns[1] - columns[0]
 
 
-def extent(network: Network, layer: str, size: Size) -> tuple[tuple[int, int], tuple[int, int]]:
+def extent(
+    network: Network, layer: str, size: Size, *, images: int = IMAGES
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """First row and the one behind the last, and so the columns, of what the central position of a layer depends on.
 
     Parameters
@@ -64,6 +67,8 @@ def extent(network: Network, layer: str, size: Size) -> tuple[tuple[int, int], t
     layer : str
     size : (int, int)
         Of the image.
+    images : int, default 4
+        Of noise, on which it is measured.
 
     Returns
     -------
@@ -76,9 +81,9 @@ def extent(network: Network, layer: str, size: Size) -> tuple[tuple[int, int], t
     with network.scope():
         shape = network.shapes(size)[layer]
         random = generator(0, "receptive field")
-        images = random.random((IMAGES, *size, network.input.channels))
-        signs = random.standard_normal((IMAGES, shape[-1]))
-        given = native(network, images), native(network, signs)
+        noise = random.random((images, *size, network.input.channels))
+        signs = random.standard_normal((images, shape[-1]))
+        given = native(network, noise), native(network, signs)
         reach = Reach(network, layer, tuple(side // 2 for side in shape[:-1]))
         reached = network.backend.to_numpy(network.backend.run(reach, network.weights(), *given))
     seen = reached.max(axis=(0, 3)) > 0

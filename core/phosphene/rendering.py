@@ -273,11 +273,10 @@ def _run(
     def progress(state: Progress) -> bool | None:
         return tell(replace(state, done=state.done + done))
 
-    wide = plan.slots or slots_by_memory(network, group, len(targets))
+    most = slots_by_memory(network, group, len(targets))
+    wide = plan.slots or most
     if plan.slots == MEASURED:
-        wide = fastest_slots(
-            ascent, targets, replace(plan, progress=None), slots_by_memory(network, group, len(targets))
-        )
+        wide = fastest_slots(ascent, targets, replace(plan, progress=None), most)
     ascended = ascend(ascent, targets, replace(plan, slots=wide, progress=progress))
     if ascent.rule is not None:  # without a warm-up a dead unit moves nothing either
         _check_reached(group, ascended)

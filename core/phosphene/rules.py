@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from phosphene.arrays import expand
+from phosphene.arrays import expand, surely_none
 from phosphene.types import Array, Namespace
 
 __all__ = ["Deconvolution", "Guided", "Redirected"]
@@ -34,12 +34,12 @@ class Redirected:
         zero = xp.zeros_like(g)
         standard = xp.where(x > 0, g, zero)
         axes = tuple(range(1, x.ndim))
-        alive = xp.max(xp.abs(standard), axis=axes)
-        arriving = xp.max(xp.abs(g), axis=axes)
-        dead = (alive == 0) & (arriving > 0) & (gate > 0)
+        silent = (xp.max(xp.abs(standard), axis=axes) == 0) & (gate > 0)
+        if surely_none(silent):  # as in most layers of most steps
+            return standard, xp.astype(silent, g.dtype)
+        used = xp.astype(silent & (xp.max(xp.abs(g), axis=axes) > 0), g.dtype)
         useful = xp.where((x <= 0) & (g < 0), zero, g)
         redirected = useful * self._nearest_first(xp, x, g) if x.ndim > 2 else useful
-        used = xp.astype(dead, g.dtype)
         return xp.where(expand(xp, used, g) > 0, redirected, standard), used
 
     def _nearest_first(self, xp: Namespace, x: Array, g: Array) -> Array:
