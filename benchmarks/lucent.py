@@ -1,6 +1,6 @@
 """What a picture costs beside Lucent 0.1.8, on the same ResNet-50, with as many gradient evaluations of images of the same size.
 
-``python benchmarks/lucent.py [--cases channel small many neuron] [--rounds 7] [--steps 32]``
+``python benchmarks/lucent.py [--cases channel small many neuron] [--rounds 7] [--steps 128]``
 
 Random weights, batch normalisations calibrated on noise, memory as PyTorch makes it. Lucent runs with its own defaults, phosphene
 with its preset "lucid", which is the same recipe, and with its default. Whole calls are timed, their setup included; the
@@ -168,8 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=32, help="gradient evaluations a picture (default 32)")
-    parser.add_argument("--many-steps", type=int, default=4, help=f"the same for {MANY} channels (default 4)")
+    parser.add_argument(
+        "--steps", type=int, default=128, help="gradient evaluations a picture (default 128; Lucent's own is 512)"
+    )
+    parser.add_argument("--many-steps", type=int, default=16, help=f"the same for {MANY} channels (default 16)")
     parser.add_argument("--neuron-steps", type=int, default=128, help="the same for the neuron (default 128)")
     parser.add_argument("--out", type=Path, default=RESULTS / "lucent.json")
     given = parser.parse_args(arguments)
