@@ -56,7 +56,9 @@ def units(
         Examples a channel.
     twins : float, default 0.95
         Least correlation of a pair of near-duplicates.
-    batch, count, executor, on_error, progress
+    batch : int, optional
+        Images at a time; by the size of the activations when absent.
+    count, executor, on_error, progress
         As of `phosphene.activations`.
 
     Returns
