@@ -175,6 +175,11 @@ def probe(
             "labels", allowed=f"{len(source)} labels, one an image", received=said(f"{len(wanted)}"), fix=""
         )
     read, _ = _vectors(network, source, (layers,) if isinstance(layers, str) else tuple(layers), 0)
+    counts = {len(vectors) for vectors in read.values()}
+    if counts != {len(wanted)}:  # an iterable that has no length was shorter
+        raise InvalidParameter(
+            "labels", allowed=f"{min(counts)} labels, one an image", received=said(f"{len(wanted)}"), fix=""
+        )
     result = {}
     for path, vectors in read.items():
         classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), linear.LogisticRegression(max_iter=1000))
