@@ -22,7 +22,7 @@ from resnet50 import LAYERS, resnet50
 from vit_b import vit_b
 
 import phosphene as ph
-from phosphene.ascent import Ascent, Plan, Target, growth, pipeline
+from phosphene.ascent import Ascent, Plan, Target, pipeline, window_of
 from phosphene.ascent.driver import _arguments, _draws, _enter, _fresh
 from phosphene.ascent.pipeline import draw
 from phosphene.ascent.program import native
@@ -121,8 +121,8 @@ def bare_jax(model: Any, layer: str, batch: int, size: int) -> Work:
 def engine(network: Network, case: Case, chunk: int) -> tuple[Work, int]:
     """`chunk` steps of the recipe through the backend's loop, and the pixels a side that the network sees."""
     canvas = (SIZE, SIZE)
-    recipe = preset_named(case.recipe, canvas)
-    window = (SIZE + 2 * growth(recipe.transforms),) * 2
+    recipe = preset_named(case.recipe, canvas, canvas)
+    window = window_of(recipe.transforms, canvas)
     try:
         network.shapes(window)
     except ModelFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import zipfile
 from collections.abc import Callable
@@ -25,6 +26,7 @@ __all__ = [
     "load_renders",
     "png_bytes",
     "read_image",
+    "save_animation",
     "save_attribution",
     "save_embedding",
     "save_figure",
@@ -33,10 +35,17 @@ __all__ = [
     "write_whole",
 ]
 
+LOG = logging.getLogger("phosphene.files")
+
 FORMAT = 1
+MOST_TEXT = 1_000_000
+"""Characters of settings that a PNG may carry; Pillow reads 2^20 and no more."""
+
 KEY = "phosphene"
 GAP = 2
 _ARRAYS = ("images", "values", "history", "steps", "awake_at")
+_EXTRAS = ("snapshots", "opacity", "parameters")
+"""Arrays that a result may lack, and that no PNG carries."""
 
 
 def check_result_path(path: str | Path) -> Path:
@@ -87,8 +96,34 @@ def save_renders(renders: Renders, path: str | Path) -> Path:
     else:
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {name: getattr(renders, name) for name in _ARRAYS}
+        arrays |= {name: value for name in _EXTRAS if (value := getattr(renders, name)) is not None}
         np.savez_compressed(buffer, **arrays, metadata=np.asarray(json.dumps(_metadata(renders))))
         write_whole(target, buffer.getvalue())
+    return target
+
+
+def save_animation(renders: Renders, path: str | Path, seconds: float) -> Path:
+    """See `Renders.animate`."""
+    target = Path(path)
+    if target.suffix not in (".gif", ".webp", ".png"):
+        raise InvalidParameter(
+            "path", allowed="a name that ends in .gif, .webp or .png", received=str(path), fix="A .gif plays anywhere."
+        )
+    if renders.snapshots is None:
+        raise InvalidParameter(
+            "snapshots", allowed="a result with snapshots", received=renders.snapshots,
+            fix="Make it with ph.render(..., snapshots=24).",
+        )  # fmt: skip
+    if not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+        raise InvalidParameter("seconds", allowed="a positive number", received=seconds, fix="seconds=4")
+    check_writable(target)
+    frames = [_picture(_grid(images / np.float32(255))[0]) for images in renders.snapshots]
+    each = max(20, round(1000 * seconds / len(frames)))  # browsers slow down what is faster
+    times = [each] * (len(frames) - 1) + [each + round(250 * seconds)]
+    buffer = io.BytesIO()
+    kind = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG"}[target.suffix]
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=times, loop=0)
+    write_whole(target, buffer.getvalue())
     return target
 
 
@@ -183,9 +218,9 @@ def load_renders(path: str | Path) -> Renders:
     source = Path(path)
     try:
         if source.suffix == ".npz":
-            with np.load(source, allow_pickle=False) as archive:
+            with source.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 metadata = json.loads(str(archive["metadata"]))
-                arrays = {name: archive[name] for name in _ARRAYS}
+                arrays = {name: archive[name] for name in (*_ARRAYS, *_EXTRAS) if name in _ARRAYS or name in archive}
             return _assemble(metadata, arrays)
         return _from_png(source)
     except FileNotFoundError:
@@ -233,6 +268,7 @@ def _assemble(metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Rend
         settings=metadata["settings"],
         seconds=metadata["seconds"],
         compile_seconds=metadata["compile_seconds"],
+        **{name: arrays[name] for name in _EXTRAS if name in arrays},
     )
 
 
@@ -246,8 +282,18 @@ def _png_with_metadata(renders: Renders) -> bytes:
         values = np.asarray(getattr(renders, name), np.float64)
         # JSON knows no NaN; history has NaN where a target made no step.
         metadata[name] = np.where(np.isfinite(values), values.astype(object), None).tolist()  # type: ignore[call-overload]
+    text = json.dumps(metadata)
+    if len(text) > MOST_TEXT:
+        # Readers of PNG refuse more text than that: the history, which is most of it, is rounded, and then left out.
+        metadata["history"] = [[None if v is None else float(f"{v:.4g}") for v in row] for row in metadata["history"]]
+        text = json.dumps(metadata)
+    if len(text) > MOST_TEXT:
+        LOG.warning(
+            "the history of %d pictures is too long for a PNG and is left out: save as .npz to keep it", len(renders)
+        )
+        text = json.dumps({**metadata, "history": np.empty((0, len(renders))).tolist()})
     info = PngInfo()
-    info.add_itxt(KEY, json.dumps(metadata), zip=True)
+    info.add_itxt(KEY, text, zip=True)
     buffer = io.BytesIO()
     _picture(picture).save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
@@ -275,6 +321,7 @@ def _from_png(source: Path) -> Renders:
     arrays: dict[str, NDArray[Any]] = {"images": images}
     for name in _ARRAYS[1:]:
         arrays[name] = np.asarray(metadata[name], np.float64)
+    arrays["history"] = arrays["history"].reshape(-1, count)  # none at all has lost its width
     arrays["steps"], arrays["awake_at"] = arrays["steps"].astype(np.int64), arrays["awake_at"].astype(np.int64)
     return _assemble(metadata, arrays)
 

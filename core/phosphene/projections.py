@@ -15,7 +15,7 @@ from phosphene.arrays import expand
 from phosphene.errors import InvalidParameter
 from phosphene.types import Array, Floats, Namespace, Size, Tree
 
-__all__ = ["Projection", "blur", "clip", "decay", "gaussian_matrix"]
+__all__ = ["Ball", "Clip", "Projection", "blur", "clip", "decay", "gaussian_matrix"]
 
 MID_GREY = 0.5
 
@@ -58,11 +58,27 @@ class Decay(Projection):
 
 @dataclass(frozen=True)
 class Clip(Projection):
+    """The nearest value within bounds, pixel by pixel."""
+
     low: float
     high: float
 
     def __call__(self, xp: Namespace, images: Array, clock: Array, constants: Tree) -> Array:
         return xp.clip(images, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Ball(Projection):
+    """The nearest point of a ball about zero: of the Euclidean norm of each image ("l2"), or of its largest component ("linf")."""
+
+    radius: float
+    norm: str
+
+    def __call__(self, xp: Namespace, images: Array, clock: Array, constants: Tree) -> Array:
+        if self.norm == "linf":
+            return xp.clip(images, -self.radius, self.radius)
+        length = xp.sqrt(xp.sum(xp.reshape(images * images, (images.shape[0], -1)), axis=1) + 1e-24)
+        return images * expand(xp, xp.minimum(self.radius / length, xp.ones_like(length)), images)
 
 
 def blur(sigma: float, every: int = 4) -> Projection:

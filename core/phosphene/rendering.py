@@ -10,26 +10,30 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from phosphene.arrays import tree_map
 from phosphene.ascent import MEASURED, Ascended, Ascent, Plan, Progress, Target, ascend, fastest_slots, pipeline
 from phosphene.ascent import cropped as pipeline_cropped
 from phosphene.ascent.pipeline import draw
-from phosphene.backend import Network
+from phosphene.backend import Network, Rule
+from phosphene.declaring import plain_run
 from phosphene.draws import content_key, generator, integer
-from phosphene.errors import InvalidObjective, InvalidParameter
+from phosphene.errors import InvalidObjective, InvalidParameter, said
 from phosphene.objectives import Objective, as_objective
 from phosphene.objectives.forms import Form
 from phosphene.parameterizations import Parameterization
 from phosphene.penalties import Penalty
-from phosphene.presets import Preset, preset_named
+from phosphene.presets import Preset
 from phosphene.progress import reporter
 from phosphene.projections import Projection
+from phosphene.recipes import recipe_of
 from phosphene.results import Renders
 from phosphene.rules import Redirected
+from phosphene.starting import starts
 from phosphene.targets import Group, bind_all, cropped, in_order, in_window, slots_by_memory
 from phosphene.transforms import Transform
-from phosphene.types import Size, Tree, UserObjective
+from phosphene.types import Floats, Size, Tree, UserObjective
 
 __all__ = ["render"]
 
@@ -46,10 +50,13 @@ def render(
     transforms: Sequence[Transform] | None = None,
     regularizers: Sequence[Penalty | Projection] | None = None,
     optimizer: Any = None,
+    rule: str | Rule | None = None,
+    start: Renders | ArrayLike | None = None,
     slots: int | str | None = None,
     patience: int | None = None,
     warm_up: int = 64,
     crop: bool = True,
+    snapshots: int = 0,
     progress: Callable[[Progress], bool | None] | bool | None = None,
 ) -> Renders:
     """Find the images that excite objectives most, by gradient ascent (Erhan et al. 2009; Olah et al. 2017).
@@ -67,15 +74,22 @@ def render(
     seed : int, default 0
         Of all draws. The same seed gives the same pictures on one machine.
     preset : str, optional
-        "default", "lucid" or "plain": a recipe, of which the next four replace parts.
+        A recipe, of which the next five replace parts: "default", or a published one: "lucid", "lucent", "captum", "maco", "vit",
+        "deepdream", "plain".
     parameterization : Parameterization, optional
-        `phosphene.fourier()` or `phosphene.pixel()`.
+        `phosphene.fourier()`, `phosphene.pixel()`, `phosphene.maco()`, `phosphene.perturbation(...)` or one of your own.
     transforms : sequence of Transform, optional
         Between the image and the network at each step; ``[]`` is none.
     regularizers : sequence of Penalty or Projection, optional
         Terms that are subtracted, and what is done to a pixel image after each step.
     optimizer : optional
-        `phosphene.adam`, `phosphene.sgd`, an optax transformation (JAX), or a ``torch.optim`` factory (PyTorch).
+        `phosphene.adam`, `phosphene.nadam`, `phosphene.sgd`, an optax transformation (JAX), or a ``torch.optim`` factory (PyTorch).
+    rule : str or Rule, optional
+        Backward rule of rectified linear units at every step: "standard", "guided" (Springenberg et al. 2015), "deconvolution" or
+        "redirected".
+    start : Renders or array-like (N, H, W, C) or (H, W, C), optional
+        Pictures to start from, one an objective or one for all. Those of an earlier result go on where its parameters were, with a
+        fresh optimizer; other images are brought into the parameterization.
     slots : int or "measured", optional
         Targets at a time; by memory when absent. "measured" tries a few batch sizes for a step or two and takes the fastest a
         target, which may be another one in another run: rounding depends on the batch.
@@ -86,6 +100,8 @@ def render(
     crop : bool, default True
         Whether the network is run on the receptive field alone, for objectives at one position of a layer that does not see the
         whole image. Found and checked for each; values are those of the whole, up to rounding.
+    snapshots : int, default 0
+        Pictures to keep on the way, evenly spaced, the last one included; `Renders.animate` shows them.
     progress : callable or bool, optional
         A function of `Progress` that may return False to stop; True or False for a bar or none. A bar in a terminal or a
         notebook when absent. What an interrupt (Ctrl-C) leaves is returned, marked "interrupted".
@@ -108,13 +124,15 @@ def render(
     if not wanted:
         raise InvalidParameter("objectives", allowed="at least one objective", received=objectives, fix="ph.logit(0)")
     canvas = canvas_size(network, size)
-    recipe = _recipe(network, canvas, preset, steps, parameterization, transforms, regularizers, optimizer)
+    recipe = recipe_of(network, canvas, preset, steps, parameterization, transforms, regularizers, optimizer, rule)
+    begin = starts(start, len(wanted), (*canvas, network.input.channels), recipe.parameterization)
     seed = integer("seed", seed)
     plan = Plan(
         steps=recipe.steps,
         slots=0 if slots is None else MEASURED if slots == "measured" else integer("slots", slots, minimum=1),
         warm_up=integer("warm_up", warm_up),
         patience=None if patience is None else integer("patience", patience, minimum=1),
+        snapshots=-(-recipe.steps // integer("snapshots", snapshots)) if snapshots else 0,
     )
     groups = [
         part
@@ -123,27 +141,37 @@ def render(
     ]
     report = reporter(progress, "render", recipe.steps * len(wanted))
     results: list[tuple[list[int], Ascended]] = []
+    widths: list[int] = []
     with report as tell:
         done = 0
         for group in groups:
-            results.append((group.indices, _run(network, group, canvas, recipe, plan, seed, tell, done)))
+            ascended, wide = _run(network, group, canvas, recipe, plan, seed, begin, tell, done)
+            results.append((group.indices, ascended))
+            widths.append(wide)
             done += recipe.steps * len(group.indices)
     settings = {
         **describe(network, seed, canvas),
         "objectives": [repr(item) for item in wanted],
         "preset": preset or "default",
+        "start": None if start is None else content_key("start", list(begin.values())),
         "recipe": {
             "parameterization": repr(recipe.parameterization),
             "transforms": [repr(item) for item in recipe.transforms],
             "regularizers": [repr(item) for item in recipe.regularizers],
             "optimizer": repr(recipe.optimizer),
+            "rule": repr(recipe.rule),
+            "views": recipe.views,
             "steps": recipe.steps,
             "warm_up": plan.warm_up,
             "patience": plan.patience,
         },
         "batches": [group.indices for group in groups],
         "seen": [list(group.seen) for group in groups],
-    }
+        "run": plain_run(
+            wanted, recipe, preset=preset or "default", canvas=canvas, seed=seed, warm_up=plan.warm_up, patience=plan.patience,
+            slots=slots, widths=widths, crop=crop, start=start is not None,
+        ),
+    }  # fmt: skip
     return _collect(results, [bound.label for bound in in_order(groups)], settings)
 
 
@@ -181,51 +209,6 @@ def describe(network: Network, seed: int, canvas: Size) -> dict[str, Any]:
     }
 
 
-def _recipe(
-    network: Network,
-    canvas: Size,
-    preset: str | None,
-    steps: int | None,
-    parameterization: Parameterization | None,
-    transforms: Sequence[Transform] | None,
-    regularizers: Sequence[Penalty | Projection] | None,
-    optimizer: Any,
-) -> Preset:
-    recipe = preset_named(preset or "default", canvas)
-    if steps is not None:
-        recipe = replace(recipe, steps=integer("steps", steps, minimum=1))
-    if parameterization is not None:
-        if not isinstance(parameterization, Parameterization):
-            raise InvalidParameter(
-                "parameterization",
-                allowed="a parameterization",
-                received=parameterization,
-                fix="ph.fourier() or ph.pixel()",
-            )
-        recipe = replace(recipe, parameterization=parameterization)
-    if transforms is not None:
-        recipe = replace(recipe, transforms=tuple(transforms))
-    if regularizers is not None:
-        recipe = replace(recipe, regularizers=tuple(regularizers))
-    for index, item in enumerate(recipe.regularizers):
-        if not isinstance(item, (Penalty, Projection)):
-            raise InvalidParameter(
-                f"regularizers[{index}]",
-                allowed="a penalty or a projection",
-                received=item,
-                fix="ph.total_variation(2.0)",
-            )
-        if isinstance(item, Projection) and not recipe.parameterization.pixelwise:
-            raise InvalidParameter(
-                f"regularizers[{index}]", allowed=f"penalties with {recipe.parameterization!r}", received=item,
-                fix="Blur, decay and clipping act on pixels: add parameterization=ph.pixel().",
-            )  # fmt: skip
-    if optimizer is not None:
-        ours = all(hasattr(optimizer, name) for name in ("init", "update", "restart"))
-        recipe = replace(recipe, optimizer=optimizer if ours else network.backend.optimizer(optimizer))
-    return recipe
-
-
 def _run(
     network: Network,
     group: Group,
@@ -233,9 +216,10 @@ def _run(
     recipe: Preset,
     plan: Plan,
     seed: int,
+    begin: Mapping[int, Floats],
     tell: Callable[[Progress], bool | None],
     done: int,
-) -> Ascended:
+) -> tuple[Ascended, int]:
     shape = (*canvas, network.input.channels)
     penalties = tuple(item for item in recipe.regularizers if isinstance(item, Penalty))
     projections = tuple(item for item in recipe.regularizers if isinstance(item, Projection))
@@ -253,19 +237,25 @@ def _run(
         projections=(*projections, *recipe.parameterization.bounds()),
         optimizer=recipe.optimizer,
         canvas=shape,
-        rule=Redirected() if plan.warm_up else None,
+        rule=recipe.rule or (Redirected() if plan.warm_up else None),
         whole=None if inside is None else group.form,
+        always=recipe.rule is not None,
+        views=recipe.views,
     )
+    together = group.together or recipe.parameterization.together
+    if together:
+        _check_together(plan, recipe)
     targets = []
     for row, (bound, occurrence) in enumerate(zip(group.bound, group.occurrences, strict=True)):
         key = content_key(bound.form, bound.key, occurrence)
-        initial = recipe.parameterization.initial(generator(seed, key, "initial"), shape)
+        given = begin.get(group.indices[row])
+        initial = recipe.parameterization.initial(generator(seed, key, "initial"), shape) if given is None else given
         origin = (0, 0) if group.crops is None else group.crops[row].origin
         targets.append(
             Target(
                 initial=initial,
                 arguments=tree_map(np.asarray, bound.arguments if inside is None else inside[row][1]),
-                draws=partial(draw, ascent.pipeline, seed, key, recipe.steps, origin),
+                draws=partial(draw, ascent.pipeline, seed, key, recipe.steps, origin, recipe.views),
                 whole=None if inside is None else tree_map(np.asarray, bound.arguments),
             )
         )
@@ -273,14 +263,28 @@ def _run(
     def progress(state: Progress) -> bool | None:
         return tell(replace(state, done=state.done + done))
 
-    most = slots_by_memory(network, group, len(targets))
-    wide = plan.slots or most
-    if plan.slots == MEASURED:
+    most = len(targets) if together else slots_by_memory(network, group, len(targets), recipe.views)
+    wide = most if together else plan.slots or most
+    if plan.slots == MEASURED and not together:
         wide = fastest_slots(ascent, targets, replace(plan, progress=None), most)
     ascended = ascend(ascent, targets, replace(plan, slots=wide, progress=progress))
     if ascent.rule is not None:  # without a warm-up a dead unit moves nothing either
         _check_reached(group, ascended)
-    return ascended
+    return ascended, wide
+
+
+def _check_together(plan: Plan, recipe: Preset) -> None:
+    """Pictures that depend on each other are computed side by side from beginning to end, each seen once a step."""
+    if plan.patience is not None:
+        raise InvalidParameter(
+            "patience", allowed="None with pictures that depend on each other", received=plan.patience,
+            fix="One that stopped would change the others.",
+        )  # fmt: skip
+    if recipe.views > 1:
+        raise InvalidParameter(
+            "preset", allowed="a recipe of one view a step with pictures that depend on each other",
+            received=said(f"one of {recipe.views}"), fix='preset="default"',
+        )  # fmt: skip
 
 
 def _check_reached(group: Group, ascended: Ascended) -> None:
@@ -306,6 +310,7 @@ def _collect(results: Sequence[tuple[list[int], Ascended]], labels: list[str], s
         return np.concatenate([getattr(part, name) for part in parts])[order]
 
     status = [status for part in parts for status in part.status]
+    same = len({len(part.snapshots) for part in parts}) == 1 and len(parts[0].snapshots) > 0
     return Renders(
         images=rows("images"),
         values=rows("values"),
@@ -316,6 +321,9 @@ def _collect(results: Sequence[tuple[list[int], Ascended]], labels: list[str], s
         awake_at=rows("awake_at"),
         scores={},
         settings=settings,
+        snapshots=np.concatenate([part.snapshots for part in parts], axis=1)[:, order] if same else None,
+        opacity=rows("opacity") if all(part.opacity is not None for part in parts) else None,
+        parameters=np.stack([own for part in parts for own in part.parameters])[order],
         seconds=sum(part.seconds for part in parts),
         compile_seconds=sum(part.compile_seconds for part in parts),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from phosphene.ascent import Pipeline, growth
+from phosphene.ascent import Pipeline, window_of
 from phosphene.ascent import cropped as pipeline_cropped
 from phosphene.backend import Network
 from phosphene.cropping import Crop, crops
@@ -16,6 +16,7 @@ from phosphene.errors import InvalidParameter, ModelFailed
 from phosphene.objectives import Bound, Objective
 from phosphene.objectives.forms import DirectionForm, Form, LinearForm, MatchForm, NeuronForm, ProductForm
 from phosphene.presets import Preset
+from phosphene.transforms import Resize
 from phosphene.types import Size, Tree
 
 __all__ = ["Group", "bind_all", "cropped", "in_order", "in_window", "slots_by_memory"]
@@ -39,6 +40,11 @@ class Group:
     """The part of the window that each target depends on, where it is known to be a part; all of one size."""
 
     @property
+    def together(self) -> bool:
+        """Whether the targets depend on each other, so that they must share one batch from beginning to end."""
+        return self.bound[0].company is not None
+
+    @property
     def seen(self) -> Size:
         """Height and width of what the network sees at each step."""
         return self.window if self.crops is None else self.crops[0].size
@@ -46,26 +52,30 @@ class Group:
 
 def bind_all(network: Network, wanted: Sequence[Objective], canvas: Size, recipe: Preset) -> list[Group]:
     """Hold all objectives against the network before any work, and group them by form."""
-    margin = growth(recipe.transforms)
-    padded = (canvas[0] + 2 * margin, canvas[1] + 2 * margin)
+    window = window_of(recipe.transforms, canvas)
+    resized = any(isinstance(transform, Resize) for transform in recipe.transforms)
     with network.scope():
         shapes = network.shapes(canvas)
-        if margin:
+        if window != canvas:
             try:
-                network.shapes(padded)
+                network.shapes(window)
             except ModelFailed:
-                padded = canvas  # a network of fixed size sees the picture's middle, and the pad where it is moved
-    groups: dict[Form, Group] = {}
+                if resized:
+                    raise
+                window = canvas  # a network of fixed size sees the picture's middle, and the pad where it is moved
+    groups: dict[tuple[Form, int], Group] = {}
     seen: dict[str, int] = {}
     for index, item in enumerate(wanted):
         bound = item.bind(network, shapes)
-        if padded != canvas and _positional(bound.form):
+        if window != canvas and _positional(bound.form):
             raise InvalidParameter(
-                "transforms", allowed="no pad with an objective that names positions", received=recipe.transforms,
-                fix="Positions would move with the pad: leave ph.pad out.",
+                "transforms", allowed="no pad or resize with an objective that names positions",
+                received=recipe.transforms, fix="Positions would move with it: leave ph.pad and ph.resize out.",
             )  # fmt: skip
         key = content_key(bound.form, bound.key)
-        group = groups.setdefault(bound.form, Group(bound.form, padded, [], [], []))
+        # Pictures that are told apart by each other make a batch of their own, whole.
+        company = 0 if bound.company is None else id(bound.company)
+        group = groups.setdefault((bound.form, company), Group(bound.form, window, [], [], []))
         group.indices.append(index)
         group.bound.append(bound)
         group.occurrences.append(seen.get(key, 0))
@@ -137,7 +147,7 @@ def _positional(form: Form) -> bool:
     )
 
 
-def slots_by_memory(network: Network, group: Group, count: int) -> int:
+def slots_by_memory(network: Network, group: Group, count: int, views: int = 1) -> int:
     """Targets at a time, such that their activations fit `MEMORY_BUDGET`; evenly filled batches."""
     shapes = network.shapes(group.seen)
     last = network.layers.last(group.form.layers)
@@ -146,7 +156,7 @@ def slots_by_memory(network: Network, group: Group, count: int) -> int:
         values += int(np.prod(shapes.get(path, (0,))))
         if path == last:
             break
-    fitting = max(1, min(MOST_SLOTS, MEMORY_BUDGET // max(1, 4 * 2 * values)))
+    fitting = max(1, min(-(-MOST_SLOTS // views), MEMORY_BUDGET // max(1, 4 * 2 * values * views)))
     batches = -(-count // fitting)
     return -(-count // batches)
 

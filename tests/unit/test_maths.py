@@ -10,6 +10,7 @@ from scipy import ndimage
 
 import phosphene as ph
 from phosphene import rules, warps
+from phosphene.arrays import tree_map
 from phosphene.backend import backend_named
 from phosphene.parameterizations import COLOUR, fourier_basis
 from phosphene.projections import gaussian_matrix
@@ -147,9 +148,7 @@ def test_fourier_images_are_sums_of_waves(arrays: Any, height: int, width: int) 
     parameterization, canvas = ph.fourier(decay=1.0), (height, width, 3)
     parameters = parameterization.initial(np.random.default_rng(2), canvas)
     seen = take(
-        parameterization.decode(
-            xp, give(parameters[None]), tuple(map(give, parameterization.constants(canvas))), canvas
-        )
+        parameterization.decode(xp, give(parameters[None]), tree_map(give, parameterization.constants(canvas)), canvas)
     )[0]
     scale = fourier_basis(height, width, 1.0)
     y, x = np.mgrid[:height, :width]

@@ -45,6 +45,25 @@ def test_what_is_saved_comes_back(tmp_path: Path, ending: str, tolerance: float,
     assert (again.labels, again.status, again.settings) == (renders.labels, renders.status, renders.settings)
 
 
+@pytest.mark.parametrize(("steps", "kept"), [(900, True), (6000, False)])
+def test_a_history_that_is_too_long_for_a_png_does_not_spoil_it(tmp_path: Path, steps: int, kept: bool) -> None:
+    """Readers refuse more than 2^20 characters; 128 pictures of 512 steps are enough."""
+    from dataclasses import replace
+
+    short = _renders()[:1]
+    many = 64
+    history = np.random.default_rng(0).random((steps, many))
+    renders = replace(
+        short, images=np.repeat(short.images, many, axis=0), values=np.arange(many) / 3, history=history,
+        labels=tuple(map(str, range(many))), status=("budget",) * many, steps=np.full(many, steps),
+        awake_at=np.zeros(many, np.int64), scores={},
+    )  # fmt: skip
+    again = ph.Renders.load(renders.save(tmp_path / "x.png"))
+    assert again.history.shape == ((steps if kept else 0), many) and again.labels == renders.labels
+    if kept:
+        np.testing.assert_allclose(again.history, history, rtol=1e-3)
+
+
 def test_settings_are_plain_json_in_the_png(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phosphene.ascent.driver import ascend
 from phosphene.ascent.measuring import MEASURED, fastest_slots
-from phosphene.ascent.pipeline import Pipeline, cropped, growth, pipeline
+from phosphene.ascent.pipeline import Pipeline, cropped, pipeline, window_of
 from phosphene.ascent.program import Ascended, Ascent, Plan, Progress, Target
 
 __all__ = [
@@ -18,6 +18,6 @@ __all__ = [
     "ascend",
     "cropped",
     "fastest_slots",
-    "growth",
     "pipeline",
+    "window_of",
 ]

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phosphene.arrays import stack_trees, tree_map
+from phosphene.arrays import expand, stack_trees, tree_map
+from phosphene.ascent.looking import clean, on_the_way, summed
 from phosphene.ascent.program import Ascended, Ascent, Plan, Progress, Target, native
-from phosphene.ascent.step import Look, Step, constants_of
+from phosphene.ascent.step import Step, constants_of
 from phosphene.types import Floats, Tree
 
 __all__ = ["ascend"]
@@ -51,6 +52,8 @@ class Records:
     reached: Floats
     status: list[str]
     parameters: list[Floats]
+    opacity: list[Floats | None]
+    snapshots: list[list[Floats]]
     tolerance: float
 
 
@@ -88,10 +91,14 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
         constants["arguments"] = _arguments(ascent, targets, slots)
         while not all(slot.idle for slot in slots):
             busy = [slot for slot in slots if not slot.idle]
-            warming = ascent.rule is not None and any(not slot.awake and slot.clock < plan.warm_up for slot in busy)
+            warming = (
+                ascent.rule is not None
+                and not ascent.always
+                and any(not slot.awake and slot.clock < plan.warm_up for slot in busy)
+            )
             # The rule costs as much as two steps, and most targets need none: one step tells.
             chunk = 1 if warming and any(slot.clock == 0 for slot in busy) else plan.chunk
-            length = min(chunk, *(plan.steps - slot.clock for slot in busy))
+            length = min(chunk, *(_steps_ahead(slot, plan) for slot in busy))
             xs = native(network, {"draws": _draws(slots, length), "index": np.arange(length, dtype=np.int32)})
             chunk_started = time.perf_counter()
             carry, seen = backend.loop(Step(ascent, warming), constants, carry, xs)
@@ -100,19 +107,28 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
             _record(records, slots, seen, length, plan)
             stopped = interrupted.is_set() or _told_to_stop(plan, records, targets, started)
             leaving = [not slot.idle and (stopped or _finished(slot, records, plan)) for slot in slots]
-            if any(leaving):
-                last = backend.to_numpy(carry["parameters"])
+            kept = [_on_a_snapshot(slot, plan) or leaving[row] for row, slot in enumerate(slots)]
+            if any(kept):
+                last = tree_map(
+                    backend.to_numpy, {name: carry[name] for name in ("parameters", "opacity") if name in carry}
+                )
                 for row, slot in enumerate(slots):
+                    if kept[row] and not slot.idle and plan.snapshots:
+                        records.snapshots[slot.target].append(last["parameters"][row])
                     if leaving[row]:
-                        records.parameters[slot.target] = last[row]
+                        records.parameters[slot.target] = last["parameters"][row]
+                        records.opacity[slot.target] = last["opacity"][row] if "opacity" in last else None
                         records.status[slot.target] = _status(slot, records, plan, stopped)
+            if any(leaving):
                 if stopped:
                     break
                 slots, carry = _refill(ascent, targets, slots, carry, leaving, queue, plan)
                 slots, carry = _compact(ascent, slots, carry, plan)
                 constants["arguments"] = _arguments(ascent, targets, slots)
             carry = _gate(ascent, carry, slots, plan)
-        images, values = _look(ascent, targets, records, constants, min(plan.slots, len(targets)))
+        batch = min(plan.slots, len(targets))
+        images, values = clean(ascent, targets, records.parameters, constants, batch)
+        snapshots = on_the_way(ascent, records.snapshots, records.parameters, constants, batch)
     # The first chunk compiles the step of the warm-up, the second that of the rest.
     usual = float(np.median([seconds / steps for seconds, steps in taken[2:] or taken]))
     compiling = sum(max(0.0, seconds - usual * steps) for seconds, steps in taken[:2])
@@ -125,6 +141,8 @@ def ascend(ascent: Ascent, targets: Sequence[Target], plan: Plan) -> Ascended:
         status=tuple(records.status),
         reached=records.reached,
         parameters=records.parameters,
+        snapshots=snapshots,
+        opacity=summed(records.opacity),
         seconds=time.perf_counter() - started,
         compile_seconds=compiling if backend.compiled else 0.0,
     )
@@ -139,6 +157,8 @@ def _empty(targets: Sequence[Target], plan: Plan) -> Records:
         reached=np.zeros(count),
         status=["interrupted"] * count,
         parameters=[np.asarray(target.initial) for target in targets],
+        opacity=[None] * count,
+        snapshots=[[] for _ in targets],
         tolerance=plan.tolerance,
     )
 
@@ -152,11 +172,14 @@ def _fresh(ascent: Ascent, targets: Sequence[Target], slots: Sequence[Slot], pla
     parameters = native(ascent.network, np.stack([targets[slot.target].initial for slot in slots]))
     state = ascent.optimizer.init(xp, parameters)
     clock = native(ascent.network, np.asarray([slot.clock for slot in slots], np.int32))
-    return _gate(ascent, {"parameters": parameters, "state": state, "clock": clock}, slots, plan)
+    carry = {"parameters": parameters, "state": state, "clock": clock}
+    if ascent.parameterization.transparent:
+        carry["opacity"] = native(ascent.network, np.zeros((len(slots), *ascent.canvas)))
+    return _gate(ascent, carry, slots, plan)
 
 
 def _gate(ascent: Ascent, carry: dict[str, Tree], slots: Sequence[Slot], plan: Plan) -> dict[str, Tree]:
-    gate = np.asarray([float(not slot.awake and slot.clock < plan.warm_up) for slot in slots])
+    gate = np.asarray([float(ascent.always or (not slot.awake and slot.clock < plan.warm_up)) for slot in slots])
     return {**carry, "gate": native(ascent.network, gate)}
 
 
@@ -232,7 +255,10 @@ def _refill(
         keep = xp.reshape(rows, (-1,) + (1,) * (carry["parameters"].ndim - 1)) > 0
         parameters = xp.where(keep, fresh["parameters"], carry["parameters"])
         state = ascent.optimizer.restart(xp, carry["state"], parameters, entering)
-        carry = {"parameters": parameters, "state": state, "clock": fresh["clock"]}
+        after = {"parameters": parameters, "state": state, "clock": fresh["clock"]}
+        if "opacity" in carry:
+            after["opacity"] = xp.where(expand(xp, rows, carry["opacity"]) > 0, fresh["opacity"], carry["opacity"])
+        carry = after
     return slots, carry
 
 
@@ -255,8 +281,18 @@ def _compact(
     kept = sorted([*busy, *(row for row, slot in enumerate(slots) if slot.idle)][:size])
     rows = native(ascent.network, np.asarray(kept, np.int32))
     state = ascent.optimizer.take(backend.xp, carry["state"], kept)
-    carry = {"parameters": carry["parameters"][rows], "state": state, "clock": carry["clock"][rows]}
+    carry = {name: state if name == "state" else carry[name][rows] for name in carry if name != "gate"}
     return [slots[row] for row in kept], carry
+
+
+def _steps_ahead(slot: Slot, plan: Plan) -> int:
+    """To the end, or to the next snapshot."""
+    left = plan.steps - slot.clock
+    return min(left, plan.snapshots - slot.clock % plan.snapshots) if plan.snapshots else left
+
+
+def _on_a_snapshot(slot: Slot, plan: Plan) -> bool:
+    return plan.snapshots > 0 and not slot.idle and slot.clock % plan.snapshots == 0
 
 
 def _told_to_stop(plan: Plan, records: Records, targets: Sequence[Target], started: float) -> bool:
@@ -264,24 +300,6 @@ def _told_to_stop(plan: Plan, records: Records, targets: Sequence[Target], start
         return False
     done, total = int(records.steps.sum()), plan.steps * len(targets)
     return plan.progress(Progress(done, total, "steps", time.perf_counter() - started)) is False
-
-
-def _look(
-    ascent: Ascent, targets: Sequence[Target], records: Records, constants: dict[str, Tree], batch: int
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float32]], Floats]:
-    """Clean images and values of all targets, in batches of one size."""
-    images, values = [], []
-    backend = ascent.network.backend
-    for start in range(0, len(targets), batch):
-        rows = [min(index, len(targets) - 1) for index in range(start, start + batch)]
-        chosen = [targets[row] for row in rows]
-        arguments = stack_trees([target.arguments if ascent.whole is None else target.whole for target in chosen])
-        parameters = native(ascent.network, np.stack([records.parameters[row] for row in rows]))
-        given = {**constants, "arguments": native(ascent.network, arguments)}
-        seen, value = backend.run(Look(ascent), given, parameters)
-        images.append(backend.to_numpy(seen)[: len(targets) - start])
-        values.append(backend.to_numpy(value)[: len(targets) - start])
-    return np.concatenate(images).astype(np.float32), np.concatenate(values).astype(np.float64)
 
 
 @contextmanager

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from phosphene.arrays import tree_map
 from phosphene.backend import Backend
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter
-from phosphene.transforms import Affine, Pad, Pointwise, Transform
+from phosphene.transforms import Affine, Pad, Pointwise, Resize, Transform
 from phosphene.types import Array, Floats, Size, Tree
 from phosphene.warps import KINDS, exact
 
-__all__ = ["FILL", "Pipeline", "apply", "cropped", "draw", "pipeline", "pipeline_constants"]
+__all__ = ["FILL", "Pipeline", "apply", "cropped", "draw", "pipeline", "pipeline_constants", "window_of"]
 
 FILL = 0.5
 """What stands outside the image: mid-grey, which no parameterization starts far from."""
@@ -67,7 +68,13 @@ def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pip
             raise InvalidParameter(
                 f"transforms[{index}]", allowed="a transform", received=transform, fix="For example ph.jitter(8)."
             )
-    if canvas != window and not any(isinstance(run, list) for run in runs):
+    affine = [run for run in runs if isinstance(run, list)]
+    if any(isinstance(transform, Resize) for run in affine[1:] for transform in run):
+        raise InvalidParameter(
+            "transforms", allowed="a resize before whatever is no affine map", received=list(transforms),
+            fix="The first resampling goes to the network's size: put ph.resize before ph.noise and its like.",
+        )  # fmt: skip
+    if canvas != window and not affine:
         runs.insert(0, [])
     stages: list[Warp | Point] = []
     size = canvas
@@ -75,7 +82,9 @@ def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pip
         if isinstance(run, Pointwise):
             stages.append(Point(run, size))
             continue
-        moving = tuple(transform for transform in run if not isinstance(transform, Pad))
+        grown = sum(transform.growth for transform in run)
+        around = (size[0] + 2 * grown, size[1] + 2 * grown)
+        moving = tuple(transform.at(around) for transform in run if not isinstance(transform, Pad))
         if not moving and size == window:
             continue
         kind = KINDS[max((KINDS.index(transform.kind) for transform in moving), default=0)]
@@ -100,13 +109,17 @@ def cropped(plan: Pipeline, size: Size) -> Pipeline | None:
     return Pipeline((*plan.stages[:-1], replace(warps[0], crop=size)), plan.canvas, size)
 
 
-def growth(transforms: Sequence[Transform]) -> int:
-    """Pixels by which all pads together enlarge the image on each side."""
-    return sum(transform.growth for transform in transforms if isinstance(transform, Affine))
+def window_of(transforms: Sequence[Transform], canvas: Size) -> Size:
+    """Height and width that the network sees of a canvas: grown by pads, or what it is resized to."""
+    for transform in reversed(transforms):
+        if isinstance(transform, Resize):
+            return transform.size
+    margin = sum(transform.growth for transform in transforms if isinstance(transform, Affine))
+    return canvas[0] + 2 * margin, canvas[1] + 2 * margin
 
 
-def draw(plan: Pipeline, seed: int, key: str, steps: int, origin: Size = (0, 0)) -> Tree:
-    """All draws of one target: a tuple over stages, NumPy arrays with a leading axis of `steps`.
+def draw(plan: Pipeline, seed: int, key: str, steps: int, origin: Size = (0, 0), views: int = 1) -> Tree:
+    """All draws of one target: a tuple over stages, NumPy arrays with a leading axis of `steps`, then one of `views` where several.
 
     The draws do not depend on `origin`, the first row and column of the window where the pipeline ends in a crop.
     """
@@ -114,10 +127,14 @@ def draw(plan: Pipeline, seed: int, key: str, steps: int, origin: Size = (0, 0))
     for index, stage in enumerate(plan.stages):
         random = generator(seed, key, f"stage {index}")
         if isinstance(stage, Point):
-            result.append(stage.transform.draws(random, steps, stage.size))
+            result.append(stage.transform.draws(random, steps * views, stage.size))
         else:
-            result.append(_matrices(stage, random, steps, origin if stage.crop is not None else (0, 0)))
-    return tuple(result)
+            result.append(_matrices(stage, random, steps * views, origin if stage.crop is not None else (0, 0)))
+    return (
+        tree_map(lambda leaf: leaf.reshape(steps, views, *leaf.shape[1:]), tuple(result))
+        if views > 1
+        else tuple(result)
+    )
 
 
 def pipeline_constants(plan: Pipeline, channels: int) -> Tree:

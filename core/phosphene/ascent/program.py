@@ -39,7 +39,11 @@ class Ascent:
     canvas : (H, W, C)
         Size of the image.
     rule : Rule, optional
-        Backward rule of the warm-up.
+        Backward rule of the warm-up, or of all steps.
+    always : bool
+        Whether it is that of all steps.
+    views : int
+        How often the image is transformed and seen at each step; the objective is the mean over views.
     whole : Form, optional
         What the clean picture is measured by, where the steps see a window of it alone; `form` when absent.
     """
@@ -54,11 +58,15 @@ class Ascent:
     canvas: tuple[int, int, int]
     rule: Rule | None
     whole: Form | None = None
+    always: bool = False
+    views: int = 1
 
 
 @dataclass(frozen=True)
 class Target:
     """What differs between targets: NumPy, without a batch axis; `draws` is made when the target enters the batch.
+
+    With several views each leaf of the draws has an axis of them after that of the steps.
 
     `whole` are the arguments of the ascent's form of that name, where it has one.
     """
@@ -89,6 +97,8 @@ class Plan:
         Relative rise that counts as one.
     progress : callable, optional
         Called with a `Progress` after each chunk; stops the ascent by returning False.
+    snapshots : int
+        Steps between two that are kept; 0 keeps none.
     """
 
     steps: int
@@ -98,6 +108,7 @@ class Plan:
     patience: int | None = None
     tolerance: float = 0.01
     progress: Callable[[Progress], bool | None] | None = None
+    snapshots: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,10 @@ class Ascended:
         Most gradient of the objective that ever reached the image; exactly 0 when none did.
     parameters : list of arrays
         Last parameters.
+    snapshots : (S, N, H, W, C) uint8
+        Clean images on the way, every so many steps and at the end; the last one again where a target had stopped. S may be 0.
+    opacity : (N, H, W) or None
+        Gradient that reached each pixel, summed over steps and channels in absolute value; where the parameterization asks for it.
     seconds, compile_seconds : float
         Wall time, and the part of the first chunk above the usual one.
     """
@@ -165,6 +180,8 @@ class Ascended:
     status: tuple[str, ...]
     reached: Floats
     parameters: list[Floats] = field(repr=False)
+    snapshots: NDArray[np.uint8] = field(repr=False)
+    opacity: NDArray[np.float32] | None = field(repr=False)
     seconds: float
     compile_seconds: float
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from phosphene.arrays import expand
+from phosphene.arrays import expand, tree_map
 from phosphene.ascent.pipeline import apply, pipeline_constants
 from phosphene.ascent.program import Ascent
 from phosphene.backend import Network
@@ -16,7 +16,7 @@ from phosphene.errors import InvalidObjective, MixedBackends, said
 from phosphene.objectives.forms import Form
 from phosphene.types import Array, Namespace, Tree
 
-__all__ = ["Look", "Step", "constants_of", "read"]
+__all__ = ["Look", "Picture", "Step", "constants_of", "read"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Step:
     """``(constants, carry, x) -> (carry, y)`` for `Backend.loop`.
 
     ``constants``: weights, arguments and host-made arrays. ``carry``: parameters, optimizer state, clock ``(B,)`` and gate
-    ``(B,)``, 1 while a target may still be woken. ``x``: one step's draws. ``y``: value, whether the rule acted, and how
-    much gradient of the objective reached each row's image.
+    ``(B,)``, 1 while a target may still be woken; where it is asked for also opacity ``(B, H, W, C)``. ``x``: one step's draws.
+    ``y``: value, whether the rule acted, and how much gradient of the objective reached each row's image.
     """
 
     ascent: Ascent
@@ -35,28 +35,35 @@ class Step:
         ascent, backend, xp = self.ascent, self.ascent.network.backend, self.ascent.network.backend.xp
         parameters, state, clock, gate = carry["parameters"], carry["state"], carry["clock"], carry["gate"]
 
+        transparent = ascent.parameterization.transparent
+
+        def repeated(leaf: Array) -> Array:
+            return xp.repeat(leaf, ascent.views, axis=0) if ascent.views > 1 else leaf
+
         def objective(tree: Tree) -> tuple[Array, Array]:
             moving, open_gate, nothing = tree
             images = decode(ascent, moving, constants)
-            seen = apply(ascent.pipeline, backend, images, x["draws"], constants["pipeline"])
-            seen = seen + expand(xp, nothing, seen)
-            activations = read(
-                ascent.network,
-                seen,
-                ascent.form,
-                constants["weights"],
-                ascent.rule if self.warming else None,
-                open_gate,
-            )
-            value = evaluate(ascent.form, xp, activations, constants["arguments"], images.shape[0])
+            count, draws = images.shape[0], x["draws"]
+            if ascent.views > 1:  # side by side in the batch, those of one image next to each other
+                draws = tree_map(lambda leaf: xp.reshape(leaf, (-1, *leaf.shape[2:])), draws)
+            shown = repeated(images + nothing if transparent else images)
+            seen = apply(ascent.pipeline, backend, shown, draws, constants["pipeline"])
+            if not transparent:
+                seen = seen + expand(xp, repeated(nothing), seen)
+            rule = ascent.rule if self.warming or ascent.always else None
+            activations = read(ascent.network, seen, ascent.form, constants["weights"], rule, repeated(open_gate))
+            arguments = tree_map(repeated, constants["arguments"])
+            value = evaluate(ascent.form, xp, activations, arguments, count * ascent.views)
+            value = xp.mean(xp.reshape(value, (count, ascent.views)), axis=1)
             total = xp.sum(value)
             for penalty in ascent.penalties:
                 total = total - xp.sum(penalty(xp, images))
             return total, value
 
         # Nothing is added to every pixel that the network sees. The gradient of that nothing, row by row, is zero where no
-        # gradient of the objective reaches the image; the penalties, which act on the image itself, have no part in it.
-        tree = (parameters, gate, xp.zeros_like(gate))
+        # gradient of the objective reaches the image; the penalties, which act on the image itself, have no part in it. Where
+        # it is wanted pixel by pixel, it is added to the image instead.
+        tree = (parameters, gate, xp.zeros_like(carry["opacity"] if transparent else gate))
         (gradient, used, reached), value = backend.grad(objective)(tree)
         largest = xp.max(xp.reshape(xp.abs(gradient), (gradient.shape[0], -1)), axis=1)
         finite = xp.isfinite(largest) & xp.isfinite(value)
@@ -67,8 +74,24 @@ class Step:
         for projection, fixed in zip(ascent.projections, constants["projections"], strict=True):
             parameters = projection(xp, parameters, clock, fixed)
         value = xp.where(finite, value, value * float("nan"))
-        carry = {"parameters": parameters, "state": state, "clock": clock, "gate": gate}
-        return carry, {"value": value, "used": used, "reached": xp.abs(reached)}
+        reached = xp.abs(reached)
+        after = {"parameters": parameters, "state": state, "clock": clock, "gate": gate}
+        if transparent:
+            after["opacity"] = carry["opacity"] + reached
+            reached = xp.max(xp.reshape(reached, (reached.shape[0], -1)), axis=1)
+        # A rule that always acts wakes nobody: a target is awake when its gradient arrives.
+        used = xp.zeros_like(used) if ascent.always else used
+        return after, {"value": value, "used": used, "reached": reached}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``(constants, parameters) -> clean images`` for `Backend.run`."""
+
+    ascent: Ascent
+
+    def __call__(self, constants: Tree, parameters: Array) -> Array:
+        return self.ascent.network.backend.xp.clip(decode(self.ascent, parameters, constants), 0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phosphene.errors import InvalidParameter
+from phosphene.objectives.combinations import diverse, group, interpolate, spatial
 from phosphene.objectives.declarations import (
     Bound,
     Channel,
@@ -30,11 +31,15 @@ __all__ = [
     "channel",
     "class_index",
     "direction",
+    "diverse",
+    "group",
+    "interpolate",
     "layer",
     "logit",
     "match",
     "neuron",
     "objective",
+    "spatial",
 ]
 
 

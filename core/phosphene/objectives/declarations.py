@@ -7,7 +7,7 @@ known; what comes out is a `Bound`: a static form and its arguments.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +39,15 @@ class Bound:
     """An objective held against a network: `form` is static, `arguments` are NumPy arrays without a target axis.
 
     `identity` is what the target *is*, by which its draws are keyed, where that is not the arguments: an activation that was
-    read from an image differs by rounding between frameworks, the image does not.
+    read from an image differs by rounding between frameworks, the image does not. `company` is one object for all targets that
+    depend on each other, and so must be computed in one batch.
     """
 
     form: Form
     arguments: Tree
     label: str
     identity: Tree = None
+    company: object = None
 
     @property
     def key(self) -> Tree:
@@ -125,7 +127,7 @@ class Direction(Objective):
         return self.name or f"{self.layer} : direction"
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
-        shape = _shape(network, shapes, self.layer)
+        shape = layer_shape(network, shapes, self.layer)
         vector = np.asarray(self.vector, np.float64)
         if vector.shape != (shape[-1],):
             raise InvalidObjective(
@@ -156,7 +158,7 @@ class WholeLayer(Objective):
         return f"{self.layer} : all"
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
-        _shape(network, shapes, self.layer)
+        layer_shape(network, shapes, self.layer)
         return Bound(LayerForm(self.layer), (), self.label)
 
 
@@ -193,7 +195,7 @@ class Match(Objective):
         return f"{self.layer} : match"
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
-        shape = _shape(network, shapes, self.layer)
+        shape = layer_shape(network, shapes, self.layer)
         wanted = np.asarray(self.wanted, np.float64)
         if wanted.shape != shape:
             raise InvalidObjective(
@@ -218,7 +220,7 @@ class User(Objective):
     def bind(self, network: Network, shapes: Shapes) -> Bound:
         layers = self.layers or _layers_read(self.function, network)
         for path in layers:
-            _shape(network, shapes, path)
+            layer_shape(network, shapes, path)
         return Bound(UserForm(self.function, layers), (), self.label)
 
 
@@ -232,6 +234,7 @@ class Sum(Objective):
         parts = [
             (term.label if abs(weight) == 1 else f"{abs(weight):g} x {term.label}", weight < 0)
             for term, weight in zip(self.terms, self.weights, strict=True)
+            if weight or not any(self.weights)
         ]
         head = ("- " if parts[0][1] else "") + parts[0][0]
         return head + "".join(f" {'-' if negative else '+'} {text}" for text, negative in parts[1:])
@@ -241,7 +244,7 @@ class Sum(Objective):
         form = LinearForm(tuple(item.form for item in bound))
         weights = np.asarray(self.weights, np.float64)
         identity = (weights, tuple(item.key for item in bound))
-        return Bound(form, (weights, tuple(item.arguments for item in bound)), self.label, identity)
+        return Bound(form, (weights, tuple(item.arguments for item in bound)), self.label, identity, _company(bound))
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,8 @@ class Product(Objective):
     def bind(self, network: Network, shapes: Shapes) -> Bound:
         left, right = self.left.bind(network, shapes), self.right.bind(network, shapes)
         identity = (left.key, right.key)
-        return Bound(ProductForm(left.form, right.form), (left.arguments, right.arguments), self.label, identity)
+        arguments = (left.arguments, right.arguments)
+        return Bound(ProductForm(left.form, right.form), arguments, self.label, identity, _company((left, right)))
 
 
 def class_index(network: Network, wanted: int | str) -> int:
@@ -276,13 +280,18 @@ def class_index(network: Network, wanted: int | str) -> int:
     return int(wanted)
 
 
-def _shape(network: Network, shapes: Shapes, path: str) -> tuple[int, ...]:
+def _company(parts: Sequence[Bound]) -> object:
+    """Whose company an objective made of `parts` needs."""
+    return next((part.company for part in parts if part.company is not None), None)
+
+
+def layer_shape(network: Network, shapes: Shapes, path: str) -> tuple[int, ...]:
     layer = network.layers[path]  # raises UnknownLayer with the nearest names
     return tuple(shapes.get(path, layer.shape))
 
 
 def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArray[np.int32]:
-    count = _shape(network, shapes, path)[-1]
+    count = layer_shape(network, shapes, path)[-1]
     if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)) or not 0 <= channel < count:
         raise InvalidParameter(
             "channel",

@@ -16,12 +16,14 @@ from phosphene.types import Activations, Array, Namespace, Tree
 __all__ = [
     "ChannelForm",
     "DirectionForm",
+    "DiversityForm",
     "Form",
     "LayerForm",
     "LinearForm",
     "MatchForm",
     "NeuronForm",
     "ProductForm",
+    "SpatialForm",
     "UserForm",
 ]
 
@@ -136,6 +138,47 @@ class MatchForm:
         vector = xp.reshape(wanted, (wanted.shape[0], -1))
         dot = xp.sum(seen * vector, axis=-1)
         return dot / norm * cosine_weight(xp, dot, seen, vector, power)
+
+
+@dataclass(frozen=True)
+class SpatialForm:
+    """A pattern over positions and channels: ``(h.v) max(cos(h, v), 0.1)^power``; arguments ``(v (N, ..., C), power (N,))``."""
+
+    layer: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        activation, (pattern, power) = activations[self.layer], arguments
+        seen = xp.reshape(activation, (activation.shape[0], -1))
+        vector = xp.reshape(pattern, (pattern.shape[0], -1))
+        dot = xp.sum(seen * vector, axis=-1)
+        return dot * cosine_weight(xp, dot, seen, vector, power)
+
+
+@dataclass(frozen=True)
+class DiversityForm:
+    """Minus the mean cosine between a row's Gram matrix and those of the other rows of the batch; no arguments.
+
+    The Gram matrix of channels is what a texture is, wherever it is (Gatys et al. 2015); used so by Olah et al. (2017).
+    """
+
+    layer: str
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return (self.layer,)
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        activation = activations[self.layer]
+        count = activation.shape[0]
+        cells = xp.reshape(activation, (count, -1, activation.shape[-1]))
+        gram = xp.reshape(xp.matmul(xp.moveaxis(cells, 1, 2), cells), (count, -1))
+        gram = gram / xp.sqrt(xp.sum(gram * gram, axis=1, keepdims=True) + 1e-12)
+        others = xp.sum(gram, axis=0, keepdims=True) - gram
+        return -xp.sum(gram * others, axis=1) / max(1, count - 1)
 
 
 @dataclass(frozen=True)

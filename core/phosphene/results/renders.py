@@ -6,7 +6,7 @@ Drawing and file formats live in `phosphene.plots` and `phosphene.files`, which 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from phosphene.types import Floats
 
-__all__ = ["Renders", "as_picture", "from_picture"]
+__all__ = ["Renders", "as_picture", "from_picture", "joined"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class Renders:
         Everything needed to make the pictures again: recipe, seed, size, versions, hash of the weights. Plain JSON.
     seconds, compile_seconds : float
         Wall time, and how much of it went into compiling.
+    snapshots : (S, N, H, W, C) uint8, optional
+        The pictures on their way, where `phosphene.render` was asked for them.
+    opacity : (N, H, W) float32, optional
+        How much gradient ever reached each pixel, for pictures by phases (`phosphene.maco`): low where the unit does not look.
+    parameters : (N, ...), optional
+        Of the pictures, from which an ascent can go on; kept in an archive, not in a PNG.
     """
 
     images: NDArray[np.float32]
@@ -59,6 +65,9 @@ class Renders:
     settings: Mapping[str, Any]
     seconds: float = 0.0
     compile_seconds: float = field(default=0.0)
+    snapshots: NDArray[np.uint8] | None = field(default=None, repr=False)
+    opacity: NDArray[np.float32] | None = field(default=None, repr=False)
+    parameters: Floats | None = field(default=None, repr=False)
 
     @property
     def converged(self) -> NDArray[np.bool_]:
@@ -77,20 +86,53 @@ class Renders:
         return len(self.images)
 
     def __getitem__(self, index: int | slice) -> Renders:
-        rows = slice(index, index + 1 or None) if isinstance(index, int) else index
+        count = len(self)
+        return self.rows(range(count)[index] if isinstance(index, slice) else [range(count)[index]])
+
+    def rows(self, numbers: Sequence[int]) -> Renders:
+        """Those pictures alone, in that order."""
+        rows = list(numbers)
         return Renders(
             images=self.images[rows],
             values=self.values[rows],
             history=self.history[:, rows],
-            labels=self.labels[rows],
-            status=self.status[rows],
+            labels=tuple(self.labels[row] for row in rows),
+            status=tuple(self.status[row] for row in rows),
             steps=self.steps[rows],
             awake_at=self.awake_at[rows],
             scores={name: score[rows] for name, score in self.scores.items()},
             settings=self.settings,
             seconds=self.seconds,
             compile_seconds=self.compile_seconds,
+            snapshots=None if self.snapshots is None else self.snapshots[:, rows],
+            opacity=None if self.opacity is None else self.opacity[rows],
+            parameters=None if self.parameters is None else self.parameters[rows],
         )
+
+    def animate(self, path: str | Path, *, seconds: float = 4.0) -> Path:
+        """Write the snapshots as an animation, all pictures in a grid.
+
+        Parameters
+        ----------
+        path : str or Path
+            Ends in .gif, .webp or .png (animated PNG). Written whole or not at all.
+        seconds : float, default 4
+            Of one run, above 0; the last picture stays for a quarter more.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InvalidParameter
+            For another ending, or where no snapshots were kept.
+        UnwritablePath
+            When the place cannot be written.
+        """
+        from phosphene.files import save_animation
+
+        return save_animation(self, path, seconds)
 
     def plot(self, *, columns: int | None = None, titles: bool = True) -> Any:
         """Draw the pictures as a grid with their titles and values.
@@ -177,6 +219,32 @@ class Renders:
         if count > 12:
             lines.append(f"  ... and {count - 12} more")
         return "\n".join(lines)
+
+
+def joined(parts: Sequence[Renders]) -> Renders:
+    """Results one after the other, of one size and of as many steps; settings are those of the first."""
+    first = parts[0]
+
+    def rows(name: str, axis: int = 0) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if any(value is None for value in values) else np.concatenate(values, axis=axis)
+
+    return Renders(
+        images=rows("images"),
+        values=rows("values"),
+        history=rows("history", 1),
+        labels=tuple(label for part in parts for label in part.labels),
+        status=tuple(status for part in parts for status in part.status),
+        steps=rows("steps"),
+        awake_at=rows("awake_at"),
+        scores={name: np.concatenate([part.scores[name] for part in parts]) for name in first.scores},
+        settings=first.settings,
+        seconds=sum(part.seconds for part in parts),
+        compile_seconds=sum(part.compile_seconds for part in parts),
+        snapshots=rows("snapshots", 1),
+        opacity=rows("opacity"),
+        parameters=rows("parameters"),
+    )
 
 
 def as_picture(image: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -1,61 +1,23 @@
-"""Transforms between the image and the network, drawn anew at every step: they make a picture robust to being moved.
-
-Pad, jitter, scale, rotate and flip are affine; a run of them composes into one map and costs one resampling. Others (noise)
-stand in the sequence on their own. All draws are made on the host, a generator a target.
-"""
+"""Pad, jitter, scale, rotate, flip, crop and resize: a run of them composes into one map and costs one resampling."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from phosphene.arrays import arange, expand
-from phosphene.draws import generator
 from phosphene.errors import InvalidParameter
-from phosphene.types import Array, Floats, Namespace, Size, Tree
+from phosphene.transforms.contract import Affine, Transform, pixels_of
+from phosphene.types import Floats, Size
 
-__all__ = ["Affine", "Pointwise", "Transform", "flip", "jitter", "noise", "pad", "rotate", "scale"]
-
-
-class Transform(abc.ABC):  # noqa: B024 (its two kinds, below, are what is subclassed)
-    """A random map of images to images."""
-
-
-class Affine(Transform):
-    """A transform that is an affine map about the centre of the image."""
-
-    growth: int = 0
-    """Pixels by which the image grows on each side."""
-
-    kind: str = "shift"
-    """The cheapest of `phosphene.warps.KINDS` that covers its draws."""
-
-    @abc.abstractmethod
-    def matrices(self, random: np.random.Generator, steps: int) -> Floats:
-        """Maps ``(steps, 3, 3)`` from output to input, in pixels about the centre, x before y."""
-
-
-class Pointwise(Transform):
-    """A transform that is no affine map, with draws of its own."""
-
-    def constants(self, size: Size, channels: int) -> Tree:
-        """NumPy arrays that `apply` needs, computed once on the host."""
-        return ()
-
-    @abc.abstractmethod
-    def draws(self, random: np.random.Generator, steps: int, size: Size) -> Tree:
-        """NumPy arrays with a leading axis of `steps`."""
-
-    @abc.abstractmethod
-    def apply(self, xp: Namespace, images: Array, draws: Tree, constants: Tree) -> Array:
-        """Transformed images; `draws` have a leading axis of N here."""
+__all__ = ["Pad", "Resize", "crop", "flip", "jitter", "pad", "resize", "rotate", "scale"]
 
 
 @dataclass(frozen=True)
 class Pad(Affine):
+    """A border, which is no map: it makes room."""
+
     growth: int
 
     def matrices(self, random: np.random.Generator, steps: int) -> Floats:
@@ -109,25 +71,45 @@ class Flip(Affine):
 
 
 @dataclass(frozen=True)
-class Noise(Pointwise):
+class Crop(Affine):
+    first: float
+    last: float
     deviation: float
+    spread: float
+    source: Size = (1, 1)
+    kind = "separable"
 
-    def constants(self, size: Size, channels: int) -> Tree:
-        # One fixed tile, moved about: drawing noise for every pixel of every step on the host took longer than the network.
-        tile = generator(0, "noise tile").standard_normal((size[0] * size[1], channels))
-        return (tile,)
+    def at(self, source: Size) -> Affine:
+        return replace(self, source=source)
 
-    def draws(self, random: np.random.Generator, steps: int, size: Size) -> Tree:
-        shifts = np.stack([random.integers(0, side, steps) for side in size], axis=1).astype(np.int32)
-        return shifts, 1.0 - 2.0 * random.integers(0, 2, steps)
+    def matrices(self, random: np.random.Generator, steps: int) -> Floats:
+        side = np.linspace(self.first, self.last, steps) + self.deviation * random.standard_normal(steps)
+        side = np.clip(side, 0.05, 1.0)
+        centre = self.spread * random.standard_normal((steps, 2))
+        # What is cut out stays inside the image.
+        centre = np.clip(centre, -(1 - side[:, None]) / 2, (1 - side[:, None]) / 2)
+        result = _identities(steps)
+        result[:, 0, 0] = result[:, 1, 1] = side
+        result[:, :2, 2] = centre * (self.source[1], self.source[0])
+        return result
 
-    def apply(self, xp: Namespace, images: Array, draws: Tree, constants: Tree) -> Array:
-        shifts, sign = draws
-        _, height, width, _ = images.shape
-        rows = (arange(xp, height, images)[None, :] + shifts[:, 0][:, None]) % height
-        columns = (arange(xp, width, images)[None, :] + shifts[:, 1][:, None]) % width
-        pattern = constants[0][rows[:, :, None] * width + columns[:, None, :]]
-        return images + self.deviation * expand(xp, sign, images) * pattern
+
+@dataclass(frozen=True)
+class Resize(Affine):
+    """From `source`, whatever that is, to `size`; nothing is drawn."""
+
+    size: Size
+    source: Size | None = None
+    kind = "separable"
+
+    def at(self, source: Size) -> Affine:
+        return replace(self, source=source)
+
+    def matrices(self, random: np.random.Generator, steps: int) -> Floats:
+        height, width = self.source or self.size
+        result = _identities(steps)
+        result[:, 0, 0], result[:, 1, 1] = width / self.size[1], height / self.size[0]
+        return result
 
 
 def pad(pixels: int) -> Transform:
@@ -142,7 +124,7 @@ def pad(pixels: int) -> Transform:
     -------
     Transform
     """
-    return Pad(_pixels("pixels", pixels))
+    return Pad(pixels_of("pixels", pixels))
 
 
 def jitter(pixels: int) -> Transform:
@@ -157,7 +139,7 @@ def jitter(pixels: int) -> Transform:
     -------
     Transform
     """
-    return Jitter(_pixels("pixels", pixels))
+    return Jitter(pixels_of("pixels", pixels))
 
 
 def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
@@ -228,13 +210,17 @@ def flip() -> Transform:
     return Flip()
 
 
-def noise(deviation: float) -> Transform:
-    """Gaussian noise on every pixel (SmoothGrad's noise, in the loop; Smilkov et al. 2017).
+def crop(first: float, last: float | None = None, *, deviation: float = 0.05, spread: float = 0.15) -> Transform:
+    """A part of the image, enlarged to the whole: a square of a drawn side about a drawn centre (MaCo; Fel et al. 2023).
 
     Parameters
     ----------
-    deviation : float
-        Standard deviation, in units of the image's range of 1; at least 0.
+    first, last : float
+        Mean side at the first and at the last step, as a part of the image in (0, 1]; the same when `last` is absent.
+    deviation : float, default 0.05
+        Of the side, which is held within 0.05 and 1.
+    spread : float, default 0.15
+        Standard deviation of the centre about the image's, as a part of the image; the square stays inside.
 
     Returns
     -------
@@ -243,13 +229,43 @@ def noise(deviation: float) -> Transform:
     Raises
     ------
     InvalidParameter
-        When `deviation` is negative.
+        When a side is not in (0, 1], or a deviation negative.
     """
-    if not 0 <= deviation < float("inf"):
+    end = first if last is None else last
+    if not (0 < first <= 1 and 0 < end <= 1):
         raise InvalidParameter(
-            "deviation", allowed="a number of at least 0", received=deviation, fix="Use 0.02 to 0.1."
+            "first, last", allowed="parts of the image in (0, 1]", received=(first, end), fix="ph.crop(0.5, 0.05)"
         )
-    return Noise(float(deviation))
+    if not (0 <= deviation < float("inf") and 0 <= spread < float("inf")):
+        raise InvalidParameter(
+            "deviation, spread", allowed="numbers of at least 0", received=(deviation, spread), fix="0 draws nothing."
+        )
+    return Crop(float(first), float(end), float(deviation), float(spread))
+
+
+def resize(size: int | Size) -> Transform:
+    """Bring the image to another size, whatever the size of the picture: the last of a sequence of affine transforms.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        Height and width in pixels, usually the network's own.
+
+    Returns
+    -------
+    Transform
+
+    Raises
+    ------
+    InvalidParameter
+        When a side is below 2.
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 2 for side in pair):
+        raise InvalidParameter(
+            "size", allowed="pixels: an integer of at least 2, or (height, width)", received=size, fix="ph.resize(224)"
+        )
+    return Resize((pair[0], pair[1]))
 
 
 def _identities(steps: int) -> Floats:
@@ -260,9 +276,3 @@ def _sample(random: np.random.Generator, values: tuple[float, ...], continuous: 
     if continuous:
         return random.uniform(values[0], values[1], steps)
     return np.asarray(values)[random.integers(0, len(values), steps)]
-
-
-def _pixels(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidParameter(name, allowed="an integer of at least 0", received=value, fix="For example 8.")
-    return value
