@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,18 @@ def picture(image: NDArray[np.floating[Any]], description: str, **attributes: ob
     return element("img", src=source, alt=description, width=width, height=height, loading="lazy", **attributes)
 
 
-def page(title: str, *body: Html) -> str:
-    """A whole document with the common stylesheet; it loads nothing from anywhere."""
+def page(title: str, *body: Html, script: str = "") -> str:
+    """A whole document with the common stylesheet; it loads nothing from anywhere.
+
+    `script` is the name of a file beside this one. No other script can run: the page allows that one alone, by its digest.
+    """
     style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    code = (Path(__file__).parent / script).read_text(encoding="utf-8") if script else ""
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    allowed = f" script-src 'sha256-{digest}';" if code else ""
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline';{allowed} base-uri 'none'; form-action 'none'"
+    )
     head = Html(
         "".join(
             [
@@ -57,4 +66,5 @@ def page(title: str, *body: Html) -> str:
         )
     )
     content = element("main", *body)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{content}</body></html>\n'
+    run = element("script", Html(code)) if code else ""
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{content}{run}</body></html>\n'

@@ -1,0 +1,137 @@
+"""The contact sheet of a layer: every unit's picture, to be searched, sorted and filtered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from phosphene.pages.html import Html, element, page, picture
+from phosphene.results import Renders, Units, as_picture
+
+__all__ = ["sheet_page"]
+
+PATCHES = 4
+SORTS = {
+    "channel": "channel",
+    "value": "how strongly it fires for its picture",
+    "ratio": "picture against the mean over images",
+    "density": "how often it is on",
+}
+
+
+def sheet_page(found: Renders, channels: Sequence[int], reasons: Mapping[int, str], report: Units | None) -> str:
+    """The whole document; it loads nothing from anywhere.
+
+    Parameters
+    ----------
+    found : Renders
+        One picture for each of `channels`.
+    channels : sequence of int
+    reasons : mapping of int to str
+        Why other channels have no picture.
+    report : Units, optional
+        What images excite the channels.
+
+    Returns
+    -------
+    str
+    """
+    layer, settings = str(found.settings["layer"]), found.settings
+    facts = {"pictures": str(len(channels)), "without a picture": str(len(reasons))}
+    if report is not None:
+        facts |= {"images looked at": f"{report.images:,}", "dead on them": str(len(report.dead))}
+    boxes = [element("div", element("b", value), element("span", name)) for name, value in facts.items()]
+    cards = [_card(found, row, channel, report) for row, channel in enumerate(channels)]
+    return page(
+        f"{layer} of {settings['network']}",
+        element("h1", f"What the units of {layer} look for"),
+        element(
+            "p",
+            f"One picture a channel of {settings['network']}, found by gradient ascent from noise"
+            + (", and beside it the parts of real images for which the channel is strongest." if report else "."),
+        ),
+        element("div", *boxes, class_="facts"),
+        _controls(report is not None),
+        element("p", f"{len(cards)} of {len(cards)} shown", id="shown", role="status", class_="muted"),
+        element("div", *cards, class_="grid", id="units"),
+        *_unpictured(reasons),
+        _closing(found),
+        script="sheet.js",
+    )
+
+
+def _controls(natural: bool) -> Html:
+    sorts = [
+        element("option", words, value=name)
+        for name, words in SORTS.items()
+        if natural or name not in ("ratio", "density")
+    ]
+    states = [
+        element("option", words, value=value)
+        for value, words in {
+            "": "all",
+            "converged": "that levelled off",
+            "rising": "that still rose at the end",
+            **({"below": "below the mean over images"} if natural else {}),
+        }.items()
+    ]
+    return element(
+        "div",
+        element("label", "find ", element("input", type="search", id="find", placeholder="12, 40-48", autocomplete="off")),
+        element("label", "sort by ", element("select", *sorts, id="sort")),
+        element("label", "show ", element("select", *states, id="state")),
+        element("label", "size ", element("input", type="range", id="width", min="120", max="420", value="230")),
+        class_="controls",
+    )  # fmt: skip
+
+
+def _card(found: Renders, row: int, channel: int, report: Units | None) -> Html:
+    value = float(found.values[row])
+    best = float(report.top_values[channel, 0]) if report is not None else float("nan")
+    figures, patches = f"fires at {value:.3g}", []
+    if report is not None:
+        mean = float(report.mean[channel])
+        figures += (
+            f" on average; on images {mean:.2g}; on at {report.density[channel]:.0%} of positions, at most {best:.3g}"
+        )
+        patches = [
+            picture(
+                as_picture(report.patches[channel, place]), f"image {report.top[channel, place]} for channel {channel}"
+            )
+            for place in range(min(PATCHES, report.top.shape[1]))
+            if report.top[channel, place] >= 0
+        ]
+    ratio = value / max(float(report.mean[channel]), 1e-9) if report is not None else 0.0
+    state = "converged" if found.converged[row] else "rising"
+    return element(
+        "article",
+        picture(as_picture(found.images[row]), f"what most excites channel {channel}"),
+        *([element("div", *patches, class_="strip")] if patches else []),
+        element("div", element("h3", str(channel)), element("p", figures), class_="words"),
+        class_="card", data_channel=channel, data_value=f"{value:.6g}", data_ratio=f"{ratio:.6g}",
+        data_density=f"{report.density[channel]:.6g}" if report is not None else "0", data_state=state,
+        data_below="1" if report is not None and ratio < 1 else "0",
+    )  # fmt: skip
+
+
+def _unpictured(reasons: Mapping[int, str]) -> list[Html]:
+    if not reasons:
+        return []
+    rows = [element("li", f"channel {channel}: {reason}") for channel, reason in sorted(reasons.items())]
+    return [element("h2", "Without a picture"), element("ul", *rows, class_="muted")]
+
+
+def _closing(found: Renders) -> Html:
+    settings, recipe = found.settings, found.settings["recipe"]
+    parts = [recipe["parameterization"], *recipe["transforms"], *recipe["regularizers"], recipe["optimizer"]]
+    flat = float(np.mean([image.std() for image in found.images])) if len(found) else 0.0
+    return element(
+        "footer",
+        element("p", "A picture shows what excites a unit most, not all that it answers to."),
+        element(
+            "p",
+            f"{settings['backend']}, preset {settings['preset']}, {recipe['steps']} steps, seed {settings['seed']}; "
+            f"{', '.join(parts)}. Mean contrast of the pictures {flat:.2f}.",
+        ),
+    )
