@@ -10,13 +10,14 @@ from phosphene.cli.benching import bench
 from phosphene.cli.comparing import parity
 from phosphene.cli.looks import activations, attribute, embed, layers, units
 from phosphene.cli.renders import demo, invert, render
+from phosphene.cli.replaying import replay
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="See what a neural network sees.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for command in (demo, layers, activations, units, embed, attribute, render, invert, parity, bench):
+for command in (demo, layers, activations, units, embed, attribute, render, replay, invert, parity, bench):
     app.command()(command)
 
 
