@@ -1,0 +1,241 @@
+"""`diagnose`: what is wrong before the work begins, each with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.activations import ImagesLike, activations
+from phosphene.arrays import tree_map
+from phosphene.ascent.program import native
+from phosphene.attribution.programs import Slope
+from phosphene.backend import Network, Rule
+from phosphene.data.sources import source_of
+from phosphene.data.streaming import stream
+from phosphene.draws import generator
+from phosphene.errors import InvalidParameter, said
+from phosphene.layers import OUTPUT
+from phosphene.objectives import Objective, as_objective
+from phosphene.objectives.declarations import Bound
+from phosphene.results import Diagnosis, Finding
+from phosphene.rules import Redirected
+from phosphene.types import Floats, UserObjective
+
+__all__ = ["diagnose"]
+
+NOISE = 8
+"""Images of noise on which gradients are looked for; each is one more chance for a unit to be awake."""
+
+RANGES: dict[str, tuple[Any, Any]] = {
+    "mean=0, std=1 (images in [0, 1])": (0.0, 1.0),
+    "mean=0.5, std=0.5 (images in [-1, 1])": (0.5, 0.5),
+    "mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225) (ImageNet's)": (
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    ),
+    "mean=0, std=1 / 255 (images in [0, 255])": (0.0, 1 / 255),
+}
+"""What models are usually trained on, as ``mean`` and ``std`` of images in [0, 1]."""
+
+BETTER = 0.25
+"""Nats of information by which another range has to tell images apart better."""
+
+
+FEWEST_CLASSES = 10
+
+
+def diagnose(
+    network: Network,
+    objectives: Objective | UserObjective | Sequence[Objective | UserObjective] = (),
+    *,
+    images: ImagesLike | None = None,
+    seed: int = 0,
+) -> Diagnosis:
+    """Look for what usually makes pictures flat, grey or meaningless, before any time is spent on them.
+
+    Parameters
+    ----------
+    network : Network
+    objectives : objective, function, or a sequence of them
+        Held against the network: does a gradient reach the image, is the unit awake, is it ever?
+    images : array-like, path, sequence or iterable, optional
+        As of `phosphene.activations`; of several kinds, at least 8. Needed to tell a unit that sleeps on noise from a dead one, and
+        whether the network takes images in the range that it was trained on.
+    seed : int, default 0
+        Of the noise.
+
+    Returns
+    -------
+    Diagnosis
+        Findings, the gravest first; empty where nothing was found.
+
+    Raises
+    ------
+    InvalidParameter
+        For objectives that are none, and fewer than 8 images.
+    """
+    given = objectives if isinstance(objectives, Sequence) else [objectives]
+    wanted = [as_objective(item) for item in given]
+    spec = network.input
+    noise = generator(seed, "diagnosis").uniform(0.3, 0.7, (NOISE, *spec.size, spec.channels)).astype(np.float32)
+    pictures: NDArray[np.float32] | None = None
+    if images is not None:
+        source = source_of(images, spec.size, spec.channels)
+        pictures = np.concatenate([whole[good] for whole, good in stream(source, spec.size, spec.channels, 64)])
+        if len(pictures) < 8:
+            raise InvalidParameter(
+                "images", allowed="at least 8", received=said(f"{len(pictures)}"), fix="A hundred of several kinds."
+            )
+    found: list[Finding] = []
+    with network.scope():
+        shapes = network.shapes(spec.size)
+        bound = [objective.bind(network, shapes) for objective in wanted]
+        found += _batch(network, noise)
+        for item in bound:
+            found += _gradient(network, item, noise, pictures)
+    if pictures is not None:
+        found += _range(network, pictures)
+    return Diagnosis(network.name, tuple(sorted(found, key=lambda finding: -finding.gravity)), len(wanted))
+
+
+def _batch(network: Network, noise: NDArray[np.float32]) -> Iterator[Finding]:
+    """An image must not look different in other company."""
+    last = OUTPUT if OUTPUT in network.layers else list(network.layers)[-1]
+    alone = activations(network, noise[:1], last, batch=1)[last][0]
+    others = np.concatenate([noise[:1], np.clip(noise[1:4] * 3.0 - 1.0, 0, 1)])
+    company = activations(network, others, last, batch=len(others))[last][0]
+    apart = float(np.abs(alone - company).max())
+    if apart > 1e-2 * max(float(np.abs(alone).max()), 1e-6):
+        yield Finding(
+            "normalisation over the batch", last, 3,
+            f"an image changes by {apart:.2g} when others are in its batch, so what excites a unit depends on its company",
+            "Put the model in evaluation mode: model.eval() in PyTorch, use_running_average=True or deterministic=True in flax.",
+        )  # fmt: skip
+
+
+def _gradient(
+    network: Network, item: Bound, noise: NDArray[np.float32], pictures: NDArray[np.float32] | None
+) -> Iterator[Finding]:
+    """Whether a gradient arrives: at all, on noise, on real images."""
+    layers = ", ".join(item.form.layers)
+    slope, values = _slopes(network, item, noise, None)
+    if not np.all(np.isfinite(values)):
+        yield Finding("not a number", item.label, 3, f"its value on noise is {values[~np.isfinite(values)][0]}",
+                      "Try dtype='float32', and look at the layers before it with ph.activations.")  # fmt: skip
+        return
+    if slope.max() > 0:
+        return
+    woken, _ = _slopes(network, item, noise, Redirected())
+    if woken.max() == 0:
+        yield Finding(
+            "no gradient", item.label, 3,
+            f"nothing that is done to the image moves {layers}, even where closed units let a gradient through",
+            "Is the layer computed from the image, by operations that can be differentiated (no argmax, no rounding)?",
+        )  # fmt: skip
+        return
+    if pictures is None:
+        yield Finding(
+            "asleep", item.label, 1, f"on {len(noise)} images of noise no gradient passes it",
+            "ph.render wakes it during its warm-up; give images= to learn whether it is ever awake.",
+        )  # fmt: skip
+        return
+    most, _ = _slopes(network, item, pictures, None)
+    awake = int((most > 0).sum())
+    if awake == 0:
+        yield Finding(
+            "dead unit", item.label, 2, f"no gradient passes it on noise, nor on any of {len(pictures)} images",
+            "Its picture would be made by a redirected rule alone: trust it little, or choose a unit that ph.units calls live.",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            "asleep", item.label, 1, f"on noise no gradient passes it; it is awake on {awake} of {len(pictures)} images",
+            "The warm-up of ph.render will wake it, or start from one of these images with start=.",
+        )  # fmt: skip
+
+
+def _range(network: Network, pictures: NDArray[np.float32]) -> Iterator[Finding]:
+    """Whether the network tells images apart better when they come in another range."""
+    if OUTPUT not in network.layers or len(network.layers[OUTPUT].shape) != 1:
+        return
+    if (
+        network.layers[OUTPUT].channels < FEWEST_CLASSES
+    ):  # a few random weights tell as much about images as a few classes
+        return
+    scale, offset = (np.asarray(part, np.float64) for part in network.input.affine())
+    now = _information(network, pictures.astype(np.float64), scale, offset)
+    scores = {}
+    for name, (mean, std) in RANGES.items():
+        if np.ndim(mean) and len(mean) != network.input.channels:
+            continue
+        wanted = (pictures - np.asarray(mean)) / np.asarray(std)
+        scores[name] = _information(network, (wanted - offset) / scale, scale, offset)
+    best = max(scores, key=lambda name: scores[name])
+    if scores[best] > now + BETTER:
+        yield Finding(
+            "input range", "images", 3,
+            f"the answers to {len(pictures)} images tell {now:.2f} nats about them; in another range {scores[best]:.2f}",
+            f"Wrap the model with {best}, if that is what it was trained on.",
+        )  # fmt: skip
+
+
+def _information(network: Network, images: Floats, scale: Floats, offset: Floats) -> float:
+    """How much the answer tells about which image it was: entropy of the mean answer less the mean entropy, in nats.
+
+    Confidence alone would not do: a network that is fed far too large numbers is sure of itself, and says the same of all.
+    """
+    backend = network.backend
+    logits = []
+    with network.scope():
+        weights = network.weights()
+        for start in range(0, len(images), 16):
+            rows = images[start : start + 16]
+            filled = np.concatenate([rows, np.repeat(rows[-1:], 16 - len(rows), axis=0)])
+            seen = backend.run(Logits(network), weights, native(network, filled))
+            logits.append(backend.to_numpy(seen)[: len(rows)].astype(np.float64))
+    raw = np.concatenate(logits)
+    if not np.all(np.isfinite(raw)):
+        return 0.0
+    shares = np.exp(raw - raw.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+
+    def entropy(p: Floats) -> Floats:
+        result: Floats = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=-1)
+        return result
+
+    return float(entropy(shares.mean(axis=0)) - entropy(shares).mean())
+
+
+@dataclass(frozen=True)
+class Logits:
+    """``(weights, images) -> output`` for `Backend.run`; images of any range."""
+
+    network: Network
+
+    def __call__(self, weights: Any, images: Any) -> Any:
+        return self.network.forward(images, [OUTPUT], weights=weights)[OUTPUT]
+
+
+def _slopes(network: Network, item: Bound, images: NDArray[np.float32], rule: Rule | None) -> tuple[Floats, Floats]:
+    """Largest gradient of each image, and its value, ``(N,)`` each."""
+    backend, largest, values = network.backend, [], []
+    weights = network.weights()
+    for start in range(0, len(images), NOISE):
+        rows = images[start : start + NOISE]
+        filled = np.concatenate([rows, np.repeat(rows[-1:], NOISE - len(rows), axis=0)])
+        arguments = tree_map(partial(_repeated, NOISE), item.arguments)
+        gradient, value = backend.run(
+            Slope(network, item.form, rule), weights, native(network, filled), native(network, arguments)
+        )
+        slope = np.abs(backend.to_numpy(gradient)).reshape(NOISE, -1).max(axis=1)
+        largest.append(slope[: len(rows)])
+        values.append(backend.to_numpy(value)[: len(rows)])
+    return np.concatenate(largest), np.concatenate(values)
+
+
+def _repeated(count: int, leaf: Any) -> Any:
+    return np.repeat(np.asarray(leaf)[None], count, axis=0)
