@@ -3,7 +3,7 @@
 ``python benchmarks/lucent.py [--cases channel small many neuron] [--rounds 7] [--steps 128]``
 
 Random weights, batch normalisations calibrated on noise, memory as PyTorch makes it. Lucent runs with its own defaults, phosphene
-with its preset "lucid", which is the same recipe, and with its default. Whole calls are timed, their setup included; the
+with its preset "lucent", which is the same recipe, and with its default. Whole calls are timed, their setup included; the
 contestants take turns within one process, and a ratio is to Lucent's call of the same round. What Lucent leaves on the model after
 a call (its hooks, gradients of the weights) is taken away before the next, outside the measured time.
 
@@ -28,11 +28,11 @@ from common import RESULTS, SIZE, Work, add_peers, calibrated, row, said, spent,
 import phosphene as ph
 
 PACKAGES = ("torch-lucent==0.1.8", "kornia==0.4.1", "decorator", "tqdm")
-PRESETS = ("lucid", "default")
+PRESETS = ("lucent", "default")
 QUESTION = "What does a picture cost, as a share of the time that Lucent 0.1.8 takes for as many steps?"
 NOTES = (
     "A ratio is phosphene's time over Lucent's in the same round: one call that makes the pictures, with its setup.",
-    "Lucent runs its own defaults in float32, phosphene the same recipe (preset lucid) and its default.",
+    "Lucent runs its own defaults in float32, phosphene the same recipe (preset lucent) and its default.",
     "Lucent enlarges every image below 224 px to that size, and runs the whole network whatever the layer.",
 )
 CASES = ("channel", "small", "many", "neuron")
@@ -86,6 +86,24 @@ class Match:
 
         return {preset: call(preset) for preset in PRESETS}
 
+    def bare(self, layer: str, size: int, steps: int) -> Work:
+        """As many passes, forward to the end of a stage and back to a random image, and nothing else: what no tool goes below."""
+        import torch
+
+        stages = [self.model.conv1, self.model.bn1, self.model.relu, self.model.maxpool]
+        stages += [getattr(self.model, f"layer{index}") for index in range(1, int(layer[-1]) + 1)]
+        first = next(self.model.parameters())
+        image = torch.rand(1, 3, size, size, device=first.device).contiguous(memory_format=torch.channels_last)
+
+        def call() -> None:
+            for _ in range(steps):
+                value = image.requires_grad_()
+                for stage in stages:
+                    value = stage(value)
+                torch.autograd.grad(value[:, INDEX].mean(), image)
+
+        return call
+
     def clean(self) -> None:
         """Take away what Lucent leaves behind: hooks on every module, and gradients of all weights."""
         for module in self.model.modules():
@@ -107,10 +125,13 @@ def rows_of(what: str, target: float, taken: dict[str, list[float]], prefix: str
     for preset in PRESETS:
         name = f"phosphene, {preset}"
         found = row(
-            f"{what}; {'same recipe' if preset == 'lucid' else 'our default'}", target,
+            f"{what}; {'same recipe' if preset == 'lucent' else 'our default'}", target,
             {name: taken[prefix + preset], "lucent": taken["lucent"]}, name, "lucent",
         )  # fmt: skip
         rows.append(found)
+    if "bare" in taken and not prefix:
+        rows.append(row(f"{what}; bare passes, nothing else", None, taken, "bare", "lucent"))
+    for found in rows:
         print(said(found), flush=True)
     return rows
 
@@ -120,6 +141,7 @@ def channel(match: Match, rounds: int, steps: int) -> list[dict[str, Any]]:
     objective = ph.channel("layer2", INDEX)
     contestants = {"lucent": match.theirs(f"layer2:{INDEX}", SIZE, steps)}
     contestants |= match.ours(match.network, objective, SIZE, steps)
+    contestants["bare"] = match.bare("layer2", SIZE, steps)
     narrow = match.ours(match.narrow, objective, SIZE, steps)
     contestants |= {f"bfloat16 {preset}": work for preset, work in narrow.items()}
     taken = play(match, contestants, rounds)
@@ -132,6 +154,7 @@ def small(match: Match, rounds: int, steps: int) -> list[dict[str, Any]]:
     """One channel at 128 px."""
     contestants = {"lucent": match.theirs(f"layer2:{INDEX}", 128, steps)}
     contestants |= match.ours(match.network, ph.channel("layer2", INDEX), 128, steps)
+    contestants["bare"] = match.bare("layer2", 128, steps)
     return rows_of(f"one channel of layer2, 128 px, {steps} steps", 1 / 8, play(match, contestants, rounds))
 
 
@@ -160,6 +183,7 @@ def neuron(match: Match, rounds: int, steps: int) -> list[dict[str, Any]]:
     """One neuron with a field of 35 px."""
     contestants = {"lucent": match.theirs(match.lucent.objectives.neuron("layer1", INDEX), SIZE, steps)}
     contestants |= match.ours(match.network, ph.neuron("layer1", INDEX), SIZE, steps)
+    contestants["bare"] = match.bare("layer1", 40, steps)  # the field and what aligns it with the stride
     return rows_of(f"one neuron of layer1, {SIZE} px, {steps} steps", 1 / 25, play(match, contestants, rounds))
 
 

@@ -10,36 +10,72 @@ Neither framework is imported before a model of it is handed over or named.
 
 from __future__ import annotations
 
+from phosphene.accentuation import accentuate
 from phosphene.activations import activations
 from phosphene.ascent import Progress
 from phosphene.attribution import attribute
 from phosphene.audit import parity
 from phosphene.backend import Backend, InputSpec, Network
 from phosphene.benchmarking import bench
+from phosphene.comparison import compare
+from phosphene.diagnosis import diagnose
+from phosphene.dreaming import dream
 from phosphene.embedding import embed, probe
 from phosphene.errors import PhospheneError, PhospheneWarning
 from phosphene.feature_maps import feature_maps
+from phosphene.features import concept, factorize
 from phosphene.inversion import invert
 from phosphene.layers import Layer, Layers
 from phosphene.loaders import load
-from phosphene.objectives import Objective, channel, direction, layer, logit, match, neuron, objective
-from phosphene.optimizers import adam, sgd
-from phosphene.parameterizations import fourier, pixel
+from phosphene.objectives import (
+    Objective,
+    channel,
+    direction,
+    diverse,
+    group,
+    interpolate,
+    layer,
+    logit,
+    match,
+    neuron,
+    objective,
+    spatial,
+)
+from phosphene.optimizers import adam, cosine, nadam, sgd
+from phosphene.parameterizations import fourier, image_statistics, maco, parameterization, perturbation, pixel
 from phosphene.penalties import l1, l2, total_variation
 from phosphene.projections import blur, clip, decay
 from phosphene.rendering import render
-from phosphene.results import Attribution, Embedding, FeatureMaps, Renders, Units
-from phosphene.transforms import flip, jitter, noise, pad, rotate, scale
+from phosphene.replaying import replay
+from phosphene.results import (
+    Accentuation,
+    Attribution,
+    Comparison,
+    Concept,
+    Diagnosis,
+    Embedding,
+    FeatureMaps,
+    Features,
+    Renders,
+    Units,
+)
+from phosphene.sheet import render_all
+from phosphene.transforms import colour, crop, flip, jitter, noise, pad, resize, roll, rotate, scale
 from phosphene.units import units
 from phosphene.wrapping import wrap
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Accentuation",
     "Attribution",
     "Backend",
+    "Comparison",
+    "Concept",
+    "Diagnosis",
     "Embedding",
     "FeatureMaps",
+    "Features",
     "InputSpec",
     "Layer",
     "Layers",
@@ -50,6 +86,7 @@ __all__ = [
     "Progress",
     "Renders",
     "Units",
+    "accentuate",
     "activations",
     "adam",
     "attribute",
@@ -57,12 +94,24 @@ __all__ = [
     "blur",
     "channel",
     "clip",
+    "colour",
+    "compare",
+    "concept",
+    "cosine",
+    "crop",
     "decay",
+    "diagnose",
     "direction",
+    "diverse",
+    "dream",
     "embed",
+    "factorize",
     "feature_maps",
     "flip",
     "fourier",
+    "group",
+    "image_statistics",
+    "interpolate",
     "invert",
     "jitter",
     "l1",
@@ -70,18 +119,27 @@ __all__ = [
     "layer",
     "load",
     "logit",
+    "maco",
     "match",
+    "nadam",
     "neuron",
     "noise",
     "objective",
     "pad",
+    "parameterization",
     "parity",
+    "perturbation",
     "pixel",
     "probe",
     "render",
+    "render_all",
+    "replay",
+    "resize",
+    "roll",
     "rotate",
     "scale",
     "sgd",
+    "spatial",
     "total_variation",
     "units",
     "wrap",

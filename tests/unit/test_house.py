@@ -31,7 +31,9 @@ DECLARATIONS = {"objectives", "penalties", "projections", "transforms", "paramet
 ENGINE = CONTRACT | MATHS | DECLARATIONS | {"images", "presets", "ascent"}
 CALLS = {"activations", "rendering", "inversion"}
 MANY = {"activations", "data", "progress", "rendering", "results"}
-LOOKS = {"attribution", "embedding", "feature_maps", "units"}
+PHOTOGRAPHS = {"accentuation", "dreaming"}
+LAYERS = {"attribution", "comparison", "embedding", "feature_maps", "features", "sheet", "units"}
+LOOKS = LAYERS | PHOTOGRAPHS | {"diagnosis"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
@@ -62,11 +64,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "receptive_field": ENGINE,
     "cropping": ENGINE | {"receptive_field"},
     "targets": ENGINE | {"cropping"},
-    "rendering": ENGINE | {"results", "progress", "targets"},
+    "recipes": ENGINE,
+    "declaring": ENGINE | {"recipes"},
+    "replaying": ENGINE | {"declaring", "files", "loaders", "rendering", "results"},
+    "configuring": GROUND | {"declaring", "writing"},
+    "starting": ENGINE | {"results"},
+    "rendering": ENGINE | {"declaring", "results", "progress", "recipes", "starting", "targets"},
     "activations": ENGINE | {"data"},
     "collecting": ENGINE | {"activations", "data", "progress", "rendering", "store", "targets", "writing"},
     "feature_maps": ENGINE | {"activations", "results"},
     "units": ENGINE | MANY | {"collecting", "feature_maps", "receptive_field"},
+    "dreaming": ENGINE | MANY | {"maps", "receptive_field"},
+    "comparison": ENGINE | MANY | {"collecting", "feature_maps", "maps"},
+    "features": ENGINE | {"activations", "data", "rendering", "results"},
+    "diagnosis": ENGINE | MANY | {"attribution"},
+    "accentuation": ENGINE | MANY | {"attribution", "dreaming"},
+    "sheet": ENGINE | MANY | {"files", "units", "writing"},
     "embedding": ENGINE | MANY | {"feature_maps", "maps"},
     "attribution": ENGINE | {"activations", "maps", "rendering", "results"},
     "inversion": ENGINE | {"results", "progress", "activations", "rendering"},
@@ -80,18 +93,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders": CONTRACT | {"data", "specimen", "wrapping"},
     "plots": GROUND | {"maps", "results"},
     "pages": GROUND | {"results", "files", "phosphene"},
-    "demo": ENGINE
-    | CALLS
-    | {"attribution", "units", "results", "files", "progress", "data", "specimen", "loaders", "trust"},
-    "phosphene": ENGINE | CALLS | LOOKS | {"results", "loaders", "wrapping", "audit", "benchmarking"},
-    "cli": GROUND | {"phosphene", "demo", "files", "data"},
+    "demo": ENGINE | CALLS | MANY | {"attribution", "files", "loaders", "specimen", "trust", "units"},
+    "phosphene": ENGINE | CALLS | LOOKS | {"results", "loaders", "replaying", "wrapping", "audit", "benchmarking"},
+    "cli": GROUND | {"configuring", "data", "demo", "files", "phosphene", "presets", "replaying"},
     "__main__": {"cli"},
 }
 
 # Only inside a function, when it is called, or for type checkers: such an import costs nothing before and makes no circle.
 MAY_FETCH: dict[str, set[str]] = {
     "audit": {"files"},
-    "results": {"plots", "files"},
+    "features": {"store"},
+    "sheet": {"pages"},
+    "results": {"plots", "files", "pages", "writing"},
     "activations": {"collecting", "store"},
     "files": {"pages"},
     "demo": {"pages"},
@@ -104,7 +117,7 @@ BACKEND_MAY_IMPORT = CONTRACT | MATHS | {"specimen"}
 # Other people's packages in core: NumPy anywhere; the rest where it is named, and never when phosphene is imported.
 MODULE_LEVEL = {
     "numpy": None,
-    "typer": {f"cli/{name}.py" for name in ("__init__", "benching", "comparing", "looks", "options", "renders")},
+    "typer": {f"cli/{name}.py" for name in "__init__ benching comparing looks options renders replaying".split()},
 }
 IN_FUNCTIONS = {
     "PIL": None,
@@ -129,11 +142,13 @@ IN_FUNCTIONS = {
 # What nobody may take away or add to without meaning to: the public names are counted, and so are the contract's members.
 PUBLIC = set(
     "Backend InputSpec Layer Layers Network Objective PhospheneError PhospheneWarning Progress Renders "
-    "activations attribute bench embed feature_maps invert load parity probe render units wrap "
-    "Attribution Embedding FeatureMaps Units "
-    "channel direction layer logit match neuron objective "
-    "fourier pixel flip jitter noise pad rotate scale "
-    "l1 l2 total_variation blur clip decay adam sgd".split()
+    "accentuate activations attribute bench compare concept diagnose dream embed factorize feature_maps invert load parity "
+    "probe render render_all replay units wrap "
+    "Accentuation Attribution Comparison Concept Diagnosis Embedding FeatureMaps Features Units "
+    "channel direction diverse group interpolate layer logit match neuron objective spatial "
+    "fourier maco parameterization perturbation pixel image_statistics "
+    "colour crop flip jitter noise pad resize roll rotate scale "
+    "l1 l2 total_variation blur clip decay adam cosine nadam sgd".split()
 )
 MEMBERS = {
     "Backend": set(

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from phosphene.results.accentuation import Accentuation
 from phosphene.results.attribution import Attribution
+from phosphene.results.comparison import Comparison
+from phosphene.results.concept import Concept
+from phosphene.results.diagnosis import Diagnosis, Finding
 from phosphene.results.embedding import Embedding
 from phosphene.results.feature_maps import FeatureMaps
-from phosphene.results.renders import Renders, as_picture, from_picture
+from phosphene.results.features import Features
+from phosphene.results.renders import Renders, as_picture, from_picture, joined
 from phosphene.results.units import Units
 
-__all__ = ["Attribution", "Embedding", "FeatureMaps", "Renders", "Units", "as_picture", "from_picture"]
+__all__ = [
+    "Accentuation",
+    "Attribution",
+    "Comparison",
+    "Concept",
+    "Diagnosis",
+    "Embedding",
+    "FeatureMaps",
+    "Features",
+    "Finding",
+    "Renders",
+    "Units",
+    "as_picture",
+    "from_picture",
+    "joined",
+]
