@@ -1,7 +1,8 @@
 # Every target sets up what it needs in .venv; a second call finds it there. Only Python 3.11 to 3.13 and make are assumed.
 #   make demo [BACKEND=jax]    the first look: one offline page in out/demo
 #   make test                  the suite without what is slow;  make test-all  all of it
-#   make bench [ROUNDS=3]      every benchmark, and docs/benchmarks.md from what they found
+#   make bench [ROUNDS=3]      every benchmark of speed, and docs/benchmarks.md from what they found
+#   make quality               how good the pictures of each recipe are: docs/quality.md
 #   make lint | clean
 
 BACKEND ?= torch
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 # One thread a worker: two workers with a pool of threads each would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help demo test test-slow test-all lint bench clean
+.PHONY: help demo test test-slow test-all lint bench quality clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,11 +40,14 @@ lint: $(VENV)/.all
 
 bench: $(VENV)/.all
 	@failed=0; for script in $$(grep -l '__name__ == "__main__"' benchmarks/*.py); do \
-		test "$$script" = benchmarks/report.py && continue; \
+		case $$script in */report.py|*/quality.py) continue;; esac; \
 		echo "== $$script"; \
 		$(BIN)/python "$$script" $(if $(ROUNDS),--rounds $(ROUNDS)) || failed=1; \
 	done; \
 	$(BIN)/python benchmarks/report.py && exit $$failed
+
+quality: $(VENV)/.all
+	$(BIN)/python benchmarks/quality.py
 
 clean:
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
