@@ -79,12 +79,12 @@ class Match:
         return call
 
     def ours(self, network: Any, objectives: Any, size: int, steps: int) -> dict[str, Work]:
-        """A call of ours by preset."""
+        """A call of ours by preset, as "ours, PRESET"."""
 
         def call(preset: str) -> Work:
             return lambda: ph.render(network, objectives, size=size, steps=steps, preset=preset, progress=False)
 
-        return {preset: call(preset) for preset in PRESETS}
+        return {f"ours, {preset}": call(preset) for preset in PRESETS}
 
     def bare(self, layer: str, size: int, steps: int) -> Work:
         """As many passes, forward to the end of a stage and back to a random image, and nothing else: what no tool goes below."""
@@ -126,7 +126,7 @@ def rows_of(what: str, target: float, taken: dict[str, list[float]], prefix: str
         name = f"phosphene, {preset}"
         found = row(
             f"{what}; {'same recipe' if preset == 'lucent' else 'our default'}", target,
-            {name: taken[prefix + preset], "lucent": taken["lucent"]}, name, "lucent",
+            {name: taken[f"{prefix}ours, {preset}"], "lucent": taken["lucent"]}, name, "lucent",
         )  # fmt: skip
         rows.append(found)
     if "bare" in taken and not prefix:
@@ -143,7 +143,7 @@ def channel(match: Match, rounds: int, steps: int) -> list[dict[str, Any]]:
     contestants |= match.ours(match.network, objective, SIZE, steps)
     contestants["bare"] = match.bare("layer2", SIZE, steps)
     narrow = match.ours(match.narrow, objective, SIZE, steps)
-    contestants |= {f"bfloat16 {preset}": work for preset, work in narrow.items()}
+    contestants |= {f"bfloat16 {name}": work for name, work in narrow.items()}
     taken = play(match, contestants, rounds)
     what = f"one channel of layer2, {SIZE} px, {steps} steps"
     rows = rows_of(f"{what}, float32", 1 / 3, taken)
