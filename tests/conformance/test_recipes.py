@@ -130,6 +130,7 @@ def test_snapshots_are_the_pictures_on_the_way(backend: str, load: Load, tmp_pat
     np.testing.assert_array_equal(again.parameters, found.parameters)
 
 
+@pytest.mark.slow
 def test_diverse_pictures_are_less_alike(backend: str, load: Load) -> None:
     network = load("specimen", backend)
     options: dict[str, Any] = {"size": 48, "steps": 40, "progress": False}

@@ -66,6 +66,7 @@ def objectives() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_pictures_are_the_same_to_the_last_bit(recipe: str, specimen: Network, tmp_path: Path) -> None:
     if specimen.backend.compiled and recipe != "rewritten":
@@ -101,6 +102,7 @@ def test_measured_batches_are_taken_over(specimen: Network) -> None:
         replay(replace(again, settings={**again.settings, "batches": [[0]] * len(widths)}))
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_given_and_held_against_the_fingerprint(specimen: Network, load: Load) -> None:
     first = ph.render(specimen, ph.logit(0), size=32, steps=2, progress=False)
     np.testing.assert_array_equal(replay(first, network=specimen).images, first.images)
