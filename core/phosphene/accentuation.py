@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.activations import activations
-from phosphene.arrays import tree_map
 from phosphene.ascent import Progress
-from phosphene.ascent.program import native
+from phosphene.attribution.job import for_all
 from phosphene.attribution.programs import Value
 from phosphene.backend import Network
 from phosphene.dreaming import photograph_for
@@ -152,20 +150,8 @@ def _smallest(
 
 
 def _values(network: Network, wanted: Objective, images: NDArray[np.float32]) -> Floats:
-    """The objective on clean images, ``(N,)``, sixteen at a time."""
+    """The objective on clean images, ``(N,)``."""
     with network.scope():
         bound = wanted.bind(network, network.shapes((images.shape[1], images.shape[2])))
-        weights, values = network.weights(), []
-        for start in range(0, len(images), 16):
-            part = images[start : start + 16]
-            filled = np.concatenate([part, np.repeat(part[-1:], min(16, len(images)) - len(part), axis=0)])
-            arguments = tree_map(partial(_rows, len(filled)), bound.arguments)
-            seen = network.backend.run(
-                Value(network, bound.form), weights, native(network, filled), native(network, arguments)
-            )
-            values.append(network.backend.to_numpy(seen)[: len(part)])
-    return np.concatenate(values).astype(np.float64)
-
-
-def _rows(count: int, leaf: Any) -> Any:
-    return np.repeat(np.asarray(leaf)[None], count, axis=0)
+    (values,) = for_all(network, bound, Value(network, bound.form), images, 16)
+    return np.asarray(values, np.float64)

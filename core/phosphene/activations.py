@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phosphene.arrays import filled
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
@@ -26,7 +27,7 @@ from phosphene.types import Array, Tree
 if TYPE_CHECKING:
     from phosphene.store import Store
 
-__all__ = ["activations"]
+__all__ = ["activations", "read_layers"]
 
 LOG = logging.getLogger("phosphene")
 
@@ -162,24 +163,21 @@ def activations(
             raise CorruptFile(source.name(0), f"nor any other of {len(source)} images can be read")
     else:
         array = check_images(images, spec)
-    found = _read(network, array, paths, min(batch or BATCH, len(array)))
+    found = read_layers(network, array, paths, min(batch or BATCH, len(array)))
     return found if dtype is None else {path: value.astype(dtype) for path, value in found.items()}
 
 
-def _read(
-    network: Network, array: NDArray[np.float32], paths: tuple[str, ...], batch: int
+def read_layers(
+    network: Network, array: NDArray[np.floating], paths: tuple[str, ...], batch: int
 ) -> dict[str, NDArray[np.floating]]:
+    """Layers of images that are not looked at any more: of the right shape, and of whatever range."""
     backend = network.backend
     found: dict[str, NDArray[np.floating]] = {}
     with network.scope():
         weights = network.weights()
         for start in range(0, len(array), batch):
             rows = array[start : start + batch]
-            # A last batch of another size would compile once more: it is filled up, and the filling dropped.
-            filled = (
-                rows if len(rows) == batch else np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
-            )
-            read = backend.run(Reading(network, paths), weights, native(network, filled))
+            read = backend.run(Reading(network, paths), weights, native(network, filled(rows, batch)))
             for path, value in read.items():
                 part = backend.to_numpy(value, copy=False)
                 if path not in found:

@@ -18,6 +18,7 @@ __all__ = [
     "arange",
     "constant",
     "expand",
+    "filled",
     "row_sum",
     "sigmoid",
     "smooth_abs",
@@ -72,6 +73,12 @@ def surely_none(mask: Array) -> bool:
     Only PyTorch's devices have a type; its arrays on the host are there as soon as they are asked for.
     """
     return getattr(getattr(mask, "device", None), "type", None) == "cpu" and not bool(mask.any())
+
+
+def filled(rows: NDArray[Any], count: int) -> NDArray[Any]:
+    """Host rows, and copies of the last up to `count`: a last batch of another size would compile once more."""
+    short = count - len(rows)
+    return np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)]) if short else rows
 
 
 def take_channel(xp: Namespace, x: Array, channels: Array) -> Array:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from phosphene.activations import Reading
+from phosphene.arrays import filled
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
@@ -143,8 +144,7 @@ def _fill(
                     raise InvalidParameter(
                         "count", allowed=f"at most {row}, as many images as there are", received=manifest.rows, fix=""
                     ) from None
-                filled = np.concatenate([images, np.repeat(images[-1:], batch - len(images), axis=0)])
-                read = backend.run(reading, weights, native(network, filled))
+                read = backend.run(reading, weights, native(network, filled(images, batch)))
                 for name in store.names:
                     values = backend.to_numpy(read[name])[: len(images)]
                     whole[name][row - first : row - first + len(images)] = values

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.activations import ImagesLike, activations
-from phosphene.arrays import tree_map
-from phosphene.ascent.program import native
+from phosphene.activations import ImagesLike, activations, read_layers
+from phosphene.attribution.job import for_all
 from phosphene.attribution.programs import Slope
 from phosphene.backend import Network, Rule
 from phosphene.data.sources import source_of
@@ -188,16 +185,7 @@ def _information(network: Network, images: Floats, scale: Floats, offset: Floats
 
     Confidence alone would not do: a network that is fed far too large numbers is sure of itself, and says the same of all.
     """
-    backend = network.backend
-    logits = []
-    with network.scope():
-        weights = network.weights()
-        for start in range(0, len(images), 16):
-            rows = images[start : start + 16]
-            filled = np.concatenate([rows, np.repeat(rows[-1:], 16 - len(rows), axis=0)])
-            seen = backend.run(Logits(network), weights, native(network, filled))
-            logits.append(backend.to_numpy(seen)[: len(rows)].astype(np.float64))
-    raw = np.concatenate(logits)
+    raw = read_layers(network, images, (OUTPUT,), min(16, len(images)))[OUTPUT].astype(np.float64)
     if not np.all(np.isfinite(raw)):
         return 0.0
     shares = np.exp(raw - raw.max(axis=1, keepdims=True))
@@ -210,32 +198,7 @@ def _information(network: Network, images: Floats, scale: Floats, offset: Floats
     return float(entropy(shares.mean(axis=0)) - entropy(shares).mean())
 
 
-@dataclass(frozen=True)
-class Logits:
-    """``(weights, images) -> output`` for `Backend.run`; images of any range."""
-
-    network: Network
-
-    def __call__(self, weights: Any, images: Any) -> Any:
-        return self.network.forward(images, [OUTPUT], weights=weights)[OUTPUT]
-
-
 def _slopes(network: Network, item: Bound, images: NDArray[np.float32], rule: Rule | None) -> tuple[Floats, Floats]:
     """Largest gradient of each image, and its value, ``(N,)`` each."""
-    backend, largest, values = network.backend, [], []
-    weights = network.weights()
-    for start in range(0, len(images), NOISE):
-        rows = images[start : start + NOISE]
-        filled = np.concatenate([rows, np.repeat(rows[-1:], NOISE - len(rows), axis=0)])
-        arguments = tree_map(partial(_repeated, NOISE), item.arguments)
-        gradient, value = backend.run(
-            Slope(network, item.form, rule), weights, native(network, filled), native(network, arguments)
-        )
-        slope = np.abs(backend.to_numpy(gradient)).reshape(NOISE, -1).max(axis=1)
-        largest.append(slope[: len(rows)])
-        values.append(backend.to_numpy(value)[: len(rows)])
-    return np.concatenate(largest), np.concatenate(values)
-
-
-def _repeated(count: int, leaf: Any) -> Any:
-    return np.repeat(np.asarray(leaf)[None], count, axis=0)
+    gradient, values = for_all(network, item, Slope(network, item.form, rule), images, NOISE)
+    return np.abs(gradient).reshape(len(images), -1).max(axis=1), values

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.activations import ImagesLike, Reading
+from phosphene.arrays import filled
 from phosphene.ascent import Progress
 from phosphene.ascent.program import native
 from phosphene.backend import Network
@@ -87,8 +88,7 @@ def units(
     with network.scope(), reporter(progress, "units", len(source)) as tell:
         weights = network.weights()
         for whole, good in stream(source, spec.size, spec.channels, batch, executor=executor, on_error=on_error):
-            filled = np.concatenate([whole, np.repeat(whole[-1:], batch - len(whole), axis=0)])
-            read = network.backend.run(Reading(network, (layer,)), weights, native(network, filled))
+            read = network.backend.run(Reading(network, (layer,)), weights, native(network, filled(whole, batch)))
             values = network.backend.to_numpy(read[layer])[: len(whole)][good]
             if network.layers[layer].spatial:
                 values = on_grid(values, network.layers[layer])

@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "units": ENGINE | MANY | {"collecting", "feature_maps", "receptive_field"},
     "dreaming": ENGINE | MANY | {"maps", "receptive_field"},
     "comparison": ENGINE | MANY | {"collecting", "feature_maps", "maps"},
-    "features": ENGINE | {"activations", "data", "rendering", "results"},
+    "features": ENGINE | {"activations", "attribution", "data", "rendering", "results"},
     "diagnosis": ENGINE | MANY | {"attribution"},
     "accentuation": ENGINE | MANY | {"attribution", "dreaming"},
     "sheet": ENGINE | MANY | {"files", "units", "writing"},

@@ -13,10 +13,11 @@ from phosphene.arrays import tree_map
 from phosphene.ascent.program import native
 from phosphene.attribution.programs import Reach, Value
 from phosphene.backend import Network
+from phosphene.objectives import Bound
 from phosphene.objectives.forms import Form
 from phosphene.types import Floats, Tree
 
-__all__ = ["Computed", "Job"]
+__all__ = ["Computed", "Job", "for_all"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,33 @@ class Job:
         batch = min(self.batch, count)
         for start in range(0, count, batch):
             yield np.minimum(np.arange(start, start + batch), count - 1)
+
+
+def for_all(
+    network: Network, bound: Bound, program: Callable[..., Tree], images: NDArray[Any], batch: int
+) -> list[Any]:
+    """Outputs of ``program(weights, images, arguments)`` as NumPy, for images that all have one target.
+
+    Parameters
+    ----------
+    network : Network
+    bound : Bound
+        The target.
+    program : callable
+        Such as `phosphene.attribution.programs.Slope`.
+    images : (N, H, W, C)
+    batch : int
+        Images at a time.
+
+    Returns
+    -------
+    list of array
+        Each with a leading axis of N.
+    """
+    with network.scope():
+        one = tree_map(lambda leaf: np.asarray(leaf)[None], bound.arguments)
+        job = Job(network, network.weights(), bound.form, one, images, None, batch, 0, {})
+        return job.run(program, images, np.zeros(len(images), np.int64))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from phosphene.layers import Tokens
 from phosphene.objectives.forms import Form
 from phosphene.types import Array, Edit, Namespace, Tree
 
-__all__ = ["CAMS", "LayerSlope", "Reach", "Slope", "Value"]
+__all__ = ["CAMS", "LayerSlope", "Reach", "Slope", "Value", "adding"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LayerSlope:
         paths = list(dict.fromkeys((self.layer, *self.form.layers)))
 
         def objective(nothing: Array) -> tuple[Array, tuple[Array, Array]]:
-            seen = network.forward(given, paths, weights=weights, edit={self.layer: _adding(nothing)})
+            seen = network.forward(given, paths, weights=weights, edit={self.layer: adding(nothing)})
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()} if half else seen
             value = evaluate(self.form, xp, wide, arguments, images.shape[0])
             return xp.sum(value), (wide[self.layer], value)
@@ -93,7 +93,7 @@ class Reach:
         given = xp.astype(images, getattr(xp, network.dtype)) if half else images
 
         def objective(nothing: dict[str, Array]) -> tuple[Array, Array]:
-            edit = {path: _adding(value) for path, value in nothing.items()}
+            edit = {path: adding(value) for path, value in nothing.items()}
             seen = network.forward(given, list(self.form.layers), weights=weights, edit=edit)
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()}
             value = evaluate(self.form, xp, wide, arguments, images.shape[0])
@@ -143,7 +143,9 @@ def _nothing(xp: Namespace, images: Array, shape: tuple[int, ...]) -> Array:
     return xp.reshape(images[:, 0, 0, 0] * 0, (-1,) + (1,) * len(shape)) + xp.zeros(shape, dtype=images.dtype)
 
 
-def _adding(nothing: Array) -> Edit:
+def adding(nothing: Array) -> Edit:
+    """An edit that adds a nothing, whose gradient is the layer's."""
+
     def add(xp: Namespace, activation: Array) -> Array:
         return activation + xp.astype(nothing, activation.dtype)
 

@@ -13,7 +13,7 @@ from phosphene.activations import activations
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, said
 from phosphene.layers import OUTPUT, Layer
-from phosphene.objectives import Bound, Objective, as_objective, logit
+from phosphene.objectives import Bound, logit, target_objective
 from phosphene.objectives.forms import Form
 
 __all__ = ["bind_targets", "layer_for"]
@@ -33,7 +33,7 @@ def bind_targets(network: Network, images: NDArray[np.float32], target: Any, bat
             "target", allowed=f"one target, or {len(images)}: one an image", received=target,
             fix=f"{len(wanted)} were given.",
         )  # fmt: skip
-    return [_objective(item).bind(network, shapes) for item in wanted]
+    return [target_objective(item).bind(network, shapes) for item in wanted]
 
 
 def layer_for(
@@ -107,9 +107,3 @@ def _strongest(network: Network, images: NDArray[np.float32], batch: int) -> lis
     """Each image's class of the largest logit, averaged over positions where the output has some."""
     output = activations(network, images, OUTPUT, batch=batch)[OUTPUT]
     return [int(index) for index in output.reshape(len(output), -1, output.shape[-1]).mean(axis=1).argmax(axis=-1)]
-
-
-def _objective(item: Any) -> Objective:
-    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
-        return logit(int(item))
-    return logit(item) if isinstance(item, str) else as_objective(item)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.activations import Reading, activations
+from phosphene.arrays import filled
 from phosphene.ascent.program import native
 from phosphene.audit.matching import Pair, form_of
 from phosphene.backend import Network
@@ -323,8 +324,7 @@ def _batches(images: NDArray[np.float32], batch: int) -> Iterator[tuple[NDArray[
     """Batches of one size, so that none compiles anew: the last is filled up with copies; with the number that count."""
     for start in range(0, len(images), batch):
         rows = images[start : start + batch]
-        short = batch - len(rows)
-        yield (np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)]) if short else rows), len(rows)
+        yield filled(rows, batch), len(rows)
 
 
 def _ratio(difference: float, scale: float) -> float:

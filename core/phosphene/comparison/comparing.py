@@ -17,7 +17,7 @@ from phosphene.comparison.reading import blocks, default_layers, sources_for
 from phosphene.comparison.similarity import LEAST, Agreement, Correlation, centred_gram, matched
 from phosphene.draws import integer
 from phosphene.errors import InvalidImages, InvalidParameter, PhospheneError, said
-from phosphene.objectives import Objective, as_objective, channel, logit
+from phosphene.objectives import Objective, channel, target_objective
 from phosphene.progress import reporter
 from phosphene.rendering import canvas_size, describe, render
 from phosphene.results import Renders
@@ -218,12 +218,7 @@ def _targets(targets: Any) -> list[Objective]:
     given = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]
     if not given:
         raise InvalidParameter("targets", allowed="at least one target, or None", received=targets, fix='["coins"]')
-    return [
-        logit(one if isinstance(one, str) else int(one))
-        if isinstance(one, (int, str, np.integer))
-        else as_objective(one)
-        for one in given
-    ]
+    return [target_objective(one) for one in given]
 
 
 def _paths(

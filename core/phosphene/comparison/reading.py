@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.activations import ImagesLike, activations
+from phosphene.arrays import filled
 from phosphene.backend import Network
 from phosphene.collecting import batch_by_memory
 from phosphene.data.places import FileSource
@@ -75,9 +76,7 @@ def blocks(network: Network, source: Source, layers: Sequence[str]) -> Iterator[
     kept: dict[str, Floats] = {}
     for whole, _ in stream(source, None, spec.channels, batch):
         images = resized(whole, spec.size)
-        # A last batch of another size would compile once more: it is filled up, and the filling dropped.
-        filled = np.concatenate([images, np.repeat(images[-1:], batch - len(images), axis=0)])
-        for path, value in activations(network, filled, unique, batch=batch).items():
+        for path, value in activations(network, filled(images, batch), unique, batch=batch).items():
             part = _averaged(value[: len(images)], network.layers[path])
             kept[path] = np.concatenate([kept[path], part]) if path in kept else part
         while len(kept[unique[0]]) >= length:

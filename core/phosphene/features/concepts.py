@@ -18,7 +18,7 @@ from phosphene.errors import InvalidImages, InvalidParameter, said
 from phosphene.features.learning import scikit_learn
 from phosphene.features.sensitivity import steepest
 from phosphene.images import check_images
-from phosphene.objectives import Objective, as_objective, logit
+from phosphene.objectives import Objective, target_objective
 from phosphene.rendering import describe
 from phosphene.results.concept import LEVEL, Concept
 from phosphene.types import Floats, UserObjective
@@ -98,7 +98,7 @@ def concept(
         raise InvalidParameter(
             "target", allowed="a target, to be looked at on `images`", received=None, fix="For example a class."
         )
-    wanted = None if target is None else _objective(target)
+    wanted = None if target is None else target_objective(target)
     examples = _pictures(network, positives, "positives", max(FEWEST, folds))
     others = _pictures(network, negatives, "negatives", max(FEWEST, folds))
     slopes: Floats = np.empty((0, 0))
@@ -210,9 +210,3 @@ def _pictures(network: Network, images: Any, name: str, fewest: int) -> NDArray[
 
 def _identity(network: Network, images: NDArray[np.float32]) -> str:
     return source_of(images, network.input.size, network.input.channels).identity()
-
-
-def _objective(target: Any) -> Objective:
-    if isinstance(target, (int, np.integer)) and not isinstance(target, bool):
-        return logit(int(target))
-    return logit(target) if isinstance(target, str) else as_objective(target)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.arrays import constant, tree_map
-from phosphene.ascent.program import native
+from phosphene.arrays import constant
 from phosphene.ascent.step import evaluate
+from phosphene.attribution.job import for_all
+from phosphene.attribution.programs import adding
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, said
 from phosphene.objectives import Bound
 from phosphene.objectives.forms import Form
-from phosphene.types import Array, Edit, Floats, Namespace, Tree
+from phosphene.types import Array, Floats, Tree
 
 __all__ = ["Everywhere", "steepest"]
 
@@ -43,7 +42,7 @@ class Everywhere:
         paths = list(dict.fromkeys((self.layer, *self.form.layers)))
 
         def objective(nothing: Array) -> tuple[Array, Array]:
-            seen = network.forward(given, paths, weights=weights, edit={self.layer: _adding(nothing)})
+            seen = network.forward(given, paths, weights=weights, edit={self.layer: adding(nothing)})
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()} if half else seen
             value = evaluate(self.form, xp, wide, arguments, images.shape[0])
             return xp.sum(value), value
@@ -78,19 +77,7 @@ def steepest(network: Network, bound: Bound, layer: str, images: NDArray[np.floa
             "layer", allowed=f"a layer that comes before {last!r}, which the target reads", received=layer,
             fix="What comes later has no part in it.",
         )  # fmt: skip
-    batch, found = min(BATCH, len(images)), []
-    with network.scope():
-        weights = network.weights()
-        # A last batch of another size would compile once more: it is filled up, and the filling dropped.
-        arguments = native(network, tree_map(partial(_rows, batch), bound.arguments))
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            filled = np.concatenate([part, np.repeat(part[-1:], batch - len(part), axis=0)])
-            gradient, _ = network.backend.run(
-                Everywhere(network, bound.form, layer), weights, native(network, filled), arguments
-            )
-            found.append(network.backend.to_numpy(gradient)[: len(part)].astype(np.float64))
-    gradients = np.concatenate(found)
+    gradients = for_all(network, bound, Everywhere(network, bound.form, layer), images, BATCH)[0].astype(np.float64)
     lengths = np.sqrt(np.square(gradients).sum(axis=1, keepdims=True))
     if not np.all(np.isfinite(lengths)) or not np.any(lengths):
         what = "none arrives" if np.all(np.isfinite(lengths)) else "it is not finite"
@@ -100,14 +87,3 @@ def steepest(network: Network, bound: Bound, layer: str, images: NDArray[np.floa
         )  # fmt: skip
     units: Floats = gradients / np.where(lengths > 0, lengths, 1)
     return units
-
-
-def _adding(nothing: Array) -> Edit:
-    def add(xp: Namespace, activation: Array) -> Array:
-        return activation + xp.astype(nothing, activation.dtype)
-
-    return add
-
-
-def _rows(count: int, leaf: Any) -> Any:
-    return np.repeat(np.asarray(leaf)[None], count, axis=0)

@@ -40,6 +40,7 @@ __all__ = [
     "neuron",
     "objective",
     "spatial",
+    "target_objective",
 ]
 
 
@@ -200,6 +201,13 @@ def objective(function: UserObjective, layers: Sequence[str] | None = None) -> O
             fix='For example ph.channel("stage3", 5).',
         )  # fmt: skip
     return User(function, None if layers is None else tuple(layers))
+
+
+def target_objective(target: Any) -> Objective:
+    """What is written as a target: a class by its name or index, an objective, or a function."""
+    if isinstance(target, (int, np.integer)) and not isinstance(target, bool):
+        return logit(int(target))
+    return logit(target) if isinstance(target, str) else as_objective(target)
 
 
 def as_objective(value: Any) -> Objective:
