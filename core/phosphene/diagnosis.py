@@ -19,7 +19,9 @@ from phosphene.errors import InvalidParameter, said
 from phosphene.layers import OUTPUT
 from phosphene.objectives import Objective, as_objective
 from phosphene.objectives.declarations import Bound
-from phosphene.results import Diagnosis, Finding
+from phosphene.receptive_field import receptive_field
+from phosphene.results import Concept, Diagnosis, Finding
+from phosphene.results.concept import LEVEL
 from phosphene.rules import Redirected
 from phosphene.types import Floats, UserObjective
 
@@ -45,10 +47,13 @@ BETTER = 0.25
 
 FEWEST_CLASSES = 10
 
+SHALLOW = 1 / 8
+"""Share of the image's side below which what a position sees holds no whole object."""
+
 
 def diagnose(
     network: Network,
-    objectives: Objective | UserObjective | Sequence[Objective | UserObjective] = (),
+    objectives: Objective | UserObjective | Concept | Sequence[Objective | UserObjective | Concept] = (),
     *,
     images: ImagesLike | None = None,
     seed: int = 0,
@@ -58,8 +63,10 @@ def diagnose(
     Parameters
     ----------
     network : Network
-    objectives : objective, function, or a sequence of them
-        Held against the network: does a gradient reach the image, is the unit awake, is it ever?
+    objectives : objective, function, Concept, or a sequence of them
+        Held against the network: does a gradient reach the image, is the unit awake, is it ever, does its layer see enough of the
+        image to hold a whole object? Of a concept also: is it there at its layer, does its target make use of it, and was it found
+        in this network?
     images : array-like, path, sequence or iterable, optional
         As of `phosphene.activations`; of several kinds, at least 8. Needed to tell a unit that sleeps on noise from a dead one, and
         whether the network takes images in the range that it was trained on.
@@ -75,9 +82,12 @@ def diagnose(
     ------
     InvalidParameter
         For objectives that are none, and fewer than 8 images.
+    UnknownLayer
+        For an objective or a concept of a layer that is not there.
     """
     given = objectives if isinstance(objectives, Sequence) else [objectives]
-    wanted = [as_objective(item) for item in given]
+    concepts = [item for item in given if isinstance(item, Concept)]
+    wanted = [item.objective() if isinstance(item, Concept) else as_objective(item) for item in given]
     spec = network.input
     noise = generator(seed, "diagnosis").uniform(0.3, 0.7, (NOISE, *spec.size, spec.channels)).astype(np.float32)
     pictures: NDArray[np.float32] | None = None
@@ -95,6 +105,9 @@ def diagnose(
         found += _batch(network, noise)
         for item in bound:
             found += _gradient(network, item, noise, pictures)
+        found += _shallow(network, bound)
+    for concept in concepts:
+        found += _concept(network, concept)
     if pictures is not None:
         found += _range(network, pictures)
     return Diagnosis(network.name, tuple(sorted(found, key=lambda finding: -finding.gravity)), len(wanted))
@@ -153,6 +166,69 @@ def _gradient(
             "asleep", item.label, 1, f"on noise no gradient passes it; it is awake on {awake} of {len(pictures)} images",
             "The warm-up of ph.render will wake it, or start from one of these images with start=.",
         )  # fmt: skip
+
+
+def _shallow(network: Network, bound: Sequence[Bound]) -> Iterator[Finding]:
+    """Whether one position of a layer sees enough of the image; of objectives on one layer, each layer measured once."""
+    titles: dict[str, list[str]] = {}
+    for item in bound:
+        if len(set(item.form.layers)) == 1 and network.layers[item.form.layers[0]].spatial:
+            titles.setdefault(item.form.layers[0], []).append(item.label)
+    for layer, labels in titles.items():
+        field = receptive_field(network, layer)
+        if all(seen < SHALLOW * side for seen, side in zip(field, network.input.size, strict=True)):
+            yield Finding(
+                "shallow layer", ", ".join(labels), 1,
+                f"a position of {layer} sees {field[0]} x {field[1]} of {network.input.size[0]} x {network.input.size[1]} pixels: "
+                "expect edges, colours and textures, no whole objects",
+                "That is fine for a texture. For more of an object take a later layer: net.layers lists them in their order.",
+            )  # fmt: skip
+
+
+def _concept(network: Network, concept: Concept) -> Iterator[Finding]:
+    """Whether a concept is of this network, is there at its layer, and is used by its target."""
+    where = f"{concept.layer} / {concept.label}"
+    if concept.settings.get("fingerprint", network.fingerprint()) != network.fingerprint():
+        yield Finding(
+            "other network", where, 2,
+            f"it was found in {concept.settings.get('network', 'a network')} with other weights or on another framework, and a "
+            "direction means nothing among other channels",
+            f"Unless this is a port of it: ph.concept(net, {concept.layer!r}, positives, negatives) finds it here.",
+        )  # fmt: skip
+    near = " or ".join(_neighbours(network, concept.layer))
+    elsewhere = f"Try ph.concept at {near}" if near else "Try ph.concept at another layer"
+    if not concept.p_present < LEVEL:
+        yield Finding(
+            "concept not there", where, 2,
+            f"it is read with an accuracy of {concept.accuracy:.1%}, and random concepts of the same images about as well "
+            f"(p = {concept.p_present:.2f}): this layer may be too early or too late for it",
+            f"{elsewhere}, or give more examples than {concept.counts.get('positives', 0)} with it and "
+            f"{concept.counts.get('negatives', 0)} without.",
+        )  # fmt: skip
+    elif concept.target and not concept.p_used < LEVEL:
+        yield Finding(
+            "concept not used", where, 1,
+            f"it is there, but {concept.target} moves no more along it than along random ones (p = {concept.p_used:.2f})",
+            f"Its picture says nothing about {concept.target}. {elsewhere}, where it may be used.",
+        )  # fmt: skip
+
+
+def _neighbours(network: Network, layer: str) -> list[str]:
+    """The nearest layers before and after, as far as there are any: with a channel axis, and no deeper among modules."""
+    own, depth = network.layers[layer].path, layer.count(".")
+    paths = [
+        found.path
+        for found in network.layers.values()
+        if found.path == own
+        or (
+            found.path != OUTPUT
+            and found.path.count(".") <= depth
+            and found.axes[-1] == "channel"
+            and found.windows == 1
+        )
+    ]
+    place = paths.index(own)
+    return [*paths[max(0, place - 1) : place], *paths[place + 1 : place + 2]]
 
 
 def _range(network: Network, pictures: NDArray[np.float32]) -> Iterator[Finding]:

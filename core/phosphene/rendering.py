@@ -92,7 +92,8 @@ def render(
         fresh optimizer; other images are brought into the parameterization.
     slots : int or "measured", optional
         Targets at a time; by memory when absent. "measured" tries a few batch sizes for a step or two and takes the fastest a
-        target, which may be another one in another run: rounding depends on the batch.
+        target, which may be another one in another run: rounding depends on the batch. Pictures that depend on each other
+        (`phosphene.diverse`, parameters that are shared) are always made at once.
     patience : int, optional
         Stop a target whose objective has not risen by 1% for so many steps.
     warm_up : int, default 64
@@ -139,6 +140,9 @@ def render(
         for group in bind_all(network, wanted, canvas, recipe)
         for part in (cropped(network, group, pipeline(recipe.transforms, canvas, group.window)) if crop else [group])
     ]
+    for group in groups:
+        if group.together or recipe.parameterization.together:
+            _check_together(plan, recipe, slots, len(group.indices))
     report = reporter(progress, "render", recipe.steps * len(wanted))
     results: list[tuple[list[int], Ascended]] = []
     widths: list[int] = []
@@ -243,8 +247,6 @@ def _run(
         views=recipe.views,
     )
     together = group.together or recipe.parameterization.together
-    if together:
-        _check_together(plan, recipe)
     targets = []
     for row, (bound, occurrence) in enumerate(zip(group.bound, group.occurrences, strict=True)):
         key = content_key(bound.form, bound.key, occurrence)
@@ -273,8 +275,13 @@ def _run(
     return ascended, wide
 
 
-def _check_together(plan: Plan, recipe: Preset) -> None:
-    """Pictures that depend on each other are computed side by side from beginning to end, each seen once a step."""
+def _check_together(plan: Plan, recipe: Preset, slots: int | str | None, count: int) -> None:
+    """Pictures that depend on each other, `count` of them, are made side by side from beginning to end, each seen once a step."""
+    if plan.slots and (plan.slots == MEASURED or plan.slots < count):
+        raise InvalidParameter(
+            "slots", allowed=f"None, or at least {count}: as many pictures as depend on each other", received=slots,
+            fix="Leave it out; where memory does not suffice, ask for fewer pictures at once.",
+        )  # fmt: skip
     if plan.patience is not None:
         raise InvalidParameter(
             "patience", allowed="None with pictures that depend on each other", received=plan.patience,

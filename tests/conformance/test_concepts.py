@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,3 +149,57 @@ def test_what_cannot_be(specimen: Network) -> None:
         concept(specimen, "stage1", good, good, trials=19)
     with pytest.raises(errors.InvalidParameter, match="target: expected a target"):
         concept(specimen, "stage1", good, good, images=good)
+
+
+def made(**changes: object) -> Concept:
+    """A concept that no network was needed for."""
+    rng = np.random.default_rng(0)
+    given: dict[str, object] = {
+        "layer": "stage1", "label": "mark", "vector": rng.standard_normal(32), "accuracy": 0.93,
+        "accuracy_null": rng.random(40), "p_present": 1 / 41, "sensitivity": 0.4, "sensitivity_null": rng.random(40) - 0.5,
+        "p_used": 2 / 41, "target": "gravel", "counts": {"positives": 9, "negatives": 8, "images": 8},
+        "settings": {"network": "specimen", "seed": 0},
+    }  # fmt: skip
+    return Concept(**{**given, **changes})  # type: ignore[arg-type]
+
+
+WITHOUT = {"target": "", "sensitivity": float("nan"), "p_used": float("nan"), "sensitivity_null": np.empty(0)}
+
+
+@pytest.mark.parametrize("changes", [{}, WITHOUT])
+def test_what_is_saved_comes_back(changes: dict[str, object], tmp_path: Path) -> None:
+    found = made(**changes)
+    loaded = Concept.load(found.save(tmp_path / "deep" / "c.npz"))
+    for name in (field.name for field in fields(Concept)):
+        np.testing.assert_equal(getattr(loaded, name), getattr(found, name))
+    assert repr(loaded) == repr(found) and loaded.significant == found.significant
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["c.npz"]
+
+
+def test_other_files_and_endings_are_refused(tmp_path: Path) -> None:
+    path = made().save(tmp_path / "c.npz")
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(errors.CorruptFile, match="no concept of phosphene, or damaged"):
+        Concept.load(path)
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(errors.CorruptFile, match="no concept"):
+        Concept.load(tmp_path / "other.npz")
+    ph.Features("stage1", "nmf", "", np.eye(2), np.ones(2) / 2, 1.0).save(tmp_path / "features.npz")
+    with pytest.raises(errors.CorruptFile, match="no concept"):
+        Concept.load(tmp_path / "features.npz")
+    with pytest.raises(FileNotFoundError):
+        Concept.load(tmp_path / "nothing.npz")
+    with pytest.raises(
+        errors.InvalidParameter, match=r"path: expected a name that ends in \.npz, \.png, \.svg or \.pdf"
+    ):
+        made().save(tmp_path / "c.json")
+
+
+def test_a_figure_shows_the_concept_among_random_ones(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    read, used = made().plot().axes
+    assert read.lines[0].get_xdata()[0] == 0.93 and used.lines[0].get_xdata()[0] == 0.4
+    assert sum(bar.get_height() for bar in used.patches) == 40
+    assert "used by gravel" in used.get_xlabel() and "(p = 0.049)" in used.get_xlabel()
+    assert len(made(**WITHOUT).plot().axes) == 1
+    assert made().save(tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")

@@ -13,6 +13,7 @@ from chains import chain
 from phosphene import errors
 from phosphene.backend import Network
 from phosphene.data.crops import Crops
+from phosphene.features import Concept
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
@@ -82,6 +83,60 @@ def test_normalisation_over_the_batch_is_seen(backend: str) -> None:
     network = chain(backend, [("norm", lambda x: x - x.mean(0))])
     found = ph.diagnose(network)
     assert [finding.kind for finding in found.findings] == ["normalisation over the batch"] and not found.sound
+
+
+def test_a_layer_that_sees_too_little_for_an_object(backend: str, load: Load) -> None:
+    network = load("specimen", backend)
+    found = ph.diagnose(network, [ph.channel("stem", 2), ph.neuron("stem", 4), ph.channel("stage2", 5), ph.logit(0)])
+    assert kinds(found) == [("shallow layer", "stem : 2, stem : 4 at centre")] and found.sound
+    assert "sees 3 x 3 of 64 x 64 pixels: expect edges" in found.findings[0].said
+    assert "a later layer" in found.findings[0].fix
+    # Eleven pixels of 64 are more than an eighth, and what looks at several layers is not held against any of them.
+    direction = ph.direction("stage1", np.ones(32))
+    assert ph.diagnose(network, [direction, ph.channel("stem", 2) - ph.logit(1)]).findings == ()
+    assert kinds(ph.diagnose(network, ph.direction("stem", np.ones(24)))) == [("shallow layer", "stem : direction")]
+
+
+def planted_concept(network: Network, **changes: Any) -> Concept:
+    """A concept of stage 2 that is significant, with `changes`."""
+    given: dict[str, Any] = {
+        "layer": "stage2", "label": "mark", "vector": np.ones(64) / 8, "accuracy": 0.93, "accuracy_null": np.full(20, 0.5),
+        "p_present": 0.01, "sensitivity": 0.5, "sensitivity_null": np.zeros(20), "p_used": 0.01, "target": "coins",
+        "counts": {"positives": 12, "negatives": 14, "images": 14},
+        "settings": {"fingerprint": network.fingerprint(), "network": network.name},
+    }  # fmt: skip
+    return Concept(**(given | changes))
+
+
+def test_a_concept_that_is_not_there_or_not_used(backend: str, load: Load) -> None:
+    network = load("specimen", backend)
+    assert ph.diagnose(network, planted_concept(network)).findings == ()
+    absent = ph.diagnose(network, [planted_concept(network, p_present=0.4), ph.logit("coins")])
+    assert kinds(absent) == [("concept not there", "stage2 / mark")] and absent.objectives == 2 and not absent.sound
+    assert "an accuracy of 93.0%" in absent.findings[0].said and "(p = 0.40)" in absent.findings[0].said
+    assert "at stage1 or stage3, or give more examples than 12 with it and 14 without" in absent.findings[0].fix
+    unused = ph.diagnose(network, planted_concept(network, p_used=0.4))
+    assert kinds(unused) == [("concept not used", "stage2 / mark")] and unused.sound
+    assert "coins moves no more along it" in unused.findings[0].said
+    assert ph.diagnose(network, planted_concept(network, p_used=float("nan"), target="")).findings == ()
+    # The first layer has none before it, and a module within a stage may have a neighbour outside of it.
+    first = planted_concept(network, layer="stem.conv", vector=np.ones(24), p_present=0.4)
+    assert "at stem.norm, or" in ph.diagnose(network, first).findings[0].fix
+    inner = planted_concept(network, layer="stage2.conv1", p_present=0.4)
+    assert "at stage1 or stage2.norm1, or" in ph.diagnose(network, inner).findings[0].fix
+
+
+def test_a_concept_of_another_network(backend: str, load: Load) -> None:
+    network, other = load("specimen", backend), load("specimen-shortcut", backend)
+    found = ph.diagnose(network, planted_concept(other))
+    assert kinds(found) == [("other network", "stage2 / mark")] and not found.sound
+    assert (
+        "found in specimen-shortcut" in found.findings[0].said and "ph.concept(net, 'stage2'" in found.findings[0].fix
+    )
+    with pytest.raises(errors.InvalidObjective, match="vector: expected 64 numbers"):
+        ph.diagnose(network, planted_concept(network, vector=np.ones(7)))
+    with pytest.raises(errors.UnknownLayer):
+        ph.diagnose(network, planted_concept(network, layer="stage9"))
 
 
 def test_what_cannot_be_is_refused(backend: str, load: Load) -> None:

@@ -113,14 +113,33 @@ def test_a_table_and_a_file(tmp_path: Path) -> None:
     loaded = Features.load(path)
     np.testing.assert_array_equal(loaded.vectors, found.vectors)
     assert repr(loaded) == repr(found) and loaded.settings == found.settings and loaded.explained == found.explained
-    with pytest.raises(errors.InvalidParameter, match=r"\.npz"):
-        found.save(tmp_path / "f.png")
+    with pytest.raises(
+        errors.InvalidParameter, match=r"path: expected a name that ends in \.npz, \.png, \.svg or \.pdf"
+    ):
+        found.save(tmp_path / "f.txt")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(errors.CorruptFile, match="damaged"):
         Features.load(path)
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(errors.CorruptFile, match="no features"):
         Features.load(tmp_path / "other.npz")
+
+
+def test_a_figure_shows_the_directions_and_their_largest_channels(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((30, 60))
+    vectors[0, 41] = 9.0
+    found = Features("stage3", "nmf", "", vectors, np.full(30, 1 / 30), 0.5)
+    bars, map_of_channels = found.plot().axes[:2]
+    assert len(bars.patches) == 24 and bars.get_ylabel() == "direction, 24 of 30"
+    assert map_of_channels.images[0].get_array().shape == (24, 40)
+    shown = [int(label.get_text()) for label in map_of_channels.get_xticklabels()]
+    assert len(shown) == 40 and 41 in shown and shown == sorted(shown)
+    np.testing.assert_allclose(map_of_channels.images[0].get_array(), vectors[:24, shown])
+    assert found.save(tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    few = Features("stage3", "nmf", "", np.eye(2, 3), np.asarray([0.7, 0.3]), 0.5).plot().axes
+    assert few[0].get_ylabel() == "direction" and few[1].images[0].get_array().shape == (2, 3)
 
 
 def test_a_centre_in_the_origin_is_no_direction() -> None:

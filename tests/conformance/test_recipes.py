@@ -228,6 +228,18 @@ def test_what_cannot_be_is_refused(backend: str, load: Load) -> None:
         (lambda: {"transforms": [ph.colour(0.1, 0.1, channels=4)]}, "channels: expected as many as the images have"),
         (lambda: {"objectives": ph.diverse(unit, 2, "stage1"), "patience": 5}, "patience: expected None"),
         (
+            lambda: {"objectives": ph.diverse(unit, 3, "stage1"), "slots": 2},
+            "slots: expected None, or at least 3.*got 2",
+        ),
+        (
+            lambda: {"objectives": ph.diverse(unit, 2, "stage1"), "slots": "measured"},
+            "slots: expected None, or at least 2",
+        ),
+        (
+            lambda: {"objectives": [unit] * 3, "parameterization": ph.fourier(shared=0.1), "slots": 2},
+            "slots: expected None, or at least 3.*Leave it out",
+        ),
+        (
             lambda: {"objectives": ph.diverse(unit, 2, "stage1"), "preset": "maco"},
             "preset: expected a recipe of one view",
         ),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from phosphene.cli.options import (
+    FIGURES,
     AnyBackend,
     ImagesArgument,
     InputSize,
@@ -18,12 +19,10 @@ from phosphene.cli.options import (
     Weights,
     beside,
     check_out,
-    parse_target,
+    one_target,
 )
 
 __all__ = ["activations", "attribute", "embed", "layers", "units"]
-
-FIGURES = (".png", ".svg", ".pdf")
 
 
 def layers(model: Model, backend: AnyBackend = None, weights: Weights = None, input_size: InputSize = None) -> None:
@@ -171,7 +170,7 @@ def attribute(
     from phosphene.cli.pictures import MOST_DRAWN, read_images
 
     check_out(out, *FIGURES, ".npz")
-    wanted = None if target == "predicted" else _one_target(target)
+    wanted = None if target == "predicted" else one_target(target)
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
     spec = network.input
     pictures = read_images(images, spec.size, spec.channels, most=None if out.suffix == ".npz" else MOST_DRAWN)
@@ -183,15 +182,6 @@ def attribute(
     for module, rows in found.sanity.items():
         typer.echo(f"  random from the top down to {module}: rank correlation {rows.mean():.2f}")
     typer.echo(out)
-
-
-def _one_target(text: str) -> Any:
-    from phosphene.errors import InvalidParameter
-
-    found = parse_target(text)
-    if len(found) != 1:
-        raise InvalidParameter("target", allowed="one target", received=text, fix="Run it once for each.")
-    return found[0]
 
 
 def _archive(found: dict[str, Any], out: Path) -> None:

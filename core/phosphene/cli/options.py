@@ -12,22 +12,29 @@ if TYPE_CHECKING:
     from phosphene import Network
 
 __all__ = [
+    "FIGURES",
     "AnyBackend",
     "Backend",
     "ImagesArgument",
+    "ImagesOption",
     "InputSize",
     "Layers",
     "Model",
     "OnError",
     "Out",
+    "PhotographArgument",
     "Seed",
     "Size",
     "Steps",
     "Weights",
     "beside",
     "check_out",
+    "one_target",
     "parse_target",
 ]
+
+FIGURES = (".png", ".svg", ".pdf")
+"""Endings of the files that a figure can be written to."""
 
 Backend = Annotated[str, typer.Option(help="torch or jax")]
 AnyBackend = Annotated[str | None, typer.Option("--backend", help="torch or jax; found from the model where absent")]
@@ -43,6 +50,10 @@ Model = Annotated[
     str, typer.Argument(help="specimen, torchvision:NAME, timm:NAME, hf:NAME or folder, package.module:factory")
 ]
 ImagesArgument = Annotated[str, typer.Argument(help="a folder, a picture, a text file of paths, or photos:N[:SEED]")]
+ImagesOption = Annotated[
+    str | None, typer.Option("--images", help="a folder, a picture, a text file of paths, or photos:N[:SEED]")
+]
+PhotographArgument = Annotated[Path, typer.Argument(help="a picture file")]
 Layers = Annotated[list[str], typer.Option("--layer", help="path of a layer; may be given more than once")]
 OnError = Annotated[str, typer.Option(help="of a file that cannot be read: raise, or skip and count it")]
 
@@ -97,7 +108,7 @@ def parse_target(text: str) -> list[Any]:
     Parameters
     ----------
     text : str
-        A class by name or index, ``LAYER:CHANNEL``, ``LAYER:FIRST-LAST`` or ``LAYER:CHANNEL@ROW,COLUMN``.
+        A class by name or index, ``LAYER:CHANNEL``, ``LAYER:FIRST-LAST``, ``LAYER:CHANNEL@ROW,COLUMN`` or ``LAYER:all``.
 
     Returns
     -------
@@ -113,10 +124,12 @@ def parse_target(text: str) -> list[Any]:
 
     if ":" not in text:
         return [ph.logit(int(text) if text.isdigit() else text)]
+    if text.endswith(":all"):
+        return [ph.layer(text.removesuffix(":all"))]
     found = re.fullmatch(r"(.+):(\d+)(?:-(\d+))?(?:@(centre|\d+(?:,\d+)*))?", text)
     if found is None:
         raise InvalidParameter(
-            "target", allowed="CLASS, LAYER:CHANNEL, LAYER:FIRST-LAST or LAYER:CHANNEL@ROW,COLUMN", received=text,
+            "target", allowed="CLASS, LAYER:CHANNEL, LAYER:FIRST-LAST, LAYER:CHANNEL@ROW,COLUMN or LAYER:all", received=text,
             fix="For example stage3:0-15.",
         )  # fmt: skip
     layer, first, last, place = found.groups()
@@ -125,3 +138,19 @@ def parse_target(text: str) -> list[Any]:
         return [ph.channel(layer, index) for index in channels]
     at = None if place == "centre" else tuple(int(index) for index in place.split(","))
     return [ph.neuron(layer, index, at) for index in channels]
+
+
+def one_target(text: str) -> Any:
+    """The objective that a target is, where a command takes one alone.
+
+    Raises
+    ------
+    InvalidParameter
+        When it is several.
+    """
+    from phosphene.errors import InvalidParameter
+
+    found = parse_target(text)
+    if len(found) != 1:
+        raise InvalidParameter("target", allowed="one target", received=text, fix="Run it once for each.")
+    return found[0]

@@ -12,7 +12,7 @@ from phosphene.data.source import Source
 from phosphene.data.streaming import stream
 from phosphene.types import Size
 
-__all__ = ["labels_of", "read_images"]
+__all__ = ["labels_of", "photograph", "read_images"]
 
 MOST_DRAWN = 64
 """Images that a figure can show; more are a matter for a store, a table or a plot of points."""
@@ -35,6 +35,22 @@ def read_images(place: str, size: Size, channels: int = 3, *, most: int | None =
             fix="Name fewer, or write .npz or a store.",
         )  # fmt: skip
     return np.concatenate([whole for whole, _ in stream(source, size, channels, 64)])
+
+
+def photograph(path: Path, size: int | Size | None, channels: int = 3) -> NDArray[np.float32]:
+    """One picture file as ``(H, W, C)`` in the colours that a network takes, at its own size where none is given.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    CorruptFile
+        When it is no picture, or a damaged one.
+    """
+    from phosphene.files import read_image
+
+    picture = read_image(path, size)
+    return picture.mean(axis=-1, keepdims=True) if channels == 1 else picture
 
 
 def labels_of(place: str, source: Source) -> NDArray[np.str_] | None:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from phosphene.objectives import Objective, direction
+from phosphene.results.archives import load_archive, save_archive
 from phosphene.types import Floats
 
 __all__ = ["LEVEL", "Concept"]
+
+ARRAYS = ("vector", "accuracy_null", "sensitivity_null")
+WORDS = ("layer", "label", "accuracy", "p_present", "sensitivity", "p_used", "target", "counts", "settings")
 
 LEVEL = 0.05
 """Chance below which a figure counts as significant."""
@@ -72,6 +77,75 @@ class Concept:
         """The direction as something to render, attribute or combine; see `phosphene.direction`."""
         return direction(self.layer, self.vector, label=f"{self.layer} / {self.label}")
 
+    def plot(self) -> Any:
+        """Draw the concept among the random ones: how well it is read and, with a target, how much that moves along it.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingDependency
+            When matplotlib is not installed.
+        """
+        from phosphene.plots import plot_concept
+
+        return plot_concept(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure to a ``.png``, ``.svg`` or ``.pdf``, or everything to a ``.npz``; whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Its ending says which.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InvalidParameter
+            For another ending.
+        UnwritablePath
+            When the place cannot be written.
+        """
+        target = Path(path)
+        if target.suffix == ".npz":
+            arrays, words = ({name: getattr(self, name) for name in names} for names in (ARRAYS, WORDS))
+            return save_archive(target, "concept", arrays, words)
+        from phosphene.files import save_figure
+
+        return save_figure(self.plot, target, ".npz")
+
+    @staticmethod
+    def load(path: str | Path) -> Concept:
+        """What `save` wrote to a ``.npz``, bit by bit.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Concept
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is nothing.
+        CorruptFile
+            When it is something else, or damaged, or of a later version.
+        """
+        return load_archive(path, "concept", ARRAYS, _read)
+
+    def _repr_png_(self) -> bytes:
+        from phosphene.files import figure_bytes
+
+        return figure_bytes(self.plot(), "png")
+
     def __repr__(self) -> str:
         trials, counts = len(self.accuracy_null), self.counts
         verdict = "it is there" if self.p_present < LEVEL else "not more than chance"
@@ -93,3 +167,9 @@ class Concept:
             )
         lines.append(f"  {'significant' if self.significant else 'not significant'}")
         return "\n".join(lines)
+
+
+def _read(words: dict[str, Any], arrays: dict[str, Any]) -> Concept:
+    if any(array.ndim != 1 or array.dtype.kind != "f" for array in arrays.values()):
+        raise ValueError(f"shapes {', '.join(str(array.shape) for array in arrays.values())}")
+    return Concept(**{name: words[name] for name in WORDS}, **arrays)

@@ -14,7 +14,8 @@ class Finding:
     Attributes
     ----------
     kind : str
-        "normalisation over the batch", "no gradient", "not a number", "dead unit", "asleep" or "input range".
+        "normalisation over the batch", "no gradient", "not a number", "dead unit", "asleep", "input range", "shallow layer",
+        "other network" (of a concept), "concept not there" or "concept not used".
     where : str
         The objective, or the part of the network.
     gravity : int

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from phosphene.errors import CorruptFile, InvalidParameter
+from phosphene.errors import InvalidParameter
 from phosphene.objectives import Objective, direction
+from phosphene.results.archives import load_archive, save_archive
 from phosphene.types import Floats
 
 __all__ = ["Features"]
 
-FORMAT = 1
+ARRAYS = ("vectors", "strength")
+WORDS = ("layer", "method", "source", "explained", "settings")
 SHOWN = 12
 """Directions that are listed when it is printed; the rest is counted."""
 
@@ -93,8 +92,24 @@ class Features:
         """All directions that are not zero as objectives, strongest first."""
         return [self.objective(index) for index in range(len(self)) if np.any(self.vectors[index])]
 
+    def plot(self) -> Any:
+        """Draw the directions: the strength of each, and what it is made of in the channels that matter most to them.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingDependency
+            When matplotlib is not installed.
+        """
+        from phosphene.plots import plot_features
+
+        return plot_features(self)
+
     def save(self, path: str | Path) -> Path:
-        """Write it to a ``.npz``, whole or not at all.
+        """Write the figure to a ``.png``, ``.svg`` or ``.pdf``, or everything to a ``.npz``; whole or not at all.
 
         Raises
         ------
@@ -103,23 +118,17 @@ class Features:
         UnwritablePath
             When the place cannot be written.
         """
-        from phosphene.writing import write_whole
-
         target = Path(path)
-        if target.suffix != ".npz":
-            raise InvalidParameter(
-                "path", allowed="a name that ends in .npz", received=str(path), fix="Render it to see it."
-            )
-        words = {name: getattr(self, name) for name in ("layer", "method", "source", "explained", "settings")}
-        metadata = np.asarray(json.dumps({"format": FORMAT, "kind": "features", **words}))
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, vectors=self.vectors, strength=self.strength, metadata=metadata)
-        write_whole(target, buffer.getvalue())
-        return target
+        if target.suffix == ".npz":
+            arrays, words = ({name: getattr(self, name) for name in names} for names in (ARRAYS, WORDS))
+            return save_archive(target, "features", arrays, words)
+        from phosphene.files import save_figure
+
+        return save_figure(self.plot, target, ".npz")
 
     @staticmethod
     def load(path: str | Path) -> Features:
-        """What `save` wrote, bit by bit.
+        """What `save` wrote to a ``.npz``, bit by bit.
 
         Raises
         ------
@@ -128,27 +137,12 @@ class Features:
         CorruptFile
             When it is something else, or damaged, or of a later version.
         """
-        try:
-            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                words = json.loads(str(archive["metadata"]))
-                vectors, strength = archive["vectors"], archive["strength"]
-            if words["kind"] != "features" or words["format"] > FORMAT:
-                raise ValueError(f"{words['kind']} in format {words['format']}")
-            if vectors.ndim != 2 or strength.shape != vectors.shape[:1]:
-                raise ValueError(f"shapes {vectors.shape} and {strength.shape}")
-            return Features(
-                words["layer"],
-                words["method"],
-                words["source"],
-                vectors,
-                strength,
-                words["explained"],
-                words["settings"],
-            )
-        except FileNotFoundError:
-            raise
-        except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            raise CorruptFile(str(path), f"no features of phosphene, or damaged ({error})") from error
+        return load_archive(path, "features", ARRAYS, _read)
+
+    def _repr_png_(self) -> bytes:
+        from phosphene.files import figure_bytes
+
+        return figure_bytes(self.plot(), "png")
 
     def __repr__(self) -> str:
         count, channels = self.vectors.shape
@@ -165,3 +159,10 @@ class Features:
         if count > SHOWN:
             lines.append(f"  and {count - SHOWN} more, {self.strength[SHOWN:].sum():.1%} together")
         return "\n".join(lines)
+
+
+def _read(words: dict[str, Any], arrays: dict[str, Any]) -> Features:
+    vectors, strength = arrays["vectors"], arrays["strength"]
+    if vectors.ndim != 2 or strength.shape != vectors.shape[:1]:
+        raise ValueError(f"shapes {vectors.shape} and {strength.shape}")
+    return Features(**{name: words[name] for name in WORDS}, **arrays)
