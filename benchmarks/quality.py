@@ -1,6 +1,8 @@
 """Judge the pictures of each recipe, on classes and channels of the embedded network.
 
-``python benchmarks/quality.py [--backend torch jax] [--presets default lucid ...] [--channels 64] [--seeds 2] [--tune]``
+``python benchmarks/quality.py [--backend torch jax] [--presets default lucid ...] [--channels 64] [--seeds 2] [--vit FILE]``
+
+``--tune`` shows the even channels and writes nothing.
 
 The columns were fixed before anything was tuned:
 
@@ -18,87 +20,119 @@ The columns were fixed before anything was tuned:
     How much more alike the pictures of one unit are over seeds than those of different units, in deviations (d'), as the witness's
     last stage sees them.
 
-Channels of even number are for tuning (``--tune`` shows them); what is written are the odd ones and the classes. Recipes are ranked
-in each column, and ``mean rank`` is the mean of these ranks.
+Channels of even number are for tuning (see ``--tune``); what is written are the odd ones and the classes. Recipes are ranked
+in each column, and ``mean rank`` is the mean of these ranks. ``--vit`` names the weights of the small vision transformer that
+``examples/train_on_photographs.py vit`` trains: nothing was tuned on it.
+
+What is found goes to ``benchmarks/results``, a file a network and backend, recipe by recipe, and ``docs/quality.md`` is made of
+these files; ``--page`` makes the page alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import device, versions
+from common import RESULTS, device, versions
 from numpy.typing import NDArray
 
 import phosphene as ph
+from phosphene.backend import Network
 from phosphene.data.crops import Crops
 from phosphene.presets import preset_named, preset_names
-from phosphene.trust.robustness import robust_values
+from phosphene.trust import robust_values, spectral_slope
+from phosphene.trust.measures import percentiles
 
+ROOT = Path(__file__).parents[1]
 COLUMNS = {"clean": 1, "robust": 1, "margin": 1, "rank": -1, "witness": 1, "slope": -1, "consistency": 1}
 """1 where more is better, -1 where less is."""
 
 CROPS, SIZE = 1000, 64
-LAYERS = ("stage2", "stage3")
+SNAPSHOTS = 16
+LAYERS = {"specimen": ("stage2", "stage3"), "vit": ("blocks.2", "blocks.3")}
+NAMES = {"specimen": "The embedded network", "vit": "A small vision transformer, on which nothing was tuned"}
+FEWER = {"maco": 4}
+"""Recipes that are judged on every fourth unit, because a picture takes them 8,192 gradient evaluations."""
+
 Floats = NDArray[np.float64]
 
 
 class Judge:
     """The network, the witness, and what crops of the photographs say about both."""
 
-    def __init__(self, backend: str, channels: int, tune: bool) -> None:
-        self.network, self.witness = (ph.load(name, backend=backend) for name in ("specimen", "specimen-witness"))
+    def __init__(self, network: Network, layers: Sequence[str], channels: int, tune: bool) -> None:
+        self.network, self.layers = network, tuple(layers)
+        self.witness = ph.load("specimen-witness", backend=network.backend.name)
         crops = Crops(CROPS, seed=11).images()
-        self.natural = {path: self.read(crops, path) for path in (*LAYERS, "output")}
+        self.natural = {path: self.read(crops, path) for path in (*self.layers, "output")}
         self.slope = float(np.median([spectral_slope(image) for image in crops]))
         wanted = [
-            (path, index) for path in LAYERS for index in range(channels // len(LAYERS)) if index % 2 == (not tune)
+            (path, index)
+            for path in self.layers
+            for index in range(channels // len(self.layers))
+            if index % 2 == (not tune)
         ]
-        classes = [] if tune else [("output", index) for index in range(len(self.network.classes or ()))]
+        classes = [] if tune else [("output", index) for index in range(self.natural["output"].shape[1])]
         self.units = classes + wanted
         self.objectives = [
             ph.logit(index) if path == "output" else ph.channel(path, index) for path, index in self.units
         ]
+        self.own = np.stack([self.natural[path][:, index] for path, index in self.units])
+
+    def every(self, step: int) -> Judge:
+        """The same judge of every so manyth unit."""
+        fewer = copy(self)
+        fewer.units, fewer.objectives, fewer.own = self.units[::step], self.objectives[::step], self.own[::step]
+        return fewer
 
     def read(self, images: Any, path: str) -> Floats:
         """A layer of the network, each channel averaged over positions, ``(N, C)``."""
         found = ph.activations(self.network, images, path)[path]
         return found.reshape(len(found), -1, found.shape[-1]).mean(axis=1).astype(np.float64)
 
-    def pictures(self, preset: str, seeds: int, steps: int | None) -> list[ph.Renders]:
+    def pictures(self, preset: str, seeds: int, steps: int | None, snapshots: int = 0) -> list[ph.Renders]:
         """Of all units, a result a seed."""
         return [
             ph.render(
-                self.network, self.objectives, size=SIZE, preset=preset, seed=seed, steps=steps, progress=False
+                self.network, self.objectives, size=SIZE, preset=preset, seed=seed, steps=steps, snapshots=snapshots,
+                progress=False,
             )
             for seed in range(seeds)
         ]  # fmt: skip
 
     def judge(self, runs: Sequence[ph.Renders]) -> dict[str, float]:
         """All columns, over units and seeds."""
-        rows: dict[str, list[float]] = {name: [] for name in COLUMNS}
-        for renders in runs:
-            robust = robust_values(self.network, self.objectives, renders.images)
-            seen = {path: self.read(renders.images, path) for path in self.natural}
-            for number, (path, index) in enumerate(self.units):
-                natural = self.natural[path]
-                own = natural[:, index]
-                rows["clean"].append(100 * float((own < renders.values[number]).mean()))
-                rows["robust"].append(100 * float((own < robust[number]).mean()))
-                rows["margin"].append(float((robust[number] - own.mean()) / own.std()))
-                scores = (seen[path][number] - natural.mean(axis=0)) / (natural.std(axis=0) + 1e-9)
-                rows["rank"].append(1.0 + float((scores > scores[index]).sum()))
-                rows["slope"].append(abs(spectral_slope(renders.images[number]) - self.slope))
-            verdicts = ph.activations(self.witness, renders.images, "output")["output"].argmax(axis=1)
-            rows["witness"] += [
-                float(verdicts[number] == index) for number, (path, index) in enumerate(self.units) if path == "output"
-            ]
-        found = {name: float(np.mean(values)) if values else float("nan") for name, values in rows.items()}
-        return {**found, "consistency": self.consistency([renders.images for renders in runs])}
+        rows = [self.figures(run.images) for run in runs]
+        found = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        return {**found, "consistency": self.consistency([run.images for run in runs])}
+
+    def figures(self, images: NDArray[np.float32]) -> dict[str, float]:
+        """What is told of one picture a unit."""
+        robust = robust_values(self.network, self.objectives, images)
+        seen = {path: self.read(images, path) for path in self.natural}
+        clean = np.asarray([seen[path][row, index] for row, (path, index) in enumerate(self.units)])
+        rank = []
+        for row, (path, index) in enumerate(self.units):
+            natural = self.natural[path]
+            scores = (seen[path][row] - natural.mean(axis=0)) / (natural.std(axis=0) + 1e-9)
+            rank.append(1.0 + float((scores > scores[index]).sum()))
+        verdicts = ph.activations(self.witness, images, "output")["output"].argmax(axis=1)
+        named = [float(verdicts[row] == index) for row, (path, index) in enumerate(self.units) if path == "output"]
+        return {
+            "clean": float(percentiles(clean, self.own).mean()),
+            "robust": float(percentiles(robust, self.own).mean()),
+            "margin": float(((robust - self.own.mean(axis=1)) / self.own.std(axis=1)).mean()),
+            "rank": float(np.mean(rank)),
+            "witness": float(np.mean(named)) if named else float("nan"),
+            "slope": float(np.nanmean([abs(spectral_slope(image) - self.slope) for image in images])),
+        }
 
     def consistency(self, runs: Sequence[NDArray[np.float32]]) -> float:
         """Similarity of pictures of one unit against that of different units of one layer, in deviations."""
@@ -118,18 +152,22 @@ class Judge:
             return float("nan")
         return float((np.mean(same) - np.mean(other)) / np.sqrt((np.var(same) + np.var(other)) / 2))
 
+    def on_the_way(self, runs: Sequence[ph.Renders]) -> list[dict[str, float]]:
+        """The columns of one picture, and after how many steps, along the ascent."""
+        rows = []
+        for number in range(len(runs[0].snapshots if runs[0].snapshots is not None else ())):
+            found = [
+                self.figures(run.snapshots[number].astype(np.float32) / 255)
+                for run in runs
+                if run.snapshots is not None
+            ]
+            total = len(runs[0].history)
+            steps = min(total, -(-total // SNAPSHOTS) * (number + 1))
+            rows.append({"steps": steps, **{name: float(np.mean([row[name] for row in found])) for name in found[0]}})
+        return rows
 
-def spectral_slope(image: NDArray[np.float32]) -> float:
-    """Power of the frequency by which amplitudes of the brightness fall, by least squares from 2 to 24 cycles an image of 64."""
-    grey = image.mean(axis=-1).astype(np.float64)
-    window = np.hanning(len(grey))[:, None] * np.hanning(grey.shape[1])[None]
-    amplitude = np.abs(np.fft.rfft2((grey - grey.mean()) * window))
-    frequency = np.hypot(np.fft.fftfreq(len(grey))[:, None], np.fft.rfftfreq(grey.shape[1])[None])
-    inside = (frequency > 0.03) & (frequency < 0.375)
-    return float(-np.polyfit(np.log(frequency[inside]), np.log(amplitude[inside] + 1e-9), 1)[0])
 
-
-def mean_ranks(table: dict[str, dict[str, float]]) -> dict[str, float]:
+def mean_ranks(table: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Mean over columns of each recipe's place among all; equal figures share theirs."""
     places: dict[str, list[float]] = {name: [] for name in table}
     for column, sign in COLUMNS.items():
@@ -147,6 +185,42 @@ def evaluations(preset: str, steps: int | None) -> int:
     return (steps or recipe.steps) * recipe.views
 
 
+def measure(given: argparse.Namespace, backend: str) -> None:
+    """Every recipe in turn, written down as it is done: what is there already is measured again only if asked for."""
+    if given.vit is None:
+        name, network = "specimen", ph.load("specimen", backend=backend)
+    else:
+        sys.path.append(str(ROOT / "examples"))
+        import train_on_photographs
+
+        name, network = "vit", train_on_photographs.network("vit", Path(given.vit))
+        backend = "torch"
+    judge = Judge(network, LAYERS[name], given.channels, given.tune)
+    target = RESULTS / f"quality_{name}_{backend}.json"
+    found: dict[str, Any] = {"rows": {}}
+    if target.exists() and not given.tune:
+        found = json.loads(target.read_text())
+    for preset in given.presets:
+        judging = judge.every(FEWER.get(preset, 1))
+        runs = judging.pictures(preset, given.seeds, given.steps, SNAPSHOTS if preset == "default" else 0)
+        row: dict[str, Any] = {
+            "units": len(judging.units),
+            "evaluations": evaluations(preset, given.steps),
+            **judging.judge(runs),
+        }
+        shown = "  ".join(f"{key} {value:.3g}" for key, value in row.items())
+        print(f"{backend} {preset:10} {shown}", flush=True)
+        if preset == "default":
+            row["on_the_way"] = judging.on_the_way(runs)
+        found["rows"][preset] = row
+        if not given.tune:
+            about = {
+                "units": len(judge.units), "seeds": given.seeds, "pixels": SIZE, "device": device()["machine"],
+                "versions": versions(backend), "date": datetime.now(UTC).date().isoformat(),
+            }  # fmt: skip
+            target.write_text(json.dumps({**found, **about}, indent=1) + "\n")
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -156,47 +230,65 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, help="the recipe's own when absent")
     parser.add_argument("--tune", action="store_true", help="the even channels; nothing is written then")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "quality.md")
+    parser.add_argument("--vit", help="weights of the vision transformer, which is judged instead; on torch")
+    parser.add_argument("--page", action="store_true", help="make the page of what was found before")
     given = parser.parse_args()
-    found: dict[str, Any] = {}
-    for backend in given.backend:
-        judge, table = Judge(backend, given.channels, given.tune), {}
-        for preset in given.presets:
-            table[preset] = judge.judge(judge.pictures(preset, given.seeds, given.steps))
-            shown = "  ".join(f"{name} {value:.3g}" for name, value in table[preset].items())
-            print(f"{backend} {preset:10} {evaluations(preset, given.steps):>6} evaluations  {shown}", flush=True)
-        ranks = mean_ranks(table)
-        found[backend] = [
-            {"preset": name, "evaluations": evaluations(name, given.steps), **row, "mean_rank": ranks[name]}
-            for name, row in sorted(table.items(), key=lambda pair: ranks[pair[0]])
-        ]
-        print("  ".join(f"{row['preset']} {row['mean_rank']:.2f}" for row in found[backend]), flush=True)
-        if not given.tune:
-            about = f"{len(judge.units)} units, {given.seeds} seeds, {SIZE} px"
-            given.out.write_text(page(found, about, given.backend))
+    if not given.page:
+        for backend in given.backend[: 1 if given.vit else None]:
+            measure(given, backend)
+    if not given.tune:
+        (ROOT / "docs" / "quality.md").write_text(page())
 
 
 HEAD = """# How good are the pictures?
 
 This page is made by `python benchmarks/quality.py`, which tells what each column means; they were fixed before anything was tuned.
-What is judged are the classes of the embedded network and channels of odd number of its last two stages; the even ones are for
-tuning. Recipes stand in the order of their mean rank over the columns.
+What is judged are classes, and channels of odd number of the last two stages; the even ones are for tuning. Recipes stand in the
+order of their mean rank over the columns.
 """
 
 
-def page(found: dict[str, Any], about: str, backends: Sequence[str]) -> str:
-    """The page, a table a backend."""
-    where = device()
-    told = ", ".join(f"{name} {value}" for name, value in versions(*backends).items())
-    lines = [HEAD, f"Measured on {datetime.now(UTC).date().isoformat()} ({where['machine']}); {about}; {told}.", ""]
-    for backend, rows in found.items():
-        lines += [f"## {backend}", "", f"| recipe | evaluations | {' | '.join(COLUMNS)} | mean rank |"]
-        lines.append("|---|" + "---|" * (len(COLUMNS) + 2))
-        for row in rows:
-            cells = " | ".join(f"{row[name]:.3g}" for name in COLUMNS)
-            lines.append(f"| {row['preset']} | {row['evaluations']} | {cells} | {row['mean_rank']:.2f} |")
-        lines.append("")
+def page() -> str:
+    """A table a network and backend, of all files of results."""
+    lines = [HEAD]
+    for name, title in NAMES.items():
+        for path in sorted(RESULTS.glob(f"quality_{name}_*.json"), reverse=True):
+            found, backend = json.loads(path.read_text()), path.stem.rpartition("_")[2]
+            ranks = mean_ranks(found["rows"])
+            told = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+            lines += [
+                f"## {title}: {backend}", "",
+                f"{found['units']} units, {found['seeds']} seeds, {found['pixels']} px; {found['date']}, {found['device']}; "
+                f"{told}.", "",
+                f"| recipe | evaluations | {' | '.join(COLUMNS)} | mean rank |", "|---|" + "---|" * (len(COLUMNS) + 2),
+            ]  # fmt: skip
+            for preset, row in sorted(found["rows"].items(), key=lambda pair: ranks[pair[0]]):
+                cells = " | ".join("" if np.isnan(row[column]) else f"{row[column]:.3g}" for column in COLUMNS)
+                fewer = f" ({row['units']} units)" if row.get("units", found["units"]) < found["units"] else ""
+                lines.append(f"| {preset}{fewer} | {row['evaluations']} | {cells} | {ranks[preset]:.2f} |")
+            lines += ["", *_against_lucid(found["rows"])]
     return "\n".join(lines)
+
+
+def _against_lucid(rows: dict[str, Any]) -> list[str]:
+    """After how many gradient evaluations the default is where lucid's recipe ends."""
+    if "lucid" not in rows or "default" not in rows:
+        return []
+    lucid, way = rows["lucid"], rows["default"]["on_the_way"]
+    reached = [row for row in way if row["margin"] >= lucid["margin"]]
+    if not reached:
+        best = max(row["margin"] for row in way)
+        return [
+            f"lucid's final margin of {lucid['margin']:.3g} is not reached by the default, whose best is {best:.3g}.",
+            "",
+        ]
+    row = reached[0]
+    share = row["steps"] / lucid["evaluations"]
+    return [
+        f"The default is at lucid's final margin after {row['steps']} gradient evaluations, {share:.2f} of lucid's "
+        f"{lucid['evaluations']}; the rank is then {row['rank']:.3g} (lucid {lucid['rank']:.3g}), the slope "
+        f"{row['slope']:.3g} off ({lucid['slope']:.3g}).", "",
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -91,10 +91,11 @@ def _default(size: Size, seen: Size) -> Preset:
     side = min(size)
     return Preset(
         parameterization=fourier(decay=1.3),
-        transforms=(jitter(max(1, side // 8)), scale(0.8, 1.2), rotate(10.0)),
-        regularizers=(total_variation(5.0),),
-        optimizer=adam(0.05),
-        steps=160,
+        transforms=(jitter(max(1, side // 16)), scale(0.9, 1.1), rotate(10.0)),
+        regularizers=(total_variation(4.0),),
+        # Gradients grow while a unit wakes: a second moment that remembers a thousand steps would lag behind for the whole run.
+        optimizer=adam(0.1, 0.9, 0.99),
+        steps=168,
         source="phosphene's own",
     )
 
