@@ -1,0 +1,235 @@
+"""An atlas as it lies in a folder: read step by step, when it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phosphene.atlas.cells import Grid
+from phosphene.atlas.collecting import POINTS, left_out
+from phosphene.atlas.layout import Layout
+from phosphene.atlas.measures import Measures
+from phosphene.atlas.neighbours import Neighbours
+from phosphene.atlas.steps import Steps, identity_of
+from phosphene.atlas.whitening import Moments, Whitening
+from phosphene.errors import InvalidParameter, OtherStore, said
+from phosphene.store import ArraySpec, Manifest, Store
+from phosphene.types import Floats
+from phosphene.writing import check_writable
+
+__all__ = ["Atlas"]
+
+SHARD_ROWS = 4096
+ACTIVATION = "activation."
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """An atlas in a folder; see `open` and `from_activations`. Nothing is read before it is asked for.
+
+    Attributes
+    ----------
+    folder : Path
+    store : Store
+        Its points; see `phosphene.atlas.collect`.
+    steps : Steps
+        What was made from them; see `phosphene.atlas.chart`.
+    """
+
+    folder: Path
+    store: Store
+    steps: Steps
+
+    @staticmethod
+    def open(path: str | Path) -> Atlas:
+        """The atlas in a folder.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        Atlas
+
+        Raises
+        ------
+        CorruptFile
+            When there is none.
+        OtherStore
+            When there is a store of something else, or one of a later version.
+        """
+        store = Store.open(Path(path) / POINTS)
+        if store.manifest.kind != "atlas":
+            raise OtherStore(
+                f"{store.folder}: a store of {store.manifest.kind}, not of an atlas. Choose the atlas's folder."
+            )
+        return Atlas(Path(path), store, Steps(path))
+
+    @staticmethod
+    def from_activations(
+        activations: Mapping[str, ArrayLike] | ArrayLike,
+        out: str | Path,
+        *,
+        images: ArrayLike | None = None,
+        logits: ArrayLike | None = None,
+        attributions: Mapping[str, ArrayLike] | None = None,
+    ) -> Atlas:
+        """An atlas of activations from anywhere: of any model, any modality.
+
+        Parameters
+        ----------
+        activations : array-like (N, C), or mapping of str to it
+            By layer; of one layer, which is then called "layer". Rows are the same points in all layers.
+        out : path
+            Folder of the atlas. When it holds the same already, that is what is returned.
+        images : array-like (N,) of int, optional
+            Which item of the data each point is of; 0 to ``N - 1`` when absent.
+        logits : array-like (N, classes), optional
+        attributions : mapping of str to array-like (N, classes), optional
+            By layer.
+
+        Returns
+        -------
+        Atlas
+
+        Raises
+        ------
+        InvalidParameter
+            For shapes that do not fit together, and for values that are infinite or NaN.
+        OtherStore
+            When `out` holds another atlas.
+        UnwritablePath
+            When it cannot be written.
+        """
+        layers = activations if isinstance(activations, Mapping) else {"layer": activations}
+        values: dict[str, NDArray[Any]] = {
+            f"{ACTIVATION}{path}": np.asarray(rows, np.float32) for path, rows in layers.items()
+        }
+        values |= {f"attribution.{path}": np.asarray(rows, np.float32) for path, rows in (attributions or {}).items()}
+        if logits is not None:
+            values["logits"] = np.asarray(logits, np.float32)
+        count = len(next(iter(values.values()), ()))
+        values["image"] = np.arange(count) if images is None else np.asarray(images, np.int64)
+        _check(values, count)
+        specs = {name: ArraySpec(rows.shape[1:], str(rows.dtype)) for name, rows in values.items()}
+        manifest = Manifest(
+            "atlas", count, min(count, SHARD_ROWS), specs,
+            identity={"data": {name: _digest(rows) for name, rows in values.items()}, "layers": list(layers)},
+            notes={"date": datetime.now(UTC).isoformat(timespec="seconds")},
+        )  # fmt: skip
+        store = Store.create(check_writable(Path(out) / POINTS / "manifest.json").parent, manifest)
+        for shard in [*store.verify(), *store.missing]:
+            start, stop = manifest.span(shard)
+            store.write(shard, {name: rows[start:stop] for name, rows in values.items()})
+        return Atlas.open(out)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Paths of the layers, in the order in which they were collected."""
+        return tuple(name.removeprefix(ACTIVATION) for name in self.store.names if name.startswith(ACTIVATION))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, where they are known."""
+        return tuple(self.store.manifest.notes.get("classes", ()))
+
+    @property
+    def identity(self) -> str:
+        """A digest of what its points are of: model, data, layers, positions."""
+        manifest = self.store.manifest
+        return identity_of([manifest.kind, manifest.rows, dict(manifest.identity)])
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many points were left out for each layer, since they were infinite or NaN there."""
+        return left_out(self.store)
+
+    def activations(self, layer: str) -> NDArray[np.float32]:
+        """Activations ``(N, C)``."""
+        return self.store.read(f"{ACTIVATION}{layer}")
+
+    def attributions(self, layer: str) -> NDArray[np.floating]:
+        """Linear attribution of each point to each class, ``(N, classes)``."""
+        return self.store.read(f"attribution.{layer}")
+
+    def positions(self, layer: str) -> NDArray[np.int32]:
+        """Row and column of each point in the layer's grid, ``(N, 2)``."""
+        return self.store.read(f"position.{layer}")
+
+    def images(self) -> NDArray[np.int64]:
+        """Number of the image that each point is of, ``(N,)``."""
+        return self.store.read("image")
+
+    def logits(self) -> NDArray[np.floating]:
+        """Logits of the image that each point is of, ``(N, classes)``."""
+        return self.store.read("logits")
+
+    def whitening(self, layer: str) -> Whitening:
+        """How activations of a layer are whitened."""
+        kept = self.steps.read(f"moments.{layer}")
+        arrays = kept.arrays
+        found = Moments(int(arrays["count"]), arrays["total"], arrays["products"])
+        return found.whitening(float(kept.settings["ridge"]), layer=layer)
+
+    def neighbours(self, layer: str) -> Neighbours:
+        """The nearest neighbours of each point."""
+        arrays = self.steps.read(f"neighbours.{layer}").arrays
+        return Neighbours(arrays["indices"], arrays["distances"], str(arrays["metric"]), bool(arrays["exact"]))
+
+    def layout(self, layer: str) -> Layout:
+        """Points on a plane."""
+        arrays = self.steps.read(f"layout.{layer}").arrays
+        return Layout(arrays["points"], arrays["landmarks"], str(arrays["method"]))
+
+    def grid(self, layer: str) -> Grid:
+        """The map in cells."""
+        return Grid.of(self.steps.read(f"grid.{layer}").arrays)
+
+    def measures(self, layer: str) -> Measures:
+        """How far the layout can be trusted."""
+        arrays = self.steps.read(f"measures.{layer}").arrays
+        return Measures(*(_plain(arrays[each.name]) for each in fields(Measures)))
+
+    def cell_measures(self, layer: str, size: int) -> dict[str, Floats]:
+        """Of each cell of a level: "recall", "stretch" (means over its points) and "split_half"."""
+        arrays = self.steps.read(f"measures.{layer}").arrays
+        found = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{size}.")}
+        if not found:
+            sizes = sorted({int(name.partition(".")[0]) for name in arrays if re.match(r"\d+\.", name)})
+            raise InvalidParameter("size", allowed=" or ".join(map(str, sizes)), received=size, fix="They were cut.")
+        return found
+
+
+def _check(values: Mapping[str, NDArray[Any]], count: int) -> None:
+    for name, rows in values.items():
+        sides = 1 if name == "image" else 2
+        if rows.ndim != sides or len(rows) != count or 0 in rows.shape:
+            raise InvalidParameter(
+                name, allowed=f"shape ({count or 'N'}{', C' if sides == 2 else ''}), a row a point",
+                received=said(f"shape {rows.shape}"), fix="Average over positions, or make each of them a row.",
+            )  # fmt: skip
+        if not np.isfinite(rows).all():
+            bad = int((~np.isfinite(rows.reshape(count, -1)).all(axis=1)).sum())
+            raise InvalidParameter(
+                name, allowed="finite numbers", received=said(f"{bad} of {count} rows with infinity or NaN"),
+                fix="Leave these rows out, in all arrays.",
+            )  # fmt: skip
+
+
+def _digest(rows: NDArray[Any]) -> str:
+    digest = hashlib.blake2b(str(rows.dtype).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(rows).data)
+    return digest.hexdigest()
+
+
+def _plain(value: NDArray[Any]) -> Any:
+    return value.item() if value.ndim == 0 else value
