@@ -50,3 +50,9 @@ def load() -> Callable[..., Network]:
 def specimen(backend: str, load: Callable[..., Network]) -> Network:
     """The specimen on each backend."""
     return load("specimen", backend)
+
+
+@pytest.fixture(params=["torch", pytest.param("jax", marks=pytest.mark.slow)])
+def costly_specimen(request: pytest.FixtureRequest, load: Callable[..., Network]) -> Network:
+    """The specimen on PyTorch, and among the slow tests on JAX: for what compiles many programs."""
+    return load("specimen", request.param)

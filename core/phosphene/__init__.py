@@ -56,11 +56,15 @@ from phosphene.results import (
     Embedding,
     FeatureMaps,
     Features,
+    Quiz,
     Renders,
+    TrustCard,
+    TrustCards,
     Units,
 )
 from phosphene.sheet import render_all
 from phosphene.transforms import colour, crop, flip, jitter, noise, pad, resize, roll, rotate, scale
+from phosphene.trust import assess, quiz
 from phosphene.units import units
 from phosphene.wrapping import wrap
 
@@ -84,11 +88,15 @@ __all__ = [
     "PhospheneError",
     "PhospheneWarning",
     "Progress",
+    "Quiz",
     "Renders",
+    "TrustCard",
+    "TrustCards",
     "Units",
     "accentuate",
     "activations",
     "adam",
+    "assess",
     "attribute",
     "bench",
     "blur",
@@ -131,6 +139,7 @@ __all__ = [
     "perturbation",
     "pixel",
     "probe",
+    "quiz",
     "render",
     "render_all",
     "replay",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +20,38 @@ from phosphene.inversion import invert
 from phosphene.layers import OUTPUT
 from phosphene.loaders import load
 from phosphene.objectives import channel, logit
+from phosphene.optimizers import adam
+from phosphene.parameterizations import pixel
 from phosphene.rendering import render
-from phosphene.results import Attribution, Renders, Units
+from phosphene.results import Attribution, Renders, TrustCard, TrustCards, Units
 from phosphene.specimen.weights import metadata
-from phosphene.trust import robust_values
+from phosphene.trust import assess, robust_values
 from phosphene.types import Floats
 from phosphene.units import units
 
-__all__ = ["ChannelRow", "ClassPictures", "Demo", "Explanations", "Inversions", "UnitReport", "run_demo"]
+__all__ = [
+    "ChannelRow",
+    "ClassPictures",
+    "Demo",
+    "Explanations",
+    "Inversions",
+    "TrustReport",
+    "UnitReport",
+    "run_demo",
+]
 
 LAYERS = ("stage1", "stage2", "stage3")
 CHANNELS = 16
 NATURAL = 2000
 EXPLAINED = ("astronaut", "cat", "china", "coffee", "coins", "rocket")
 REPORTED = 12
+JUDGED = 7
+"""Channels with a card, of which one is shown twice."""
+
+HELD_AGAINST = 400
+"""Crops for the cards: a percentile needs 200, and the time that all 2,000 take is better spent."""
+
+BARE_STEPS = 64
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,16 @@ class UnitReport:
 
 
 @dataclass(frozen=True)
+class TrustReport:
+    """Cards of some channels of `layer`, and of that at `place` the card of a picture made without regularization."""
+
+    layer: str
+    cards: TrustCards
+    place: int
+    bare: TrustCard
+
+
+@dataclass(frozen=True)
 class Inversions:
     """Photographs inverted at several depths: ``renders[layer]`` has one picture a photograph."""
 
@@ -97,6 +126,7 @@ class Demo:
     explanations: Explanations
     rows: list[ChannelRow]
     units: UnitReport | None
+    trust: TrustReport | None
     inversions: Inversions
     seconds: float
 
@@ -147,6 +177,8 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
         rows.append(_channels(network, path, natural[path], steps))
     say(f"what {NATURAL:,} crops excite in all channels")
     report = _units(network, photographs, rows)
+    say(f"how far {JUDGED} pictures can be trusted")
+    trust = _trust(network, photographs[:HELD_AGAINST], rows[-1], steps)
     say("two photographs, inverted at three depths")
     inversions = _inversions(network, steps)
     notes = metadata("specimen")
@@ -158,7 +190,7 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
         "framework": {"torch": "PyTorch", "jax": "JAX"}.get(network.backend.name, network.backend.name),
     }
     seconds = time.perf_counter() - started
-    demo = Demo(network, facts, classes, explanations, rows, report, inversions, seconds)
+    demo = Demo(network, facts, classes, explanations, rows, report, trust, inversions, seconds)
     write_whole(target, demo_page(demo).encode())
     return target
 
@@ -214,20 +246,48 @@ def _channels(network: Network, path: str, natural: Floats, steps: int | None) -
 
 def _units(network: Network, photographs: NDArray[np.float32], rows: list[ChannelRow]) -> UnitReport | None:
     """The report of all layers; nothing where no channel of the last one has a picture."""
-    from phosphene.pages.demo import FLAT
-
     last = rows[-1]
     if last.renders is None:
         return None
-    shown = [
-        (channel, place)
-        for place, channel in enumerate(last.channels)
-        if last.renders.status[place] != "dead" and float(last.renders.images[place].std()) >= FLAT
-    ][:REPORTED]
+    shown = _drawn(last.renders)[:REPORTED]
     layers = {path: units(network, photographs, path, progress=False) for path in LAYERS}
-    return UnitReport(
-        layers, last.layer, [channel for channel, _ in shown], [place for _, place in shown], last.renders
-    )
+    return UnitReport(layers, last.layer, [last.channels[place] for place in shown], shown, last.renders)
+
+
+def _drawn(renders: Renders) -> list[int]:
+    """Pictures that show something."""
+    from phosphene.pages.demo import FLAT
+
+    return [
+        place
+        for place, image in enumerate(renders.images)
+        if renders.status[place] != "dead" and float(image.std()) >= FLAT
+    ]
+
+
+def _trust(
+    network: Network, photographs: NDArray[np.float32], row: ChannelRow, steps: int | None
+) -> TrustReport | None:
+    """Cards of every other channel of a row, and of the bare pictures of the same channels that which differs most."""
+    shown = [] if row.renders is None else _drawn(row.renders)[1::2][:JUDGED]
+    if row.renders is None or not shown:
+        return None
+    wanted = [channel(row.layer, row.channels[place]) for place in shown]
+    options: dict[str, Any] = {"size": 72, "progress": False}
+    again = render(network, wanted, steps=steps, seed=1, **options)
+    cards = assess(network, [row.renders.rows(shown), again], photographs, seeds=2, progress=False)
+    bare = [
+        render(
+            network, wanted, steps=steps or BARE_STEPS, seed=seed, parameterization=pixel(), transforms=[], regularizers=[],
+            optimizer=adam(0.05), **options,
+        )
+        for seed in range(2)
+    ]  # fmt: skip
+    deceitful = assess(network, bare, photographs, seeds=2, progress=False)
+    words = [one.standing[0] - two.standing[0] for one, two in zip(cards, deceitful, strict=True)]
+    gaps = np.nan_to_num(cards.scores - deceitful.scores, nan=-1.0)
+    place = max(range(len(cards)), key=lambda index: (words[index], gaps[index]))
+    return TrustReport(row.layer, cards, place, deceitful[place])
 
 
 def _inversions(network: Network, steps: int | None) -> Inversions:

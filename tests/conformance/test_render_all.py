@@ -13,6 +13,8 @@ import pytest
 import phosphene as ph
 from phosphene import errors, sheet
 from phosphene.backend import Network
+from phosphene.data import Crops
+from phosphene.sheet import judging
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
@@ -41,6 +43,16 @@ def test_a_run_that_was_stopped_goes_on_and_equals_one_that_was_not(backend: str
     np.testing.assert_array_equal(again.images, whole.images)
     np.testing.assert_array_equal(again.history, whole.history)
     assert again.labels == tuple(f"stage1 : {index}" for index in range(12))
+
+
+def test_a_recipe_that_is_refused_leaves_the_folder_to_the_right_one(backend: str, load: Load, tmp_path: Path) -> None:
+    network, folder = load("specimen", backend), tmp_path / "units"
+    with pytest.raises(errors.InvalidParameter, match="Did you mean 'plain'"):
+        ph.render_all(network, "stage1", folder, channels=[0], preset="plein", **OPTIONS)
+    assert list(folder.iterdir()) == []
+    assert len(ph.render_all(network, "stage1", folder, channels=[0], preset="plain", **OPTIONS)) == 1
+    with pytest.raises(errors.OtherStore, match="its recipe is"):
+        ph.render_all(network, "stage1", folder, channels=[0], preset="default", **OPTIONS)
 
 
 def test_a_damaged_batch_is_made_again(backend: str, load: Load, tmp_path: Path) -> None:
@@ -97,6 +109,60 @@ def test_units_that_show_nothing_are_said_not_drawn(backend: str, tmp_path: Path
     assert "channel 1: " in page and "http" not in page.replace("http-equiv", "")
 
 
+def test_cards_are_those_of_assess_and_are_made_once(
+    backend: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, images, channels = load("specimen", backend), Crops(24, seed=2).images(), range(8)
+    options: dict[str, Any] = {**OPTIONS, "batch": 8}
+    found = ph.render_all(network, "stem", tmp_path, images=images, channels=channels, trust=True, **options)
+    wanted = [ph.channel("stem", index) for index in found.settings["channels"]]
+    again = ph.render(network, wanted, seed=1, size=32, steps=6, slots=len(wanted), progress=False)
+    own = ph.assess(network, [found, again], images, objectives=wanted, seeds=2)
+    told = found.settings["trust"]
+    assert [row["word"] for row in told] == list(own.words)
+    assert [row["score"] for row in told] == pytest.approx(own.scores.tolist(), abs=0.26)  # a pair of four may turn
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("data-word=") == len(found) and "24 real images are too few" in page
+
+    monkeypatch.setattr(judging, "assess", lambda *_, **__: pytest.fail("the cards are there"))
+    once_more = ph.render_all(network, "stem", tmp_path, images=images, channels=channels, trust=True, **options)
+    assert once_more.settings["trust"] == told and (tmp_path / "index.html").read_text() == page
+    without = ph.render_all(network, "stem", tmp_path, images=images, channels=channels, **options)
+    assert "trust" not in without.settings and "data-word=" not in (tmp_path / "index.html").read_text()
+
+    made: list[int] = []
+    monkeypatch.setattr(judging, "assess", lambda *_, **__: made.append(1) or own)
+    kept = next(tmp_path.glob("trust-*.json"))
+    kept.write_text(kept.read_text()[:200])
+    mended = ph.render_all(network, "stem", tmp_path, images=images, channels=channels, trust=True, **options)
+    assert [row["reason"] for row in mended.settings["trust"]] == [card.reason for card in own] and len(made) == 1
+    ph.render_all(network, "stem", tmp_path, images=images[::-1].copy(), channels=channels, trust=True, **options)
+    assert len(made) == 2 and len(list(tmp_path.glob("trust-*.json"))) == 2
+
+
+def test_a_run_that_was_stopped_before_its_cards_goes_on_to_them(backend: str, load: Load, tmp_path: Path) -> None:
+    network, images = load("specimen", backend), Crops(24, seed=2).images()
+    options: dict[str, Any] = {
+        **OPTIONS,
+        "batch": 4,
+        "steps": 12,
+        "images": images,
+        "channels": range(8),
+        "trust": True,
+    }
+
+    def stop(state: ph.Progress) -> bool:
+        return state.unit != "pictures" or state.done < 10  # in the midst of the second seed
+
+    part = ph.render_all(network, "stem", tmp_path, **{**options, "progress": stop})
+    assert len(part) == 8 and "trust" not in part.settings
+    first = archives(tmp_path)
+    whole = ph.render_all(network, "stem", tmp_path, **options)
+    np.testing.assert_array_equal(whole.images, part.images)
+    assert len(whole.settings["trust"]) == 8
+    assert {name: data for name, data in archives(tmp_path).items() if name in first} == first
+
+
 def test_what_cannot_be_is_refused(backend: str, load: Load, tmp_path: Path) -> None:
     network = load("specimen", backend)
     ph.render_all(network, "stem", tmp_path, channels=[0, 3], **OPTIONS)
@@ -105,6 +171,7 @@ def test_what_cannot_be_is_refused(backend: str, load: Load, tmp_path: Path) -> 
         ({"channels": [0, 4]}, errors.OtherStore, "its units is"),
         ({"channels": [0, 0]}, errors.InvalidParameter, "channels: expected different channels"),
         ({"channels": [0, 9999]}, errors.InvalidParameter, "channels: expected different channels"),
+        ({"trust": True}, errors.InvalidParameter, "trust: expected True together with images"),
         ({"slots": 4}, errors.InvalidParameter, "recipe: expected .*preset"),
         ({"layer": "stern"}, errors.UnknownLayer, "stem"),
     ):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,29 @@ from command_line import run
 def test_help_names_every_command(tmp_path: Path) -> None:
     done = run("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "layers", "activations", "units", "embed", "attribute", "render", "invert", "parity"):
-        assert command in done.stdout
+    looks, makes = (
+        "demo layers diagnose activations units embed attribute",
+        "render sheet dream accentuate invert replay",
+    )
+    names = f"{looks} {makes} trust quiz compare parity bench".split()
+    assert re.findall(r"^\W*(\w+)  +[A-Z]", done.stdout.partition("Commands")[2], re.MULTILINE) == names
+
+
+HELP = """
+import sys
+from phosphene.cli import main
+
+sys.argv = ["phosphene", "--help"]
+try:
+    main()
+finally:
+    print("loaded:", *sorted({"torch", "jax", "matplotlib", "sklearn", "PIL"} & set(sys.modules)))
+"""
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "Commands" in done.stdout and done.stdout.splitlines()[-1] == "loaded:"
 
 
 def test_layers_are_a_table(backend: str, tmp_path: Path) -> None:
@@ -78,6 +101,7 @@ def test_the_demo_is_one_page_that_loads_nothing(backend: str, tmp_path: Path) -
     assert len(images) >= 18 * 4 + 6 * 3 + 40 + 8 * 10 + 8 and all(images)
     assert text.count("Grad-CAM of “") == 6 and text.count("guided gradients of “") == 6
     assert text.count('<th scope="row"><code>stage') >= 3 and "Should you believe them?" in text
+    assert text.count('class="card trust"') == 8 and text.count("by bare gradient ascent") == 1
     assert text.count("the witness sees") == 18 and np.all([f"<h3>{name}</h3>" in text for name in ("coins", "gravel")])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,26 @@ def sheet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "index.html"
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sheet whose pictures have cards; the words of some are told, because so few steps and images give them all one."""
+    pytest.importorskip("torch")
+    folder = tmp_path_factory.mktemp("judged")
+    network = ph.load("specimen", backend="torch")
+    options: dict[str, Any] = {"images": "photos:60", "size": 32, "steps": 4, "channels": range(8), "progress": False}
+    ph.render_all(network, "stage1", folder, trust=True, **options)
+    kept = next(folder.glob("trust-*.json"))
+    rows = json.loads(kept.read_text())
+    for row, word in zip(rows, ("reliable", "doubtful", "failed") * 3, strict=False):
+        row["word"] = word
+    rows[0]["score"] = float("nan")
+    kept.write_text(json.dumps(rows))
+    ph.render_all(network, "stage1", folder, trust=True, **options)
+    return folder / "index.html"
+
+
 @pytest.fixture
-def opened(sheet: Path) -> Iterator[tuple[Any, list[str]]]:
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Any, list[str]]]:
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no chromium: apt-get install chromium")
@@ -33,7 +52,7 @@ def opened(sheet: Path) -> Iterator[tuple[Any, list[str]]]:
         page, seen = browser.new_page(), list[str]()
         page.on("request", lambda request: seen.append(request.url))
         page.on("console", lambda message: seen.append(message.text))
-        page.goto(sheet.as_uri())
+        page.goto(request.getfixturevalue(getattr(request, "param", "sheet")).as_uri())
         yield page, seen
         browser.close()
 
@@ -67,3 +86,26 @@ def test_it_is_used_by_keyboard_alone(opened: tuple[Any, list[str]]) -> None:
     page.keyboard.type("5")
     assert channels(page) == [5]
     assert all(page.evaluate("[...document.images].map(image => image.alt.length > 5)"))
+
+
+@pytest.mark.parametrize("opened", ["judged"], indirect=True)
+def test_words_are_shown_filtered_and_sorted_by_score(opened: tuple[Any, list[str]]) -> None:
+    page, _ = opened
+    words = page.evaluate("[...document.querySelectorAll('#units article')].map(card => card.dataset.word)")
+    assert len(words) == 8 and set(words) == {"reliable", "doubtful", "failed"}
+    chips = page.locator("#units article .chip").all_inner_texts()
+    assert chips == words
+    for word in ("reliable", "doubtful", "failed"):
+        page.select_option("#state", word)
+        assert channels(page) == [channel for channel, own in enumerate(words) if own == word]
+    page.select_option("#state", "")
+    page.select_option("#sort", "score")
+    scores = page.evaluate("[...document.querySelectorAll('#units article')].map(card => Number(card.dataset.score))")
+    assert scores == sorted(scores, reverse=True) and len(set(scores)) > 1
+    assert channels(page)[-1] == 0  # nothing was asked of it
+
+
+def test_a_sheet_without_cards_offers_no_words(opened: tuple[Any, list[str]]) -> None:
+    page, _ = opened
+    offered = page.evaluate("[...document.querySelectorAll('option')].map(option => option.value)")
+    assert "value" in offered and not {"score", "reliable", "doubtful", "failed"} & set(offered)

@@ -77,13 +77,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dreaming": ENGINE | MANY | {"maps", "receptive_field"},
     "comparison": ENGINE | MANY | {"collecting", "feature_maps", "maps"},
     "features": ENGINE | {"activations", "attribution", "data", "rendering", "results"},
-    "diagnosis": ENGINE | MANY | {"attribution"},
+    "diagnosis": ENGINE | MANY | {"attribution", "receptive_field"},
     "accentuation": ENGINE | MANY | {"attribution", "dreaming"},
-    "sheet": ENGINE | MANY | {"files", "units", "writing"},
+    "sheet": ENGINE | MANY | {"files", "trust", "units", "writing"},
     "embedding": ENGINE | MANY | {"feature_maps", "maps"},
     "attribution": ENGINE | {"activations", "maps", "rendering", "results"},
+    "atlas": ENGINE | MANY | {"collecting", "store", "writing"},
     "inversion": ENGINE | {"results", "progress", "activations", "rendering"},
-    "trust": ENGINE | {"results", "progress"} | CALLS,
+    "trust": ENGINE | {"results", "progress", "data", "declaring", "loaders"} | CALLS | {"attribution"},
     "audit": ENGINE | {"progress"} | CALLS,
     "benchmarking": ENGINE | {"progress", "rendering", "loaders", "wrapping", "writing"},
     "data": GROUND | {"arrays", "draws"},
@@ -94,7 +95,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plots": GROUND | {"maps", "results"},
     "pages": GROUND | {"results", "files", "phosphene"},
     "demo": ENGINE | CALLS | MANY | {"attribution", "files", "loaders", "specimen", "trust", "units"},
-    "phosphene": ENGINE | CALLS | LOOKS | {"results", "loaders", "replaying", "wrapping", "audit", "benchmarking"},
+    "phosphene": ENGINE
+    | CALLS
+    | LOOKS
+    | {"trust", "results", "loaders", "replaying", "wrapping", "audit", "benchmarking"},
     "cli": GROUND | {"configuring", "data", "demo", "files", "phosphene", "presets", "replaying"},
     "__main__": {"cli"},
 }
@@ -104,7 +108,7 @@ MAY_FETCH: dict[str, set[str]] = {
     "audit": {"files"},
     "features": {"store"},
     "sheet": {"pages"},
-    "results": {"plots", "files", "pages", "writing"},
+    "results": {"plots", "files", "pages", "trust", "writing"},
     "activations": {"collecting", "store"},
     "files": {"pages"},
     "demo": {"pages"},
@@ -117,14 +121,17 @@ BACKEND_MAY_IMPORT = CONTRACT | MATHS | {"specimen"}
 # Other people's packages in core: NumPy anywhere; the rest where it is named, and never when phosphene is imported.
 MODULE_LEVEL = {
     "numpy": None,
-    "typer": {f"cli/{name}.py" for name in "__init__ benching comparing looks options renders replaying".split()},
+    "typer": {
+        f"cli/{name}.py"
+        for name in "__init__ benching comparing diagnosing looks options photographs renders replaying sheets trusting".split()
+    },
 }
 IN_FUNCTIONS = {
-    "PIL": None,
-    "rich": None,
-    "safetensors": None,
-    "matplotlib": {"plots/figures.py", "plots/embedding.py", "files.py", "audit/figures.py"},
-    "umap": {"embedding.py"},
+    **dict.fromkeys(("PIL", "rich", "safetensors")),
+    "matplotlib": {"plots/figures.py", "plots/embedding.py", "files/reports.py", "audit/figures.py"},
+    "umap": {"embedding.py", "atlas/layout.py"},
+    "pynndescent": {"atlas/neighbours.py"},
+    **{key: {f"atlas/{name}.py" for name in ("layout", "measures", "neighbours")} for key in ("scipy", "sklearn")},
     "zarr": {"store/store.py"},
     "torch": {
         "specimen/train.py",
@@ -142,9 +149,9 @@ IN_FUNCTIONS = {
 # What nobody may take away or add to without meaning to: the public names are counted, and so are the contract's members.
 PUBLIC = set(
     "Backend InputSpec Layer Layers Network Objective PhospheneError PhospheneWarning Progress Renders "
-    "accentuate activations attribute bench compare concept diagnose dream embed factorize feature_maps invert load parity "
-    "probe render render_all replay units wrap "
-    "Accentuation Attribution Comparison Concept Diagnosis Embedding FeatureMaps Features Units "
+    "accentuate activations assess attribute bench compare concept diagnose dream embed factorize feature_maps invert load parity "
+    "probe quiz render render_all replay units wrap "
+    "Accentuation Attribution Comparison Concept Diagnosis Embedding FeatureMaps Features Quiz TrustCard TrustCards Units "
     "channel direction diverse group interpolate layer logit match neuron objective spatial "
     "fourier maco parameterization perturbation pixel image_statistics "
     "colour crop flip jitter noise pad resize roll rotate scale "

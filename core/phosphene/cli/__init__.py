@@ -7,17 +7,26 @@ import sys
 import typer
 
 from phosphene.cli.benching import bench
-from phosphene.cli.comparing import parity
+from phosphene.cli.comparing import compare, parity
+from phosphene.cli.diagnosing import diagnose
 from phosphene.cli.looks import activations, attribute, embed, layers, units
+from phosphene.cli.photographs import accentuate, dream
 from phosphene.cli.renders import demo, invert, render
 from phosphene.cli.replaying import replay
+from phosphene.cli.sheets import sheet
+from phosphene.cli.trusting import quiz, trust
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="See what a neural network sees.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for command in (demo, layers, activations, units, embed, attribute, render, replay, invert, parity, bench):
+for command in (
+    *(demo, layers, diagnose, activations, units, embed, attribute),
+    *(render, sheet, dream, accentuate, invert, replay),
+    *(trust, quiz),
+    *(compare, parity, bench),
+):
     app.command()(command)
 
 

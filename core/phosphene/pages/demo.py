@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import phosphene
 from phosphene.pages.demo_looks import explanations_section, units_section
+from phosphene.pages.demo_trust import trust_section
 from phosphene.pages.html import Html, element, page, picture
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def demo_page(demo: Demo) -> str:
         *explanations_section(demo.explanations),
         *_channels(demo.rows),
         *(units_section(demo.units) if demo.units else ()),
+        *(trust_section(demo.trust) if demo.trust else ()),
         *_inversions(demo.inversions),
         _closing(demo),
     )

@@ -42,12 +42,14 @@ def picture(image: NDArray[np.floating[Any]], description: str, **attributes: ob
     return element("img", src=source, alt=description, width=width, height=height, loading="lazy", **attributes)
 
 
-def page(title: str, *body: Html, script: str = "") -> str:
+def page(title: str, *body: Html, script: str = "", style: str = "") -> str:
     """A whole document with the common stylesheet; it loads nothing from anywhere.
 
     `script` is the name of a file beside this one. No other script can run: the page allows that one alone, by its digest.
+    `style` is the name of a stylesheet that follows the common one.
     """
-    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+    sheets = ("style.css", style) if style else ("style.css",)
+    looks = "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in sheets)
     code = (Path(__file__).parent / script).read_text(encoding="utf-8") if script else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     allowed = f" script-src 'sha256-{digest}';" if code else ""
@@ -61,7 +63,7 @@ def page(title: str, *body: Html, script: str = "") -> str:
                 Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
                 element("meta", name="viewport", content="width=device-width, initial-scale=1"),
                 element("title", title),
-                element("style", Html(style)),
+                element("style", Html(looks)),
             ]
         )
     )

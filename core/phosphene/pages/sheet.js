@@ -13,8 +13,8 @@
     });
     return (channel) => !spans.length || spans.some(([first, last]) => channel >= first && channel <= last);
   };
-  const matches = (card) =>
-    !state.value || (state.value === "below" ? card.dataset.below === "1" : card.dataset.state === state.value);
+  const matches = ({ dataset }) =>
+    !state.value || (state.value === "below" ? dataset.below === "1" : [dataset.state, dataset.word].includes(state.value));
 
   const update = () => {
     const named = wanted(find.value), key = sort.value, sign = key === "channel" ? 1 : -1;

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from phosphene.pages.html import Html, element, page, picture
-from phosphene.results import Renders, Units, as_picture
+from phosphene.pages.trust_cards import word_chip
+from phosphene.results import Renders, TrustCard, Units, as_picture
+from phosphene.results.trust_cards import WORDS
 
 __all__ = ["sheet_page"]
 
@@ -17,10 +20,17 @@ SORTS = {
     "value": "how strongly it fires for its picture",
     "ratio": "picture against the mean over images",
     "density": "how often it is on",
+    "score": "how well the picture predicts",
 }
 
 
-def sheet_page(found: Renders, channels: Sequence[int], reasons: Mapping[int, str], report: Units | None) -> str:
+def sheet_page(
+    found: Renders,
+    channels: Sequence[int],
+    reasons: Mapping[int, str],
+    report: Units | None,
+    trust: Sequence[TrustCard] | None = None,
+) -> str:
     """The whole document; it loads nothing from anywhere.
 
     Parameters
@@ -32,6 +42,8 @@ def sheet_page(found: Renders, channels: Sequence[int], reasons: Mapping[int, st
         Why other channels have no picture.
     report : Units, optional
         What images excite the channels.
+    trust : sequence of TrustCard, optional
+        One a picture.
 
     Returns
     -------
@@ -41,8 +53,14 @@ def sheet_page(found: Renders, channels: Sequence[int], reasons: Mapping[int, st
     facts = {"pictures": str(len(channels)), "without a picture": str(len(reasons))}
     if report is not None:
         facts |= {"images looked at": f"{report.images:,}", "dead on them": str(len(report.dead))}
+    if trust is not None:
+        words = [card.word for card in trust]
+        facts |= {word: str(words.count(word)) for word in WORDS if word in words}
     boxes = [element("div", element("b", value), element("span", name)) for name, value in facts.items()]
-    cards = [_card(found, row, channel, report) for row, channel in enumerate(channels)]
+    cards = [
+        _card(found, row, channel, report, None if trust is None else trust[row])
+        for row, channel in enumerate(channels)
+    ]
     return page(
         f"{layer} of {settings['network']}",
         element("h1", f"What the units of {layer} look for"),
@@ -51,8 +69,9 @@ def sheet_page(found: Renders, channels: Sequence[int], reasons: Mapping[int, st
             f"One picture a channel of {settings['network']}, found by gradient ascent from noise"
             + (", and beside it the parts of real images for which the channel is strongest." if report else "."),
         ),
+        *(() if trust is None else (_how_far(),)),
         element("div", *boxes, class_="facts"),
-        _controls(report is not None),
+        _controls(report is not None, () if trust is None else words),
         element("p", f"{len(cards)} of {len(cards)} shown", id="shown", role="status", class_="muted"),
         element("div", *cards, class_="grid", id="units"),
         *_unpictured(reasons),
@@ -61,19 +80,26 @@ def sheet_page(found: Renders, channels: Sequence[int], reasons: Mapping[int, st
     )
 
 
-def _controls(natural: bool) -> Html:
-    sorts = [
-        element("option", words, value=name)
-        for name, words in SORTS.items()
-        if natural or name not in ("ratio", "density")
-    ]
+def _how_far() -> Html:
+    return element(
+        "p",
+        "Each picture was tried against these images, moved and turned, made again from another start, and a blind judge had to "
+        "predict from it which of two images excites the channel more: half would be right by chance. The word says how far the "
+        "picture can be trusted, the share is that of right answers.",
+    )
+
+
+def _controls(natural: bool, words: Sequence[str]) -> Html:
+    left_out = {name for name, there in {"ratio": natural, "density": natural, "score": words}.items() if not there}
+    sorts = [element("option", text, value=name) for name, text in SORTS.items() if name not in left_out]
     states = [
-        element("option", words, value=value)
-        for value, words in {
+        element("option", text, value=value)
+        for value, text in {
             "": "all",
             "converged": "that levelled off",
             "rising": "that still rose at the end",
             **({"below": "below the mean over images"} if natural else {}),
+            **{word: word for word in WORDS if word in words},
         }.items()
     ]
     return element(
@@ -86,7 +112,7 @@ def _controls(natural: bool) -> Html:
     )  # fmt: skip
 
 
-def _card(found: Renders, row: int, channel: int, report: Units | None) -> Html:
+def _card(found: Renders, row: int, channel: int, report: Units | None, trust: TrustCard | None) -> Html:
     value = float(found.values[row])
     best = float(report.top_values[channel, 0]) if report is not None else float("nan")
     figures, patches = f"fires at {value:.3g}", []
@@ -104,14 +130,22 @@ def _card(found: Renders, row: int, channel: int, report: Units | None) -> Html:
         ]
     ratio = value / max(float(report.mean[channel]), 1e-9) if report is not None else 0.0
     state = "converged" if found.converged[row] else "rising"
+    chip: tuple[Html, ...] = ()
+    why: tuple[Html, ...] = ()
+    judged: dict[str, str] = {}
+    if trust is not None:
+        known = not math.isnan(trust.score)
+        chip = (Html(" "), word_chip(trust), *((element("small", f" {trust.score:.0%}"),) if known else ()))
+        why = (element("details", element("summary", "why"), element("p", trust.reason)),)
+        judged = {"data_word": trust.word, "data_score": f"{trust.score:.6g}" if known else "-1"}
     return element(
         "article",
         picture(as_picture(found.images[row]), f"what most excites channel {channel}"),
         *([element("div", *patches, class_="strip")] if patches else []),
-        element("div", element("h3", str(channel)), element("p", figures), class_="words"),
+        element("div", element("h3", str(channel), *chip), element("p", figures), *why, class_="words"),
         class_="card", data_channel=channel, data_value=f"{value:.6g}", data_ratio=f"{ratio:.6g}",
         data_density=f"{report.density[channel]:.6g}" if report is not None else "0", data_state=state,
-        data_below="1" if report is not None and ratio < 1 else "0",
+        data_below="1" if report is not None and ratio < 1 else "0", **judged,
     )  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from phosphene.results.diagnosis import Diagnosis, Finding
 from phosphene.results.embedding import Embedding
 from phosphene.results.feature_maps import FeatureMaps
 from phosphene.results.features import Features
+from phosphene.results.quiz import Quiz
 from phosphene.results.renders import Renders, as_picture, from_picture, joined
+from phosphene.results.trust_cards import TrustCard, TrustCards
 from phosphene.results.units import Units
 
 __all__ = [
@@ -23,7 +25,10 @@ __all__ = [
     "FeatureMaps",
     "Features",
     "Finding",
+    "Quiz",
     "Renders",
+    "TrustCard",
+    "TrustCards",
     "Units",
     "as_picture",
     "from_picture",

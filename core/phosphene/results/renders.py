@@ -9,12 +9,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.types import Floats
+
+if TYPE_CHECKING:
+    from phosphene.backend import Network
+    from phosphene.results.trust_cards import TrustCards
 
 __all__ = ["Renders", "as_picture", "from_picture", "joined"]
 
@@ -133,6 +137,26 @@ class Renders:
         from phosphene.files import save_animation
 
         return save_animation(self, path, seconds)
+
+    def trust(self, network: Network, images: Any = "photos:1000", **options: Any) -> TrustCards:
+        """How far each picture can be trusted: `phosphene.assess` of these pictures.
+
+        Parameters
+        ----------
+        network : Network
+            That they are of.
+        images : array-like, path, sequence or iterable, default "photos:1000"
+            What the network is used on.
+        **options
+            Of `phosphene.assess`.
+
+        Returns
+        -------
+        TrustCards
+        """
+        from phosphene.trust import assess
+
+        return assess(network, self, images, **options)
 
     def plot(self, *, columns: int | None = None, titles: bool = True) -> Any:
         """Draw the pictures as a grid with their titles and values.

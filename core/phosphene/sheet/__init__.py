@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +14,16 @@ from phosphene.activations import ImagesLike
 from phosphene.ascent import Progress
 from phosphene.backend import Network
 from phosphene.draws import integer
-from phosphene.errors import CorruptFile, InvalidParameter, OtherStore, said
+from phosphene.errors import CorruptFile, InvalidParameter, said
 from phosphene.files import load_renders, save_renders
 from phosphene.objectives import channel
 from phosphene.objectives.declarations import layer_shape
 from phosphene.progress import reporter
 from phosphene.rendering import canvas_size, render
-from phosphene.results import Renders, Units, joined
+from phosphene.results import Renders, TrustCard, Units, joined
+from phosphene.sheet.judging import cards_of
+from phosphene.sheet.manifest import Manifest
+from phosphene.trust.natural import gathered
 from phosphene.types import Size
 from phosphene.units import units
 from phosphene.writing import check_writable, write_whole
@@ -31,7 +33,6 @@ __all__ = ["FLAT", "render_all"]
 log = logging.getLogger("phosphene.sheet")
 
 BATCH = 32
-FORMAT = 1
 FLAT = 0.01
 """Standard deviation of a picture below which it shows nothing."""
 
@@ -46,6 +47,7 @@ def render_all(
     *,
     images: ImagesLike | None = None,
     channels: Sequence[int] | None = None,
+    trust: bool = False,
     size: int | Size | None = None,
     seed: int = 0,
     batch: int = BATCH,
@@ -70,6 +72,9 @@ def render_all(
         picture what excites the unit most among them.
     channels : sequence of int, optional
         Which; all when absent.
+    trust : bool, default False
+        Whether the sheet shows how far each picture can be trusted, by `phosphene.assess` with two seeds: it takes images, which
+        are held in memory, and twice the pictures. Cards are kept in the folder too.
     size, seed, progress
         As of `phosphene.render`.
     batch : int, default 32
@@ -81,7 +86,8 @@ def render_all(
     Returns
     -------
     Renders
-        Of the units that were drawn, by channel; ``.settings["said"]`` tells of the others why not.
+        Of the units that were drawn, by channel; ``.settings["said"]`` tells of the others why not, and with `trust`
+        ``.settings["trust"]`` has a word and a score a picture.
 
     Raises
     ------
@@ -106,6 +112,14 @@ def render_all(
         )  # fmt: skip
     folder = Path(out)
     check_writable(folder / "index.html")
+    natural = None
+    if trust:
+        if images is None:
+            raise InvalidParameter(
+                "trust", allowed="True together with images", received=said("True without any"),
+                fix='Give those that the network is used on: images="pictures/".',
+            )  # fmt: skip
+        images = natural = gathered(network, images)
     report = None if images is None else units(network, images, layer, progress=progress)
     silent = set() if report is None else {int(index) for index in report.dead}
     drawn = [index for index in wanted if index not in silent]
@@ -115,92 +129,57 @@ def render_all(
         "units": drawn, "batch": integer("batch", batch, minimum=1),
     }  # fmt: skip
     manifest = Manifest.at(folder, identity)
+    runs: list[list[Renders]] = []
+    with reporter(progress, "render_all", (1 + trust) * len(drawn)) as tell:
+        told = Counted(tell, (1 + trust) * len(drawn))
+        for number in range(1 + trust):
+            if number == 0 or sum(map(len, runs[0])) == len(drawn):
+                done, manifest = _batches(network, manifest, seed + number, told, recipe)
+                runs.append(done)
+    cards = None
+    if natural is not None and drawn and len(runs) == 2 and sum(map(len, runs[1])) == len(drawn):
+        cards = cards_of(network, folder, [joined(run) for run in runs], identity, natural, progress)
+    return _finish(folder, layer, runs[0], sorted(silent & set(wanted)), report, drawn, cards)
+
+
+def _batches(
+    network: Network, manifest: Manifest, seed: int, told: Counted, recipe: dict[str, Any]
+) -> tuple[list[Renders], Manifest]:
+    """All batches of one seed, those that are there and those that are made now, until it is told to stop.
+
+    The manifest that comes back has smaller ones where memory did not suffice.
+    """
+    identity = {**manifest.identity, "seed": seed}
+    own = identity == manifest.identity
+    layer, canvas = identity["layer"], tuple(identity["size"])
     done: list[Renders] = []
-    with reporter(progress, "render_all", len(drawn)) as tell:
-        told = Counted(tell, len(drawn))
-        while not told.stopped and (batch_now := manifest.next_batch(len(done))) is not None:
-            path, members = folder / batch_now.name(identity), batch_now.channels
-            kept = _kept(path, members)
-            if kept is None:
-                told.done, told.batch = sum(map(len, done)), len(members)
-                try:
-                    kept = render(
-                        network, [channel(layer, index) for index in members], size=canvas, seed=seed, slots=len(members),
-                        progress=told, **recipe,
-                    )  # fmt: skip
-                except Exception as error:
-                    if not out_of_memory(error) or len(members) < 2:
-                        raise
-                    log.warning("memory did not suffice for %d units at once: the batch is halved", len(members))
-                    manifest = manifest.halved(len(done))
-                    continue
-                if "interrupted" in kept.status:
-                    break  # half a picture is not kept: the next call makes it whole
-                save_renders(kept, path)
-            done.append(kept)
-    return _finish(folder, layer, done, sorted(silent & set(wanted)), report, drawn)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Units that are computed side by side."""
-
-    channels: tuple[int, ...]
-
-    def name(self, identity: dict[str, Any]) -> str:
-        """Of its file: by content, so that a batch of other units or another recipe is never taken for it."""
-        text = json.dumps([identity, self.channels], sort_keys=True)
-        return f"{self.channels[0]:05d}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}.npz"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What the folder is of, and which units share a batch."""
-
-    folder: Path
-    identity: dict[str, Any]
-    batches: tuple[Batch, ...]
-
-    @staticmethod
-    def at(folder: Path, identity: dict[str, Any]) -> Manifest:
-        """That which is there, if it is of the same work; a new one where there is none."""
-        path = folder / "manifest.json"
-        if not path.exists():
-            channels, size = identity["units"], identity["batch"]
-            batches = [Batch(tuple(channels[start : start + size])) for start in range(0, len(channels), size)]
-            return Manifest(folder, identity, tuple(batches)).written()
-        try:
-            text = json.loads(path.read_text())
-            theirs, batches = text["identity"], [Batch(tuple(map(int, row))) for row in text["batches"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptFile(str(path), f"not the manifest of such a folder, or damaged ({error})") from error
-        for key, value in json.loads(json.dumps(identity)).items():
-            if theirs.get(key) != value:
-                raise OtherStore(
-                    f"out: {folder} holds pictures of other work: its {key} is {theirs.get(key)!r:.80}, and now it is "
-                    f"{value!r:.80}. Choose another folder, or delete that one."
-                )
-        return Manifest(folder, identity, tuple(batches))
-
-    def next_batch(self, done: int) -> Batch | None:
-        """The one after the first `done`."""
-        return self.batches[done] if done < len(self.batches) else None
-
-    def halved(self, index: int) -> Manifest:
-        """The same with that batch in two halves, and all after it no larger."""
-        size = -(-len(self.batches[index].channels) // 2)
-        rest = [
-            Batch(batch.channels[start : start + size])
-            for batch in self.batches[index:]
-            for start in range(0, len(batch.channels), size)
-        ]
-        return replace(self, batches=(*self.batches[:index], *rest)).written()
-
-    def written(self) -> Manifest:
-        """Itself, now in its folder."""
-        text = {"format": FORMAT, "identity": self.identity, "batches": [batch.channels for batch in self.batches]}
-        write_whole(self.folder / "manifest.json", json.dumps(text, indent=1).encode())
-        return self
+    before = told.done + told.batch
+    while not told.stopped and (batch_now := manifest.next_batch(len(done))) is not None:
+        path, members = manifest.folder / batch_now.name(identity), batch_now.channels
+        kept = _kept(path, members)
+        if kept is None:
+            told.done, told.batch = before + sum(map(len, done)), len(members)
+            try:
+                kept = render(
+                    network, [channel(layer, index) for index in members], size=canvas, seed=seed, slots=len(members),
+                    progress=told, **recipe,
+                )  # fmt: skip
+            except Exception as error:
+                if not out_of_memory(error) or len(members) < 2:
+                    raise
+                log.warning("memory did not suffice for %d units at once: the batch is halved", len(members))
+                manifest = manifest.halved(len(done))
+                if own:  # the manifest is of the pictures that are shown
+                    manifest.written()
+                continue
+            if "interrupted" in kept.status:
+                break  # half a picture is not kept: the next call makes it whole
+            save_renders(kept, path)
+        if not done and own:  # not before: a recipe that was refused must not stand in the way of the right one
+            manifest.written()
+        done.append(kept)
+    told.done, told.batch = before + sum(map(len, done)), 0
+    return done, manifest
 
 
 @dataclass
@@ -241,7 +220,13 @@ def _kept(path: Path, channels: tuple[int, ...]) -> Renders | None:
 
 
 def _finish(
-    folder: Path, layer: str, done: list[Renders], silent: list[int], report: Units | None, drawn: list[int]
+    folder: Path,
+    layer: str,
+    done: list[Renders],
+    silent: list[int],
+    report: Units | None,
+    drawn: list[int],
+    cards: list[TrustCard] | None,
 ) -> Renders:
     """The pictures that show something, the reasons why others are not among them, and the page."""
     from phosphene.pages.sheet import sheet_page
@@ -267,6 +252,12 @@ def _finish(
         **kept.settings, "layer": layer, "channels": channels,
         "said": {str(index): reason for index, reason in sorted(reasons.items())},
     }  # fmt: skip
+    own = None if cards is None else [cards[row] for row in shown]
+    if own is not None:
+        settings["trust"] = [
+            {"word": card.word, "score": None if math.isnan(card.score) else card.score, "reason": card.reason}
+            for card in own
+        ]
     kept = replace(kept, settings=settings)
-    write_whole(folder / "index.html", sheet_page(kept, channels, reasons, report).encode())
+    write_whole(folder / "index.html", sheet_page(kept, channels, reasons, report, own).encode())
     return kept

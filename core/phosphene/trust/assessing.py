@@ -1,0 +1,242 @@
+"""`assess`: a trust card for every picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.activations import ImagesLike
+from phosphene.ascent import Progress
+from phosphene.backend import Network
+from phosphene.draws import integer
+from phosphene.errors import InvalidParameter, said
+from phosphene.images import check_images
+from phosphene.objectives import Bound, Objective, as_objective
+from phosphene.progress import reporter
+from phosphene.results import Renders
+from phosphene.results.trust_cards import TrustCard, TrustCards
+from phosphene.trust.judges import Judge, witness
+from phosphene.trust.measures import percentiles, spectral_slope, wilson
+from phosphene.trust.natural import Seen, channel_of, competitors, gathered, look, path_layers
+from phosphene.trust.paths import path_similarity
+from phosphene.trust.predicting import answered, pairs_of, specificity
+from phosphene.trust.robustness import robust_values
+from phosphene.trust.seeds import consistency, more_runs, objectives_of, of_one_layer
+from phosphene.trust.verdict import THRESHOLDS, Thresholds, verdict
+from phosphene.types import Floats, UserObjective
+
+__all__ = ["assess"]
+
+PATCHES = 5
+NEAREST = 3
+
+
+def assess(
+    network: Network,
+    renders: Renders | Sequence[Renders],
+    images: ImagesLike = "photos:1000",
+    *,
+    objectives: Sequence[Objective | UserObjective] | None = None,
+    seeds: int = 3,
+    judge: Judge | None = None,
+    pairs: int = 100,
+    draws: int = 16,
+    thresholds: Thresholds = THRESHOLDS,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> TrustCards:
+    """Measure how far each picture can be trusted, against real images.
+
+    Feature visualizations can mislead: by noise that no image holds (Nguyen et al. 2015), and by circuits that answer to them
+    alone (Geirhos et al. 2023). Each picture is therefore held against real images, other seeds, held-out transforms, the path
+    that real images take, and a blind judge who has to predict from it (Zimmermann et al. 2021).
+
+    Parameters
+    ----------
+    network : Network
+        That the pictures are of.
+    renders : Renders or sequence of Renders
+        From `phosphene.render`; several are one call with different seeds, of which the first is judged.
+    images : array-like, path, sequence or iterable, default "photos:1000"
+        As of `phosphene.activations`: what the network is used on. For a percentile at least 200, better a thousand.
+    objectives : sequence of objective or function, optional
+        What the pictures show, one each; read from the result when absent, which knows all but your own functions.
+    seeds : int, default 3
+        Runs that consistency is measured over. What is missing of them is rendered, with the settings of the first and the next
+        seeds, and so are up to eight other channels where the pictures are of fewer than eight units; 1 renders nothing.
+    judge : callable, optional
+        A perceptual distance ``(pictures (U, H, W, C), patches (P, h, w, C)) -> (U, P)``; the witness that comes with the package
+        when absent. It must not be made of `network`.
+    pairs : int, default 100
+        Questions a picture, at most; a tenth of the images at most.
+    draws : int, default 16
+        Held-out transforms a picture.
+    thresholds : Thresholds
+        Where reliable ends and doubtful begins.
+    progress : callable or bool, optional
+        See `phosphene.render`.
+
+    Returns
+    -------
+    TrustCards
+
+    Raises
+    ------
+    InvalidParameter
+        For another number of objectives than pictures, for objectives that cannot be read from the result, for runs of different
+        pictures, for numbers outside what is allowed.
+    InvalidImages
+        For images of the wrong shape, dtype or range.
+    """
+    runs = [renders] if isinstance(renders, Renders) else list(renders)
+    if not runs or any(run.labels != runs[0].labels or run.images.shape != runs[0].images.shape for run in runs):
+        raise InvalidParameter(
+            "renders", allowed="results of the same pictures, one a seed", received=said(f"{len(runs)} results"),
+            fix="Call ph.render with the same objectives and another seed=.",
+        )  # fmt: skip
+    seeds, pairs = integer("seeds", seeds, minimum=1), integer("pairs", pairs, minimum=1)
+    draws = integer("draws", draws, minimum=1)
+    given = objectives_of(network, runs[0]) if objectives is None else [as_objective(item) for item in objectives]
+    if len(given) != len(runs[0]):
+        raise InvalidParameter(
+            "objectives", allowed=f"{len(runs[0])}, one a picture", received=said(f"{len(given)}"), fix=""
+        )
+    natural = gathered(network, images)
+    steps = ("images", "seeds", "transforms", "pairs")
+    begun = time.perf_counter()
+    with reporter(progress, "trust", len(steps)) as tell:
+
+        def done(count: int) -> None:
+            tell(Progress(count, len(steps), "steps", time.perf_counter() - begun, steps[min(count, len(steps) - 1)]))
+
+        job = _observed(network, given, runs[0], natural)
+        done(1)
+        judge = witness(network.backend, min(network.input.size)) if judge is None else judge
+        runs, others = more_runs(network, given, job.bound, runs, seeds)
+        alike = consistency(judge, [run.images for run in runs], job.bound, others)
+        done(2)
+        robust = robust_values(network, given, runs[0].images, draws=draws)
+        done(3)
+        cards = _cards(job, runs[0], robust, alike, judge, pairs, others)
+        done(4)
+    cards = tuple(
+        replace(card, word=word, reason=reason)
+        for card in cards
+        for word, reason in [verdict(card, len(natural), thresholds)]
+    )
+    settings = {**runs[0].settings, "images": len(natural), "seeds": len(runs), "pairs": pairs, "draws": draws}
+    return TrustCards(cards, len(natural), settings)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the network makes of real images and of the pictures; objectives are bound at the size of either."""
+
+    bound: list[Bound]
+    shown: list[Bound]
+    images: NDArray[np.float32]
+    natural: Seen
+    pictures: Seen
+    layers: tuple[tuple[str, ...], ...]
+
+
+def _observed(
+    network: Network, objectives: Sequence[Objective], renders: Renders, images: NDArray[np.float32]
+) -> Observed:
+    def bound_at(size: tuple[int, int]) -> list[Bound]:
+        with network.scope():
+            shapes = network.shapes(size)
+            return [item.bind(network, shapes) for item in objectives]
+
+    pictures = check_images(renders.images, network.input)
+    bound = bound_at((images.shape[1], images.shape[2]))
+    shown = bound_at((pictures.shape[1], pictures.shape[2]))
+    layers = tuple(path_layers(network, item) for item in bound)
+    every = tuple(dict.fromkeys(layer for own in layers for layer in own))
+    return Observed(
+        bound, shown, images, look(network, bound, every, images), look(network, shown, every, pictures), layers
+    )
+
+
+def _cards(
+    job: Observed,
+    renders: Renders,
+    robust: Floats,
+    alike: Floats,
+    judge: Judge,
+    most: int,
+    others: Mapping[int, NDArray[np.float32]],
+) -> tuple[TrustCard, ...]:
+    natural, images = job.natural.values, job.images
+    asked_pairs = pairs_of(natural, most=most, seed=0)
+    right, asked = answered(asked_pairs, judge, renders.images, images)
+    best, _ = answered(asked_pairs, judge, images[asked_pairs.reference], images)
+    own_alone = specificity(asked_pairs, judge, renders.images, images, of_one_layer(job.bound), others)
+    low, high = wilson(right, asked)
+    paths = path_similarity(natural, job.natural.path, job.pictures.path, job.layers)
+    slopes = np.asarray([spectral_slope(image) for image in images[:500]])
+    natural_slope = float(np.median(slopes[~np.isnan(slopes)])) if not np.isnan(slopes).all() else float("nan")
+    clean, own = renders.values, percentiles(renders.values, natural)
+    least, most_ = wilson(own / 100 * len(images), len(images))
+    shaken = percentiles(robust, natural)
+    mean = natural.mean(axis=1)
+    cards = []
+    for row, label in enumerate(renders.labels):
+        rank, units = _rank(job, row, float(clean[row]))
+        lead = clean[row] - mean[row]
+        strongest, weakest = _extremes(natural[row])
+        cards.append(
+            TrustCard(
+                label=label, word="", reason="", picture=renders.images[row], clean=float(clean[row]), robust=float(robust[row]),
+                percentile=float(own[row]), robust_percentile=float(shaken[row]),
+                interval=(100 * float(least[row]), 100 * float(most_[row])),
+                kept=float((robust[row] - mean[row]) / lead) if lead > 0 else 0.0,
+                rank=rank, units=units, consistency=float(alike[row]), path=float(paths[row]),
+                slope=spectral_slope(renders.images[row]), natural_slope=natural_slope,
+                score=float(right[row] / asked[row]) if asked[row] else float("nan"),
+                score_interval=(float(low[row]), float(high[row])),
+                natural_score=float(best[row] / asked[row]) if asked[row] else float("nan"), asked=int(asked[row]),
+                specificity=float(own_alone[row]),
+                strongest=images[strongest], weakest=images[weakest], nearest=_nearest(job, row),
+            )
+        )  # fmt: skip
+    return tuple(cards)
+
+
+def _rank(job: Observed, row: int, clean: float) -> tuple[int, int]:
+    """Place of the target among the channels of its layer on its picture, each in deviations of its own natural values."""
+    key, other = competitors(job.bound[row]), competitors(job.shown[row])
+    if key is None or other is None:
+        return 0, 0
+    natural, values = job.natural.units[key], job.natural.values[row]
+    picture = job.pictures.units[other][row]
+    deviation = natural.std(axis=0)
+    scores = (picture - natural.mean(axis=0)) / np.where(deviation > 0, deviation, np.inf)
+    own = (clean - values.mean()) / max(float(values.std()), 1e-12)
+    if (channel := channel_of(job.bound[row])) is not None:
+        scores = np.delete(scores, channel)
+    return 1 + int((scores > own).sum()), len(scores) + 1
+
+
+def _extremes(values: Floats) -> tuple[list[int], list[int]]:
+    order = np.argsort(values, kind="stable")
+    return order[::-1][:PATCHES].tolist(), order[:PATCHES].tolist()
+
+
+def _nearest(job: Observed, row: int) -> tuple[tuple[int, float], ...]:
+    """Channels whose values over real images correlate most with the target's."""
+    key = competitors(job.bound[row])
+    values = job.natural.values[row]
+    if key is None or not values.std() > 0:
+        return ()
+    natural = job.natural.units[key]
+    centred, own = natural - natural.mean(axis=0), values - values.mean()
+    scale = np.linalg.norm(centred, axis=0) * np.linalg.norm(own)
+    correlation = np.where(scale > 0, centred.T @ own / np.where(scale > 0, scale, 1.0), -1.0)
+    if (channel := channel_of(job.bound[row])) is not None:
+        correlation[channel] = -1.0
+    best = np.argsort(-correlation, kind="stable")[:NEAREST]
+    return tuple((int(index), float(correlation[index])) for index in best)

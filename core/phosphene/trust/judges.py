@@ -1,0 +1,115 @@
+"""Blind judges: how far two images are from each other for someone who never saw the network that is explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.activations import read_layers
+from phosphene.backend import Backend, Network
+from phosphene.data.crops import Crops
+from phosphene.loaders import load
+from phosphene.objectives.forms import position_mean
+from phosphene.types import Floats
+
+__all__ = ["Judge", "Witness", "witness"]
+
+SEEN = 64
+"""Pixels a side of the images on which the witness was trained."""
+
+
+class Judge(Protocol):
+    """A perceptual distance: small where two images look alike."""
+
+    def __call__(self, pictures: NDArray[np.float32], patches: NDArray[np.float32]) -> Floats:
+        """Distances ``(U, P)`` of pictures ``(U, H, W, C)`` from patches ``(P, h, w, C)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A network that took no part, and judges by how its channels answer to each image as a whole.
+
+    A channel's mean over positions is taken in deviations from what it is on photographs, and images are as far apart as the
+    angle between these, on average over layers (with what layers tell, Zhang et al. 2018). The mean over positions keeps what an
+    image is made of and forgets where it is: a picture of a channel shows its texture everywhere.
+
+    Attributes
+    ----------
+    network : Network
+    layers : tuple of str
+    means, deviations : tuple of (C,)
+        Of each layer's channels on photographs.
+    scale : float
+        Of images, to the size at which the witness was trained.
+    """
+
+    network: Network
+    layers: tuple[str, ...]
+    means: tuple[Floats, ...]
+    deviations: tuple[Floats, ...]
+    scale: float = 1.0
+
+    def __call__(self, pictures: NDArray[np.float32], patches: NDArray[np.float32]) -> Floats:
+        distances = np.zeros((len(pictures), len(patches)))
+        for one, two in zip(self.features(pictures), self.features(patches), strict=True):
+            distances += 1.0 - one @ two.T
+        return distances / len(self.layers)
+
+    def features(self, images: NDArray[np.float32]) -> tuple[Floats, ...]:
+        """Of each layer ``(N, C)``, in deviations, of length one."""
+        shown = _resized(images, self.scale)
+        read = read_layers(self.network, shown, self.layers, min(32, len(shown)))
+        found = []
+        for layer, mean, deviation in zip(self.layers, self.means, self.deviations, strict=True):
+            cells = (position_mean(np, read[layer]).astype(np.float64) - mean) / deviation
+            found.append(cells / np.maximum(np.linalg.norm(cells, axis=1, keepdims=True), 1e-12))
+        return tuple(found)
+
+
+def witness(backend: Backend, size: int = SEEN, *, crops: int = 500) -> Witness:
+    """The judge that comes with the package: the witness, a small network of other width and seed than the specimen.
+
+    Parameters
+    ----------
+    backend : Backend
+        In which it runs.
+    size : int, default 64
+        Pixels a side that the explained network takes: images are brought from it to the witness's 64.
+    crops : int, default 500
+        Photographs by which its channels are normalised.
+
+    Returns
+    -------
+    Witness
+    """
+    network = load("specimen-witness", backend=backend.name)
+    layers = ("stage1", "stage2", "stage3")
+    images = Crops(crops, seed=23).images()
+    read = read_layers(network, images, layers, 32)
+    cells = [position_mean(np, read[layer]).astype(np.float64) for layer in layers]
+    means = tuple(cell.mean(axis=0) for cell in cells)
+    deviations = tuple(cell.std(axis=0) + 1e-6 for cell in cells)
+    return Witness(network, layers, means, deviations, SEEN / size)
+
+
+def _resized(images: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """Images at `scale`, in three channels, as the witness takes them."""
+    from PIL import Image
+
+    channels = images.shape[-1]
+    colour = images if channels == 3 else np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+    if scale == 1.0:
+        return colour
+    height, width = (max(16, round(side * scale)) for side in images.shape[1:3])
+    planes = [
+        [
+            np.asarray(Image.fromarray(image[..., channel]).resize((width, height), Image.Resampling.BICUBIC))
+            for channel in range(3)
+        ]
+        for image in colour
+    ]
+    return np.clip(np.moveaxis(np.asarray(planes, np.float32), 1, -1), 0.0, 1.0)

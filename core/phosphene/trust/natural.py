@@ -1,0 +1,169 @@
+"""What real images do in a network: values of the objectives, the units beside them, and the path through the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.activations import ImagesLike, read_layers
+from phosphene.arrays import stack_trees
+from phosphene.ascent.step import evaluate, read
+from phosphene.attribution.job import for_all
+from phosphene.backend import Network
+from phosphene.data.sources import source_of
+from phosphene.data.streaming import stream
+from phosphene.images import check_images
+from phosphene.objectives import Bound
+from phosphene.objectives.forms import ChannelForm, DirectionForm, Form, NeuronForm, at_position, position_mean
+from phosphene.types import Array, Floats, Tree
+
+__all__ = ["Seen", "channel_of", "competitors", "gathered", "look", "path_layers"]
+
+BATCH = 32
+MOST_LAYERS = 8
+"""Layers of a path; of more, so many are taken at even distances."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network makes of N images, for U objectives.
+
+    Attributes
+    ----------
+    values : (U, N)
+        Each objective on each image.
+    units : mapping to (N, C)
+        By `competitors`: all channels of a layer, read as an objective reads its own: mean over positions, or at one.
+    path : mapping of str to (N, C)
+        All channels of further layers, mean over positions.
+    """
+
+    values: Floats
+    units: Mapping[tuple[Form, bytes], Floats]
+    path: Mapping[str, Floats]
+
+
+def look(network: Network, bound: Sequence[Bound], layers: Sequence[str], images: NDArray[np.float32]) -> Seen:
+    """Values of all objectives on all images, in one pass over the images.
+
+    Parameters
+    ----------
+    network : Network
+    bound : sequence of Bound
+        Objectives, held against the network at the images' size.
+    layers : sequence of str
+        Of the path.
+    images : (N, H, W, C)
+        Checked.
+
+    Returns
+    -------
+    Seen
+    """
+    own = {layer for item in bound if competitors(item) for layer in item.form.layers}
+    paths = tuple(dict.fromkeys((*layers, *sorted(own))))
+    others = [row for row, item in enumerate(bound) if not competitors(item)]
+    values = np.empty((len(bound), len(images)))
+    units: dict[tuple[Form, bytes], list[Floats]] = {}
+    path: dict[str, list[Floats]] = {layer: [] for layer in layers}
+    for start in range(0, len(images), BATCH):
+        rows = images[start : start + BATCH]
+        here = slice(start, start + len(rows))
+        found = read_layers(network, rows, paths, min(BATCH, len(images))) if paths else {}
+        for layer in layers:
+            path[layer].append(position_mean(np, found[layer]).astype(np.float64))
+        batch: dict[tuple[Form, bytes], Floats] = {}
+        for row, item in enumerate(bound):
+            if (key := competitors(item)) is None:
+                continue
+            if key not in batch:
+                batch[key] = _columns(item, found)
+                units.setdefault(key, []).append(batch[key])
+            values[row, here] = _own(item, batch[key])
+        for row in others:
+            # No column of a layer: by the network's own framework.
+            values[row, here] = for_all(network, bound[row], Values(network, bound[row].form), rows, len(rows))[0]
+    return Seen(
+        values,
+        {key: np.concatenate(parts) for key, parts in units.items()},
+        {layer: np.concatenate(parts) for layer, parts in path.items()},
+    )
+
+
+def gathered(network: Network, images: ImagesLike) -> NDArray[np.float32]:
+    """Real images in memory, ``(N, H, W, C)``: their best and worst are shown, and pairs of them are asked about."""
+    spec = network.input
+    if isinstance(images, np.ndarray):
+        return check_images(images, spec)
+    source = source_of(images, spec.size, spec.channels)
+    return np.concatenate([whole[good] for whole, good in stream(source, spec.size, spec.channels, 64)])
+
+
+def competitors(item: Bound) -> tuple[Form, bytes] | None:
+    """What names the units among which an objective stands: all channels of its layer, read where it reads.
+
+    None for objectives that are no unit and no direction of one layer: sums, matches, whole layers, functions of one's own.
+    """
+    if isinstance(item.form, ChannelForm):
+        return item.form, b""
+    if isinstance(item.form, NeuronForm):
+        return item.form, np.asarray(item.arguments[1:]).tobytes()
+    if isinstance(item.form, DirectionForm):
+        return item.form, np.asarray(item.arguments[2:]).tobytes()
+    return None
+
+
+def channel_of(item: Bound) -> int | None:
+    """The channel that an objective is, or None for a direction and all else."""
+    return int(item.arguments[0]) if isinstance(item.form, (ChannelForm, NeuronForm)) else None
+
+
+def path_layers(network: Network, item: Bound) -> tuple[str, ...]:
+    """Layers through which an image goes on its way to an objective, the objective's own among them; at most eight."""
+    last = network.layers.last(item.form.layers)
+    before: list[str] = []
+    for path in network.layers:
+        if network.layers[path].channels > 1 and "@" not in path:
+            before.append(path)
+        if path == last:
+            break
+    if len(before) <= MOST_LAYERS:
+        return tuple(before)
+    places = np.linspace(0, len(before) - 1, MOST_LAYERS).round().astype(int)
+    return tuple(before[place] for place in places)
+
+
+def _columns(item: Bound, found: Mapping[str, NDArray[np.floating]]) -> Floats:
+    form = item.form
+    activation = found[form.layers[0]]
+    mean = isinstance(form, ChannelForm) or (isinstance(form, DirectionForm) and form.where == "mean")
+    if mean:
+        return np.asarray(position_mean(np, activation), np.float64)
+    place = item.arguments[1:] if isinstance(form, NeuronForm) else item.arguments[2:]
+    repeated = tuple(np.repeat(np.asarray(axis)[None], len(activation), axis=0) for axis in place)
+    return np.asarray(at_position(np, activation, not place, repeated), np.float64)
+
+
+def _own(item: Bound, columns: Floats) -> Floats:
+    channel = channel_of(item)
+    if channel is not None:
+        return columns[:, channel]
+    # A direction reads nothing but these columns: its form, on them alone, is the same figure.
+    repeated: Tree = stack_trees([item.arguments[:2]] * len(columns))
+    value: Floats = DirectionForm(item.form.layers[0], "mean")(np, {item.form.layers[0]: columns}, repeated)
+    return value
+
+
+@dataclass(frozen=True)
+class Values:
+    """``(weights, images, arguments) -> (values,)``: an objective on images as they are."""
+
+    network: Network
+    form: Form
+
+    def __call__(self, weights: Tree, images: Array, arguments: Tree) -> tuple[Array]:
+        activations = read(self.network, images, self.form, weights)
+        return (evaluate(self.form, self.network.backend.xp, activations, arguments, images.shape[0]),)
