@@ -15,7 +15,7 @@ All channels of the embedded network's last two stages are pictured by the defau
 ``lucid``
     The published recipe, of three times as many gradient evaluations.
 
-What is found goes to ``benchmarks/results``, a file a backend, and ``docs/calibration.md`` is made of these; ``--page`` makes the
+What is found goes to ``benchmarks/results/pictures``, a file a backend, and ``docs/calibration.md`` is made of these; ``--page`` makes the
 page alone.
 """
 
@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, device, versions
+from common import RESULTS as ALL_RESULTS
+from common import device, versions
 from numpy.typing import NDArray
 
 import phosphene as ph
@@ -39,6 +40,7 @@ from phosphene.data.crops import Crops
 from phosphene.trust.verdict import THRESHOLDS
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ALL_RESULTS / "pictures"
 LAYERS = {"stage2": 64, "stage3": 128}
 SIZE, CROPS, SNAPSHOTS = 64, 1000, 24
 NOISE: dict[str, Any] = {

@@ -24,7 +24,7 @@ Channels of even number are for tuning (see ``--tune``); what is written are the
 in each column, and ``mean rank`` is the mean of these ranks. ``--vit`` names the weights of the small vision transformer that
 ``examples/train_on_photographs.py vit`` trains: nothing was tuned on it.
 
-What is found goes to ``benchmarks/results``, a file a network and backend, recipe by recipe, and ``docs/quality.md`` is made of
+What is found goes to ``benchmarks/results/pictures``, a file a network and backend, recipe by recipe, and ``docs/quality.md`` is made of
 these files; ``--page`` makes the page alone.
 """
 
@@ -40,7 +40,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, device, versions
+from common import RESULTS as ALL_RESULTS
+from common import device, versions
 from numpy.typing import NDArray
 
 import phosphene as ph
@@ -51,6 +52,7 @@ from phosphene.trust import robust_values, spectral_slope
 from phosphene.trust.measures import percentiles
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ALL_RESULTS / "pictures"
 COLUMNS = {"clean": 1, "robust": 1, "margin": 1, "rank": -1, "witness": 1, "slope": -1, "consistency": 1}
 """1 where more is better, -1 where less is."""
 
