@@ -15,8 +15,8 @@ All channels of the embedded network's last two stages are pictured by the defau
 ``lucid``
     The published recipe, of three times as many gradient evaluations.
 
-What is found goes to ``benchmarks/results/pictures``, a file a backend, and ``docs/calibration.md`` is made of these; ``--page`` makes the
-page alone.
+What is found goes to ``benchmarks/results/pictures``, a file a backend, and ``docs/calibration.md`` is made of these; ``--page``
+makes the page alone.
 """
 
 from __future__ import annotations

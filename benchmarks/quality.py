@@ -24,8 +24,8 @@ Channels of even number are for tuning (see ``--tune``); what is written are the
 in each column, and ``mean rank`` is the mean of these ranks. ``--vit`` names the weights of the small vision transformer that
 ``examples/train_on_photographs.py vit`` trains: nothing was tuned on it.
 
-What is found goes to ``benchmarks/results/pictures``, a file a network and backend, recipe by recipe, and ``docs/quality.md`` is made of
-these files; ``--page`` makes the page alone.
+What is found goes to ``benchmarks/results/pictures``, a file a network and backend, recipe by recipe, and ``docs/quality.md`` is
+made of these files; ``--page`` makes the page alone.
 """
 
 from __future__ import annotations
