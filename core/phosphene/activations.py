@@ -18,7 +18,7 @@ from phosphene.ascent.program import native
 from phosphene.backend import Network
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import stream
+from phosphene.data.streaming import loaded
 from phosphene.draws import integer
 from phosphene.errors import CorruptFile, InvalidParameter
 from phosphene.images import check_images
@@ -155,8 +155,7 @@ def activations(
         )  # fmt: skip
     if not isinstance(images, (np.ndarray, list, tuple)) or _names_files(images):
         source = source_of(images, spec.size, spec.channels, count=count)
-        pieces = stream(source, spec.size, spec.channels, 64, executor=executor, on_error=on_error)
-        array = np.concatenate([whole[good] for whole, good in pieces])
+        array = loaded(source, spec.size, spec.channels, executor=executor, on_error=on_error)
         if len(array) < len(source):
             LOG.warning("%d of %d images could not be read and were skipped", len(source) - len(array), len(source))
         if not len(array):

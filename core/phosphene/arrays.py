@@ -19,6 +19,7 @@ __all__ = [
     "constant",
     "expand",
     "filled",
+    "ranks",
     "row_sum",
     "sigmoid",
     "smooth_abs",
@@ -79,6 +80,16 @@ def filled(rows: NDArray[Any], count: int) -> NDArray[Any]:
     """Host rows, and copies of the last up to `count`: a last batch of another size would compile once more."""
     short = count - len(rows)
     return np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)]) if short else rows
+
+
+def ranks(rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Host ranks within each row, from 1; equal values share the mean of theirs."""
+    result = np.empty(rows.shape)
+    for row, found in zip(rows, result, strict=True):
+        _, places, counts = np.unique(row, return_inverse=True, return_counts=True)
+        ends = np.cumsum(counts)
+        found[:] = (ends - (counts - 1) / 2)[places]
+    return result
 
 
 def take_channel(xp: Namespace, x: Array, channels: Array) -> Array:

@@ -13,7 +13,7 @@ from phosphene.attribution.job import for_all
 from phosphene.attribution.programs import Slope
 from phosphene.backend import Network, Rule
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import stream
+from phosphene.data.streaming import loaded
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
 from phosphene.layers import OUTPUT
@@ -93,7 +93,7 @@ def diagnose(
     pictures: NDArray[np.float32] | None = None
     if images is not None:
         source = source_of(images, spec.size, spec.channels)
-        pictures = np.concatenate([whole[good] for whole, good in stream(source, spec.size, spec.channels, 64)])
+        pictures = loaded(source, spec.size, spec.channels)
         if len(pictures) < 8:
             raise InvalidParameter(
                 "images", allowed="at least 8", received=said(f"{len(pictures)}"), fix="A hundred of several kinds."

@@ -27,16 +27,12 @@ def deceived(count: int, steps: int) -> tuple[ph.TrustCards, np.ndarray]:
     return ph.assess(network, pictures, "photos:1000", seeds=2), as_shown
 
 
-# A picture of another unit may happen to go with what the unit answers to: it predicts, and gets past the card. Few do.
-FEW = 0.08
-
-
 @pytest.mark.slow
 def test_fooling_circuits_are_doubted() -> None:
     # Some ascents get past the detector, and show what the unit is: at least twenty that do not are asked about.
     words = deceiving(28, 160)
     assert len(words) >= 20
-    assert words.count("reliable") <= FEW * len(words), words
+    assert "reliable" not in words, words
 
 
 def test_most_of_a_few_fooling_circuits_are_doubted() -> None:

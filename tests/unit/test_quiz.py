@@ -124,7 +124,7 @@ def test_damaged_and_foreign_archives_are_refused(tmp_path: Path) -> None:
     flipped = whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 40]) + whole[middle + 40 :]
     for content in (b"", b"hello", whole[:middle], flipped):
         path.write_bytes(content)
-        with pytest.raises(errors.CorruptFile, match="not a quiz of phosphene, or damaged"):
+        with pytest.raises(errors.CorruptFile, match="no quiz of phosphene, or damaged"):
             Quiz.load(path)
     with pytest.raises(FileNotFoundError):
         Quiz.load(tmp_path / "nowhere.npz")

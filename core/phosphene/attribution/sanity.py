@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.arrays import ranks
 from phosphene.attribution.job import Computed, Job
 from phosphene.backend import Network
 from phosphene.draws import generator
@@ -58,20 +59,10 @@ def modules_from_the_top(network: Network) -> list[str]:
 
 def rank_correlation(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> Floats:
     """Spearman's rank correlation of absolute values, image by image: ``(N, H, W), (N, H, W) -> (N,)``; 0 for a flat map."""
-    a, b = (_ranks(np.abs(maps).reshape(len(maps), -1)) for maps in (one, other))
+    a, b = (ranks(np.abs(maps).reshape(len(maps), -1)) for maps in (one, other))
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
     norm = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     result: Floats = (a * b).sum(axis=1) / np.where(norm > 0, norm, 1)
-    return result
-
-
-def _ranks(rows: NDArray[np.floating[Any]]) -> Floats:
-    """Ranks within each row; equal values share the mean of theirs."""
-    result = np.empty(rows.shape)
-    for row, ranks in zip(rows, result, strict=True):
-        _, places, counts = np.unique(row, return_inverse=True, return_counts=True)
-        ends = np.cumsum(counts)
-        ranks[:] = (ends - (counts - 1) / 2)[places]
     return result
 
 

@@ -15,7 +15,7 @@ from phosphene.data.source import Source
 from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, said
 from phosphene.types import Size
 
-__all__ = ["check_on_error", "stream"]
+__all__ = ["check_on_error", "loaded", "stream"]
 
 LOG = logging.getLogger("phosphene")
 
@@ -65,6 +65,14 @@ def stream(
             whole = np.full((len(rows), *(size or (1, 1)), channels), 0.5, np.float32)
         number += len(rows)
         yield whole, good
+
+
+def loaded(
+    source: Source, size: Size, channels: int, *, executor: Executor | None = None, on_error: str = "raise"
+) -> NDArray[np.float32]:
+    """All images that can be read, at once, ``(N, H, W, channels)``; see `stream`."""
+    pieces = [whole[good] for whole, good in stream(source, size, channels, 64, executor=executor, on_error=on_error)]
+    return np.concatenate(pieces) if pieces else np.zeros((0, *size, channels), np.float32)
 
 
 def check_on_error(on_error: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from phosphene.activations import ImagesLike, activations
 from phosphene.backend import Network
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import stream
+from phosphene.data.streaming import loaded
 from phosphene.draws import generator, integer
 from phosphene.errors import InvalidImages, InvalidParameter, said
 from phosphene.features.learning import scikit_learn
@@ -195,7 +195,7 @@ def _pictures(network: Network, images: Any, name: str, fewest: int) -> NDArray[
     files = isinstance(images, (list, tuple)) and len(images) > 0 and isinstance(images[0], (str, Path))
     if files or not isinstance(images, (np.ndarray, list, tuple)):
         source = source_of(images, spec.size, spec.channels)
-        images = [image for whole, good in stream(source, spec.size, spec.channels, 64) for image in whole[good]]
+        images = loaded(source, spec.size, spec.channels)
     if np.shape(images)[:1] == (0,) if isinstance(images, np.ndarray) else not images:
         array = np.zeros((0, *spec.size, spec.channels), np.float32)
     else:

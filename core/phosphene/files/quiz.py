@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +12,11 @@ from numpy.typing import NDArray
 
 from phosphene.errors import CorruptFile, InvalidParameter
 from phosphene.results import Quiz
+from phosphene.results.archives import load_archive, save_archive
 from phosphene.writing import check_writable, write_whole
 
 __all__ = ["load_quiz", "read_answers", "save_quiz"]
 
-FORMAT = 1
 RESULTS = "phosphene quiz answers"
 VERSION = 1
 MOST_BYTES = 10_000_000
@@ -41,33 +38,17 @@ def save_quiz(quiz: Quiz, path: str | Path) -> Path:
 
         write_whole(target, quiz_page(quiz).encode())
         return target
-    words = {"format": FORMAT, "kind": "quiz", "labels": list(quiz.labels), "settings": dict(quiz.settings)}
-    arrays: dict[str, Any] = {name: getattr(quiz, name) for name in _ARRAYS}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays, metadata=np.asarray(json.dumps(words)))
-    write_whole(target, buffer.getvalue())
-    return target
+    words = {"labels": list(quiz.labels), "settings": dict(quiz.settings)}
+    return save_archive(target, "quiz", {name: getattr(quiz, name) for name in _ARRAYS}, words)
 
 
 def load_quiz(path: str | Path) -> Quiz:
     """See `Quiz.load`."""
-    source = Path(path)
-    try:
-        with source.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            words = json.loads(str(archive["metadata"]))
-            if words.get("kind") != "quiz":
-                raise ValueError("another result is in it")
-            if words["format"] > FORMAT:
-                raise ValueError(f"written in format {words['format']}, this version reads up to {FORMAT}")
-            arrays = {name: archive[name] for name in _ARRAYS}
+
+    def build(words: dict[str, Any], arrays: dict[str, Any]) -> Quiz:
         return Quiz(labels=tuple(words["labels"]), settings=words["settings"], **arrays)
-    except FileNotFoundError:
-        raise
-    except (
-        *(OSError, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise CorruptFile(str(source), f"not a quiz of phosphene, or damaged ({error})") from error
+
+    return load_archive(path, "quiz", _ARRAYS, build)
 
 
 def read_answers(quiz: Quiz, path: str | Path) -> NDArray[np.int64]:

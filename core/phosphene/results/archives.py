@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,11 +55,16 @@ def load_archive(
     try:
         with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             words = json.loads(str(archive["metadata"]))
+            if words.get("kind") != kind:
+                raise ValueError("another result is in it")
+            if words["format"] > FORMAT:
+                raise ValueError(f"written in format {words['format']}, this version reads up to {FORMAT}")
             arrays = {name: archive[name] for name in names}
-        if words["kind"] != kind or words["format"] > FORMAT:
-            raise ValueError(f"{words['kind']} in format {words['format']}")
         return build(words, arrays)
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        *(OSError, EOFError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise CorruptFile(str(path), f"no {kind} of phosphene, or damaged ({error})") from error

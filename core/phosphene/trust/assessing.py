@@ -21,7 +21,7 @@ from phosphene.results import Renders
 from phosphene.results.trust_cards import TrustCard, TrustCards
 from phosphene.trust.judges import Judge, witness
 from phosphene.trust.measures import percentiles, spectral_slope, wilson
-from phosphene.trust.natural import Seen, channel_of, competitors, gathered, look, path_layers
+from phosphene.trust.natural import Seen, bound_at, channel_of, competitors, gathered, look, path_layers
 from phosphene.trust.paths import path_similarity
 from phosphene.trust.predicting import answered, pairs_of, specificity
 from phosphene.trust.robustness import robust_values
@@ -146,14 +146,8 @@ class Observed:
 def _observed(
     network: Network, objectives: Sequence[Objective], renders: Renders, images: NDArray[np.float32]
 ) -> Observed:
-    def bound_at(size: tuple[int, int]) -> list[Bound]:
-        with network.scope():
-            shapes = network.shapes(size)
-            return [item.bind(network, shapes) for item in objectives]
-
     pictures = check_images(renders.images, network.input)
-    bound = bound_at((images.shape[1], images.shape[2]))
-    shown = bound_at((pictures.shape[1], pictures.shape[2]))
+    bound, shown = bound_at(network, objectives, images), bound_at(network, objectives, pictures)
     layers = tuple(path_layers(network, item) for item in bound)
     every = tuple(dict.fromkeys(layer for own in layers for layer in own))
     return Observed(
@@ -172,9 +166,17 @@ def _cards(
 ) -> tuple[TrustCard, ...]:
     natural, images = job.natural.values, job.images
     asked_pairs = pairs_of(natural, most=most, seed=0)
-    right, asked = answered(asked_pairs, judge, renders.images, images)
-    best, _ = answered(asked_pairs, judge, images[asked_pairs.reference], images)
-    own_alone = specificity(asked_pairs, judge, renders.images, images, of_one_layer(job.bound), others)
+    distances = np.asarray(judge(renders.images, images), np.float64)
+    # Units of one layer share the pictures of others, which are judged once.
+    further = {
+        id(shown): np.asarray(judge(shown, images), np.float64)
+        for shown in {id(shown): shown for shown in others.values()}.values()
+    }
+    right, asked = answered(asked_pairs, distances)
+    best, _ = answered(asked_pairs, np.asarray(judge(images[asked_pairs.reference], images), np.float64))
+    own_alone = specificity(
+        asked_pairs, distances, of_one_layer(job.bound), {row: further[id(shown)] for row, shown in others.items()}
+    )
     low, high = wilson(right, asked)
     paths = path_similarity(natural, job.natural.path, job.pictures.path, job.layers)
     slopes = np.asarray([spectral_slope(image) for image in images[:500]])

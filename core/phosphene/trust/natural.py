@@ -14,13 +14,13 @@ from phosphene.ascent.step import evaluate, read
 from phosphene.attribution.job import for_all
 from phosphene.backend import Network
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import stream
+from phosphene.data.streaming import loaded
 from phosphene.images import check_images
-from phosphene.objectives import Bound
+from phosphene.objectives import Bound, Objective
 from phosphene.objectives.forms import ChannelForm, DirectionForm, Form, NeuronForm, at_position, position_mean
 from phosphene.types import Array, Floats, Tree
 
-__all__ = ["Seen", "channel_of", "competitors", "gathered", "look", "path_layers"]
+__all__ = ["Seen", "bound_at", "channel_of", "competitors", "gathered", "look", "path_layers"]
 
 BATCH = 32
 MOST_LAYERS = 8
@@ -93,13 +93,20 @@ def look(network: Network, bound: Sequence[Bound], layers: Sequence[str], images
     )
 
 
+def bound_at(network: Network, objectives: Sequence[Objective], images: NDArray[np.float32]) -> list[Bound]:
+    """Objectives, held against the network at the size of `images`."""
+    with network.scope():
+        shapes = network.shapes((images.shape[1], images.shape[2]))
+        return [item.bind(network, shapes) for item in objectives]
+
+
 def gathered(network: Network, images: ImagesLike) -> NDArray[np.float32]:
     """Real images in memory, ``(N, H, W, C)``: their best and worst are shown, and pairs of them are asked about."""
     spec = network.input
     if isinstance(images, np.ndarray):
         return check_images(images, spec)
     source = source_of(images, spec.size, spec.channels)
-    return np.concatenate([whole[good] for whole, good in stream(source, spec.size, spec.channels, 64)])
+    return loaded(source, spec.size, spec.channels)
 
 
 def competitors(item: Bound) -> tuple[Form, bytes] | None:

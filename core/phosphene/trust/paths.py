@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.arrays import ranks
 from phosphene.types import Floats
 
 __all__ = ["path_similarity"]
@@ -43,10 +44,10 @@ def path_similarity(
     numpy.ndarray (U,)
         NaN where the strongest images have nothing in common in any layer.
     """
-    ranks, seen = {}, {}
+    placed, seen = {}, {}
     for layer, cells in path.items():
         mean, deviation = cells.mean(axis=0), cells.std(axis=0) + 1e-12
-        ranks[layer] = _ranked((cells - mean) / deviation)
+        placed[layer] = _ranked((cells - mean) / deviation)
         seen[layer] = _ranked((pictures[layer] - mean) / deviation)
     found = np.full(len(natural), np.nan)
     for row, values in enumerate(natural):
@@ -55,10 +56,10 @@ def path_similarity(
         best, rest = order[:count], order[len(order) // 2 :]
         gain = spread = 0.0
         for layer in layers[row]:
-            strongest = ranks[layer][best]
+            strongest = placed[layer][best]
             together = strongest @ strongest.T
             alike = (together.sum() - np.trace(together)) / (count * (count - 1))
-            unlike = float((strongest @ ranks[layer][rest].T).mean())
+            unlike = float((strongest @ placed[layer][rest].T).mean())
             own = float((strongest @ seen[layer][row]).mean())
             if alike > unlike:
                 gain += own - unlike
@@ -70,11 +71,7 @@ def path_similarity(
 
 def _ranked(cells: NDArray[np.float64]) -> Floats:
     """Ranks over channels, centred and of length one, so that a product is Spearman's correlation; ties share a rank."""
-    ordered = np.sort(cells, axis=1)
-    ranks = np.empty_like(cells)
-    for row, (values, sorted_values) in enumerate(zip(cells, ordered, strict=True)):
-        left, right = np.searchsorted(sorted_values, values), np.searchsorted(sorted_values, values, side="right")
-        ranks[row] = (left + right) / 2
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    unit: Floats = ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-12)
+    found = ranks(cells)
+    found -= found.mean(axis=1, keepdims=True)
+    unit: Floats = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
     return unit

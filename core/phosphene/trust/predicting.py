@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.draws import generator
-from phosphene.trust.judges import Judge
 from phosphene.types import Floats
 
 __all__ = ["Pairs", "answered", "pairs_of", "specificity"]
@@ -71,38 +70,27 @@ def pairs_of(natural: Floats, *, most: int = 100, seed: int = 0) -> Pairs:
     return Pairs(tuple(strong), tuple(weak), np.asarray(reference, np.int64))
 
 
-def answered(
-    pairs: Pairs, judge: Judge, pictures: NDArray[np.float32], images: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many pairs the judge answers rightly from the pictures: the patch nearer to the picture is taken for the strong one.
+def answered(pairs: Pairs, distances: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many pairs a judge answers rightly from the pictures: the patch nearer to the picture is taken for the strong one.
 
     Parameters
     ----------
     pairs : Pairs
-    judge : Judge
-    pictures : (U, H, W, C)
-        One a unit.
-    images : (N, h, w, C)
-        Those that the pairs are of.
+    distances : (U, N)
+        By the judge, of one picture a unit from the images that the pairs are of.
 
     Returns
     -------
     (numpy.ndarray (U,), numpy.ndarray (U,))
         Right ones, and how many were asked. A tie is wrong.
     """
-    distances = np.asarray(judge(pictures, images), np.float64)
     right = [_right(pairs, row, distances[row : row + 1])[0] for row in range(len(distances))]
     asked = [len(strong) for strong in pairs.strong]
     return np.asarray(right, np.int64), np.asarray(asked, np.int64)
 
 
 def specificity(
-    pairs: Pairs,
-    judge: Judge,
-    pictures: NDArray[np.float32],
-    images: NDArray[np.float32],
-    beside: Sequence[Sequence[int]],
-    others: Mapping[int, NDArray[np.float32]],
+    pairs: Pairs, distances: Floats, beside: Sequence[Sequence[int]], others: Mapping[int, Floats]
 ) -> Floats:
     """Share of other units' pictures that tell fewer of a unit's pairs apart than its own picture does; a tie counts half.
 
@@ -112,31 +100,23 @@ def specificity(
     Parameters
     ----------
     pairs : Pairs
-    judge : Judge
-    pictures : (U, H, W, C)
-        One a unit.
-    images : (N, h, w, C)
-        Those that the pairs are of.
+    distances : (U, N)
+        As of `answered`.
     beside : sequence of sequence of int
         For each unit, the others of its layer among the pictures.
-    others : mapping of int to (K, H, W, C)
-        Pictures of further units of its layer, by number of the unit.
+    others : mapping of int to (K, N)
+        Distances of pictures of further units of its layer, by number of the unit.
 
     Returns
     -------
     numpy.ndarray (U,)
         NaN where nothing is asked, or there are fewer than four others.
     """
-    distances = np.asarray(judge(pictures, images), np.float64)
-    further: dict[int, Floats] = {}  # units of one layer share theirs, which are judged once
-    found = np.full(len(pictures), np.nan)
-    for row in range(len(pictures)):
+    found = np.full(len(distances), np.nan)
+    for row in range(len(distances)):
         rows = distances[list(beside[row])]
         if row in others:
-            shown = others[row]
-            if id(shown) not in further:
-                further[id(shown)] = np.asarray(judge(shown, images), np.float64)
-            rows = np.concatenate([rows, further[id(shown)]])
+            rows = np.concatenate([rows, others[row]])
         if len(rows) < FEWEST or not len(pairs.strong[row]):
             continue
         own, right = _right(pairs, row, distances[row : row + 1])[0], _right(pairs, row, rows)

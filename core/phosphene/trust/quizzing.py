@@ -15,7 +15,7 @@ from phosphene.errors import InvalidParameter, said
 from phosphene.objectives import Objective, as_objective
 from phosphene.results import Quiz, Renders, TrustCards
 from phosphene.trust.measures import wilson
-from phosphene.trust.natural import gathered, look
+from phosphene.trust.natural import bound_at, gathered, look
 from phosphene.trust.predicting import STRONG, WEAK, pairs_of
 from phosphene.trust.seeds import objectives_of
 from phosphene.types import UserObjective
@@ -75,9 +75,7 @@ def quiz(
             received=said(f"{len(patches)}"),
             fix="Pairs are drawn from them; give hundreds.",
         )
-    with network.scope():
-        shapes = network.shapes((patches.shape[1], patches.shape[2]))
-        bound = [item.bind(network, shapes) for item in wanted]
+    bound = bound_at(network, wanted, patches)
     pairs = pairs_of(look(network, bound, (), patches).values, most=questions, seed=seed)
     rows = [
         (row, int(strong), int(weak))

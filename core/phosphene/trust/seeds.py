@@ -19,7 +19,7 @@ from phosphene.rendering import render
 from phosphene.results import Renders
 from phosphene.trust.judges import Judge
 from phosphene.trust.measures import discriminability
-from phosphene.trust.natural import channel_of, competitors
+from phosphene.trust.natural import bound_at, channel_of, competitors
 from phosphene.types import Floats
 
 __all__ = ["consistency", "more_runs", "objectives_of", "of_one_layer"]
@@ -40,9 +40,7 @@ def objectives_of(network: Network, renders: Renders) -> list[Objective]:
     if "run" not in renders.settings:
         raise InvalidParameter("renders", allowed="a result of ph.render", received=said("another"), fix=fix)
     wanted = read_run(renders.settings["run"], "run").objectives
-    with network.scope():
-        shapes = network.shapes((renders.images.shape[1], renders.images.shape[2]))
-        labels = [item.bind(network, shapes).label for item in wanted]
+    labels = [item.label for item in bound_at(network, wanted, renders.images)]
     if tuple(labels) == renders.labels:
         return wanted
     if len(set(labels)) < len(labels):

@@ -44,11 +44,11 @@ class Thresholds:
     kept: tuple[float, float] = (0.7, 0.4)
     rank: tuple[float, float] = (0.016, 0.25)
     consistency: tuple[float, float] = (1.5, 0.5)
-    path: tuple[float, float] = (0.1, -0.2)
+    path: tuple[float, float] = (0.25, -0.2)
     slope: tuple[float, float] = (1.2, 1.5)
     specificity: tuple[float, float] = (0.8, 0.1)
     twin: tuple[float, float] = (0.82, 1.0)
-    score: tuple[float, float] = (0.65, 0.5)
+    score: tuple[float, float] = (0.6, 0.5)
 
 
 THRESHOLDS = Thresholds()
