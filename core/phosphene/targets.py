@@ -126,7 +126,8 @@ def in_window(form: Form, bound: Bound, crop: Crop) -> tuple[Form, Tree]:
     place = np.asarray(crop.position, np.int32)
     if isinstance(form, NeuronForm):
         return NeuronForm(form.layer, central=False), (bound.arguments[0], place)
-    return DirectionForm(form.layers[0], "at"), (*bound.arguments[:2], place)
+    measure = form.measure if isinstance(form, DirectionForm) else "dot"
+    return DirectionForm(form.layers[0], "at", measure), (*bound.arguments[:2], place)
 
 
 def _central(form: Form) -> bool:

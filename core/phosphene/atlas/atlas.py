@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.atlas.cells import Grid
 from phosphene.atlas.collecting import POINTS, left_out
+from phosphene.atlas.icon_set import Icons, icons_of, step_name
 from phosphene.atlas.layout import Layout
 from phosphene.atlas.measures import Measures
 from phosphene.atlas.neighbours import Neighbours
@@ -193,6 +194,17 @@ class Atlas:
     def grid(self, layer: str) -> Grid:
         """The map in cells."""
         return Grid.of(self.steps.read(f"grid.{layer}").arrays)
+
+    def icons(self, layer: str, size: int) -> Icons:
+        """Icons of a level."""
+        level = self.grid(layer).level(size)
+        return icons_of(level, [self.steps.read(name).arrays for name in self._icon_steps(layer, size)])
+
+    def _icon_steps(self, layer: str, size: int) -> list[str]:
+        found = [name for name in self.steps.names if name.startswith(step_name(layer, size, 0)[:-4])]
+        if not found:
+            self.steps.read(step_name(layer, size, 0))  # which says what is missing
+        return sorted(found)
 
     def measures(self, layer: str) -> Measures:
         """How far the layout can be trusted."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Grid
+from phosphene.atlas.evening import evened
 from phosphene.atlas.gridding import GridSettings, grid
 from phosphene.atlas.layout import Layout, LayoutSettings, lay_out
 from phosphene.atlas.measures import Measures, MeasureSettings, by_cell, measure, split_half
@@ -42,6 +43,8 @@ class ChartSettings:
         Of the whitening; see `phosphene.atlas.whitening.Moments.whitening`.
     graph : GraphSettings
     layout : LayoutSettings
+    evenness : float, default 0.8
+        How far the points are spread over the map's square; see `phosphene.atlas.evening.evened`. 0 leaves the layout as it is.
     grid : GridSettings
     measures : MeasureSettings
     """
@@ -50,6 +53,7 @@ class ChartSettings:
     ridge: float = 1e-2
     graph: GraphSettings = field(default_factory=GraphSettings)
     layout: LayoutSettings = field(default_factory=LayoutSettings)
+    evenness: float = 0.8
     grid: GridSettings = field(default_factory=GridSettings)
     measures: MeasureSettings = field(default_factory=MeasureSettings)
 
@@ -156,10 +160,11 @@ def _steps(atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None
     def layout() -> dict[str, NDArray[Any]]:
         start = None if before is None else before.arrays["points"]
         found: Layout = lay_out(vectors(), known, settings.layout, start=start)
-        return {"points": found.points, "landmarks": found.landmarks, "method": np.array(found.method)}
+        points = evened(found.points, settings.evenness, seed=settings.layout.seed)
+        return {"points": points, "landmarks": found.landmarks, "method": np.array(found.method)}
 
     origin = graph.identity if before is None else identity_of([graph.identity, before.identity])
-    laid = keep(f"layout.{path}", asdict(settings.layout), origin, layout)
+    laid = keep(f"layout.{path}", {**asdict(settings.layout), "evenness": settings.evenness}, origin, layout)
     yield laid
     points = laid.arrays["points"]
 

@@ -82,7 +82,13 @@ def channel(layer: str, channel: int) -> Objective:
 
 
 def direction(
-    layer: str, vector: ArrayLike, *, at: Sequence[int] | str = "mean", cosine_power: float = 0.0, label: str = ""
+    layer: str,
+    vector: ArrayLike,
+    *,
+    at: Sequence[int] | str = "mean",
+    cosine_power: float = 0.0,
+    measure: str = "dot",
+    label: str = "",
 ) -> Objective:
     """A direction in a layer's channel space: ``(h.v) max(cos(h, v), 0.1)^p`` (Carter et al. 2019).
 
@@ -96,6 +102,9 @@ def direction(
         Where h is read: averaged over positions, at the central one, or at a given one (as in `neuron`).
     cosine_power : float, default 0
         p: 0 is the plain dot product; larger values ask for the direction rather than for length.
+    measure : "dot", "cosine" or "log distance", default "dot"
+        "cosine" is the cosine alone, whatever the length of h. "log distance" is ``-log(1 - cos(h, v))``, which does not
+        slacken as the direction comes near: it asks as much for the last percent as for the first.
     label : str, optional
         Title of the picture.
 
@@ -106,13 +115,20 @@ def direction(
     Raises
     ------
     InvalidParameter
-        When `cosine_power` is not allowed.
+        When `cosine_power` or `measure` is not allowed, or a power comes with another measure than "dot".
     """
     if not cosine_power >= 0:
         raise InvalidParameter(
             "cosine_power", allowed="a number of at least 0", received=cosine_power, fix="Use 1 to 4."
         )
-    return Direction(layer, np.asarray(vector, np.float64), place_of(at), float(cosine_power), label)
+    if measure not in ("dot", "cosine", "log distance"):
+        raise InvalidParameter("measure", allowed="'dot', 'cosine' or 'log distance'", received=measure, fix="")
+    if measure != "dot" and cosine_power:
+        raise InvalidParameter(
+            "cosine_power", allowed=f"0 with measure={measure!r}", received=cosine_power,
+            fix="A power of the cosine weighs the dot product.",
+        )  # fmt: skip
+    return Direction(layer, np.asarray(vector, np.float64), place_of(at), float(cosine_power), label, measure)
 
 
 def layer(layer: str) -> Objective:

@@ -121,6 +121,7 @@ class Direction(Objective):
     at: Place
     cosine_power: float
     name: str
+    measure: str = "dot"
 
     @property
     def label(self) -> str:
@@ -146,7 +147,7 @@ class Direction(Objective):
         place = () if self.at == "mean" else position_of(network, shapes, self.layer, self.at)
         where = "mean" if self.at == "mean" else "at" if place else "centre"
         power = np.asarray(self.cosine_power, np.float64)
-        return Bound(DirectionForm(self.layer, where), (vector, power, *place), self.label)
+        return Bound(DirectionForm(self.layer, where, self.measure), (vector, power, *place), self.label)
 
 
 @dataclass(frozen=True)

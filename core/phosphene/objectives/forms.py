@@ -30,6 +30,9 @@ __all__ = [
 COSINE_FLOOR = 0.1
 """Least cosine that a power is taken of: below it a direction would have no gradient (the value lucid uses)."""
 
+NEAREST = 1e-3
+"""Distance (one minus the cosine) below which a direction counts as met: nearer, the logarithm would ask for rounding errors."""
+
 
 class Form(Protocol):
     """The static part of an objective."""
@@ -77,11 +80,13 @@ class NeuronForm:
 class DirectionForm:
     """``(h.v) max(cos(h, v), 0.1)^power`` (Carter et al. 2019); arguments ``(v (N, C), power (N,))``, then a position.
 
-    `where` is "mean" (h is the mean over positions), "centre" or "at" (h is read at one).
+    `where` is "mean" (h is the mean over positions), "centre" or "at" (h is read at one). `measure` is "dot", "cosine", the
+    cosine alone, or "log distance", ``-log(1 - cos(h, v))``.
     """
 
     layer: str
     where: str
+    measure: str = "dot"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -94,7 +99,11 @@ class DirectionForm:
         else:
             seen = at_position(xp, activation, self.where == "centre", arguments[2:])
         dot = xp.sum(seen * vector, axis=-1)
-        return dot * cosine_weight(xp, dot, seen, vector, power)
+        if self.measure == "dot":
+            return dot * cosine_weight(xp, dot, seen, vector, power)
+        cosine = dot / norms_of(xp, seen, vector)
+        # The maximum guards against a cosine that rounding has brought above 1.
+        return cosine if self.measure == "cosine" else -xp.log(xp.maximum(1 - cosine, cosine * 0) + NEAREST)
 
 
 @dataclass(frozen=True)
@@ -250,7 +259,11 @@ def at_position(xp: Namespace, activation: Array, central: bool, position: Tree)
 
 def cosine_weight(xp: Namespace, dot: Array, seen: Array, vector: Array, power: Array) -> Array:
     """``max(cos, 0.1)^power``, with a gradient that stays finite where an activation is zero."""
-    norms = xp.sqrt(xp.sum(seen * seen, axis=-1) * xp.sum(vector * vector, axis=-1) + 1e-12)
-    cosine = dot / norms
+    cosine = dot / norms_of(xp, seen, vector)
     floor = xp.ones_like(cosine) * COSINE_FLOOR
     return xp.exp(power * xp.log(xp.maximum(cosine, floor)))
+
+
+def norms_of(xp: Namespace, seen: Array, vector: Array) -> Array:
+    """Product of the lengths of two vectors a row, with a gradient that stays finite where one is zero."""
+    return xp.sqrt(xp.sum(seen * seen, axis=-1) * xp.sum(vector * vector, axis=-1) + 1e-12)

@@ -160,7 +160,8 @@ def _own(item: Bound, columns: Floats) -> Floats:
         return columns[:, channel]
     # A direction reads nothing but these columns: its form, on them alone, is the same figure.
     repeated: Tree = stack_trees([item.arguments[:2]] * len(columns))
-    value: Floats = DirectionForm(item.form.layers[0], "mean")(np, {item.form.layers[0]: columns}, repeated)
+    measure = item.form.measure if isinstance(item.form, DirectionForm) else "dot"
+    value: Floats = DirectionForm(item.form.layers[0], "mean", measure)(np, {item.form.layers[0]: columns}, repeated)
     return value
 
 
