@@ -34,10 +34,10 @@ def atlas(tmp_path: Path) -> Atlas:
 def test_the_whole_chain_and_its_results(atlas: Atlas) -> None:
     seen: list[Progress] = []
     chart(atlas, settings=SETTINGS, progress=seen.append)
-    assert [state.message for state in seen][:5] == [
-        f"{step}.a" for step in ("moments", "neighbours", "layout", "grid", "measures")
+    assert [state.message for state in seen][:6] == [
+        f"{step}.a" for step in ("moments", "neighbours", "layout", "grid", "measures", "clusters")
     ]
-    assert seen[-1].done == seen[-1].total == 10
+    assert seen[-1].done == seen[-1].total == 12
     again = Atlas.open(atlas.folder)
     assert again.layers == ("a", "deep/b")
     for layer, vectors in _activations().items():
@@ -52,6 +52,8 @@ def test_the_whole_chain_and_its_results(atlas: Atlas) -> None:
         )
         moment = vectors.astype(np.float64).T @ vectors / len(vectors)
         np.testing.assert_allclose(again.whitening(layer).values.sum(), np.trace(moment), rtol=1e-5)
+        # Without attributions, logits and texts nothing has a name.
+        assert again.clusters(layer, 8).names[0] == "cluster 1" and f"labels.{layer}" not in again.steps.names
     assert again.images().tolist() == list(range(600))
 
 
@@ -63,7 +65,7 @@ def test_a_later_run_finds_what_is_there(atlas: Atlas, monkeypatch: pytest.Monke
     chart(atlas, settings=SETTINGS)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     np.testing.assert_array_equal(atlas.layout("a").points, layout)
-    assert len(atlas.steps.names) == 10
+    assert len(atlas.steps.names) == 12
     once = chart(Atlas.from_activations(_activations(), atlas.folder / "once"), settings=SETTINGS)
     for name in atlas.steps.names:
         one, other = atlas.steps.read(name), once.steps.read(name)

@@ -131,7 +131,7 @@ IN_FUNCTIONS = {
     "matplotlib": {"plots/figures.py", "plots/embedding.py", "files/reports.py", "audit/figures.py"},
     "umap": {"embedding.py", "atlas/layout.py"},
     "pynndescent": {"atlas/neighbours.py"},
-    **{key: {f"atlas/{name}.py" for name in ("layout", "measures", "neighbours")} for key in ("scipy", "sklearn")},
+    **{key: {f"atlas/{n}.py" for n in "labelling layout measures neighbours".split()} for key in ("scipy", "sklearn")},
     "zarr": {"store/store.py"},
     "torch": {
         "specimen/train.py",

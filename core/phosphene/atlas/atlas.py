@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.atlas.cells import Grid
+from phosphene.atlas.clustering import Clusters
 from phosphene.atlas.collecting import POINTS, left_out
 from phosphene.atlas.icon_set import Icons, icons_of, step_name
+from phosphene.atlas.labelling import Labels
 from phosphene.atlas.layout import Layout
 from phosphene.atlas.measures import Measures
 from phosphene.atlas.neighbours import Neighbours
@@ -83,6 +85,7 @@ class Atlas:
         images: ArrayLike | None = None,
         logits: ArrayLike | None = None,
         attributions: Mapping[str, ArrayLike] | None = None,
+        classes: Sequence[str] = (),
     ) -> Atlas:
         """An atlas of activations from anywhere: of any model, any modality.
 
@@ -97,6 +100,8 @@ class Atlas:
         logits : array-like (N, classes), optional
         attributions : mapping of str to array-like (N, classes), optional
             By layer.
+        classes : sequence of str, optional
+            Their names.
 
         Returns
         -------
@@ -105,7 +110,8 @@ class Atlas:
         Raises
         ------
         InvalidParameter
-            For shapes that do not fit together, and for values that are infinite or NaN.
+            For shapes that do not fit together, for names of another number than there are classes, and for values that are
+            infinite or NaN.
         OtherStore
             When `out` holds another atlas.
         UnwritablePath
@@ -120,12 +126,15 @@ class Atlas:
             values["logits"] = np.asarray(logits, np.float32)
         count = len(next(iter(values.values()), ()))
         values["image"] = np.arange(count) if images is None else np.asarray(images, np.int64)
-        _check(values, count)
+        _check(values, count, list(classes))
         specs = {name: ArraySpec(rows.shape[1:], str(rows.dtype)) for name, rows in values.items()}
         manifest = Manifest(
             "atlas", count, min(count, SHARD_ROWS), specs,
-            identity={"data": {name: _digest(rows) for name, rows in values.items()}, "layers": list(layers)},
-            notes={"date": datetime.now(UTC).isoformat(timespec="seconds")},
+            identity={
+                "data": {name: _digest(rows) for name, rows in values.items()}, "layers": list(layers),
+                **({"classes": list(classes)} if classes else {}),
+            },
+            notes={"classes": list(classes), "date": datetime.now(UTC).isoformat(timespec="seconds")},
         )  # fmt: skip
         store = Store.create(check_writable(Path(out) / POINTS / "manifest.json").parent, manifest)
         for shard in [*store.verify(), *store.missing]:
@@ -213,7 +222,23 @@ class Atlas:
 
     def cell_measures(self, layer: str, size: int) -> dict[str, Floats]:
         """Of each cell of a level: "recall", "stretch" (means over its points) and "split_half"."""
-        arrays = self.steps.read(f"measures.{layer}").arrays
+        return self._of_level(f"measures.{layer}", size)
+
+    def labels(self, layer: str, size: int) -> Labels:
+        """What the network says of each group of a level; there where attributions or logits were collected."""
+        return Labels.of(self._of_level(f"labels.{layer}", size))
+
+    def text_labels(self, layer: str, size: int) -> Labels:
+        """What texts of the user say of each group of a level; there where `phosphene.atlas.chart` was given some."""
+        return Labels.of(self._of_level(f"text_labels.{layer}", size))
+
+    def clusters(self, layer: str, size: int) -> Clusters:
+        """The named regions of a level."""
+        return Clusters.of(self._of_level(f"clusters.{layer}", size))
+
+    def _of_level(self, step: str, size: int) -> dict[str, NDArray[Any]]:
+        """The arrays that a step has of one level."""
+        arrays = self.steps.read(step).arrays
         found = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{size}.")}
         if not found:
             sizes = sorted({int(name.partition(".")[0]) for name in arrays if re.match(r"\d+\.", name)})
@@ -221,7 +246,7 @@ class Atlas:
         return found
 
 
-def _check(values: Mapping[str, NDArray[Any]], count: int) -> None:
+def _check(values: Mapping[str, NDArray[Any]], count: int, classes: list[str]) -> None:
     for name, rows in values.items():
         sides = 1 if name == "image" else 2
         if rows.ndim != sides or len(rows) != count or 0 in rows.shape:
@@ -234,6 +259,11 @@ def _check(values: Mapping[str, NDArray[Any]], count: int) -> None:
             raise InvalidParameter(
                 name, allowed="finite numbers", received=said(f"{bad} of {count} rows with infinity or NaN"),
                 fix="Leave these rows out, in all arrays.",
+            )  # fmt: skip
+        if classes and (name == "logits" or name.startswith("attribution.")) and rows.shape[1] != len(classes):
+            raise InvalidParameter(
+                "classes", allowed=f"{rows.shape[1]} names, as many as {name} has columns",
+                received=said(f"{len(classes)}"), fix="Give one a class.",
             )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
-"""From points to a measured map: whitening, neighbours, layout, grid and measures in a row, each kept when it is done."""
+"""From points to a measured map with names: all steps after the first in a row, each kept when it is done."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Grid
+from phosphene.atlas.clustering import ClusterSettings
 from phosphene.atlas.evening import evened
 from phosphene.atlas.gridding import GridSettings, grid
+from phosphene.atlas.labelling import LabelSettings
 from phosphene.atlas.layout import Layout, LayoutSettings, lay_out
 from phosphene.atlas.measures import Measures, MeasureSettings, by_cell, measure, split_half
+from phosphene.atlas.naming import keep_texts, name_layer, naming_steps
 from phosphene.atlas.neighbours import GraphSettings, Neighbours, neighbour_graph
 from phosphene.atlas.steps import Kept, identity_of
 from phosphene.atlas.whitening import second_moment
@@ -26,7 +29,8 @@ from phosphene.progress import reporter
 
 __all__ = ["ChartSettings", "chart"]
 
-STEPS_A_LAYER = 5
+MEASURED = 5
+"""Steps of a layer before those of `naming_steps`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class ChartSettings:
         How far the points are spread over the map's square; see `phosphene.atlas.evening.evened`. 0 leaves the layout as it is.
     grid : GridSettings
     measures : MeasureSettings
+    labels : LabelSettings
+    clusters : ClusterSettings
     """
 
     whitened: bool = False
@@ -56,6 +62,8 @@ class ChartSettings:
     evenness: float = 0.8
     grid: GridSettings = field(default_factory=GridSettings)
     measures: MeasureSettings = field(default_factory=MeasureSettings)
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    clusters: ClusterSettings = field(default_factory=ClusterSettings)
 
 
 def chart(
@@ -63,9 +71,10 @@ def chart(
     layers: Sequence[str] | None = None,
     settings: ChartSettings | None = None,
     *,
+    texts: Sequence[str] | None = None,
     progress: Callable[[Progress], bool | None] | bool | None = None,
 ) -> Atlas:
-    """Whiten, find neighbours, lay out, grid and measure the layers of an atlas whose points are there.
+    """Whiten, find neighbours, lay out, grid, measure, label and cluster the layers of an atlas whose points are there.
 
     A layer's layout begins with that of the layer before it and is laid over it. What an earlier run has done is found again.
 
@@ -75,22 +84,27 @@ def chart(
     layers : sequence of str, optional
         Some of the layers that were collected, in order; all when absent.
     settings : ChartSettings, optional
+    texts : sequence of str, optional
+        What is known of the images, one each, or one a point: groups get labels of these too, and clusters are named by them
+        where they can be. They are kept, and need not be given again.
     progress : callable or bool, optional
         See `phosphene.render`; it is told after each step. One that stops leaves what was done.
 
     Returns
     -------
     Atlas
-        The same, with `layout`, `grid` and `measures` of these layers.
+        The same, with `layout`, `grid`, `measures` and `clusters` of these layers; with `labels` where attributions or logits were
+        collected, and `text_labels` where there are texts.
 
     Raises
     ------
     InvalidParameter
-        For a layer that was not collected or is the same everywhere, for too few points, and for points that are not all there.
+        For a layer that was not collected or is the same everywhere, for too few points, for points that are not all there,
+        and for texts of another number.
     OtherStore
-        When the folder holds steps of other settings.
+        When the folder holds steps of other settings, or other texts.
     MissingDependency
-        When scikit-learn or umap-learn is not installed.
+        When scikit-learn, SciPy or umap-learn is not installed.
     """
     settings = settings or ChartSettings()
     paths = atlas.layers if layers is None else tuple(layers)
@@ -106,11 +120,13 @@ def chart(
             "atlas", allowed="one whose points are all there", received=atlas.store,
             fix="Run again what collected them, and it goes on from there.",
         )  # fmt: skip
-    total, begin, done = STEPS_A_LAYER * len(paths), time.perf_counter(), 0
+    known = keep_texts(atlas, texts)
+    total = sum(MEASURED + len(naming_steps(atlas, path, known)) for path in paths)
+    begin, done = time.perf_counter(), 0
     before: Kept | None = None
     with reporter(progress, "map", total) as tell:
         for path in paths:
-            for step in _steps(atlas, path, settings, before):
+            for step in _steps(atlas, path, settings, before, known):
                 done += 1
                 if step.name.startswith("layout."):
                     before = step
@@ -120,7 +136,7 @@ def chart(
     return atlas
 
 
-def _steps(atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None) -> Any:
+def _steps(atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None, texts: Kept | None) -> Iterator[Kept]:
     """The steps of one layer, one after another."""
     keep = atlas.steps.keep
 
@@ -184,3 +200,4 @@ def _steps(atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None
         return arrays
 
     yield keep(f"measures.{path}", asdict(settings.measures), cut.identity, measures)
+    yield from name_layer(atlas, path, known, cut, settings.labels, settings.clusters, texts)
