@@ -65,8 +65,8 @@ class IconSettings:
         Of one that starts from its parent's image.
     retry_below : float, default 0.97
         Fidelity (see `Icons.fidelity`) under which an icon goes on with an objective that presses it harder and smooths it less.
-    tries : int, default 2
-        Tries at most; the best is kept.
+    tries : int, default 3
+        Tries at most, the third anew from noise; the best is kept.
     patience : int, optional
         Stop an icon that has not risen by 1% for so many steps.
     seed : int, default 0
@@ -76,7 +76,7 @@ class IconSettings:
     steps: int = 64
     steps_from_parent: int = 48
     retry_below: float = 0.97
-    tries: int = 2
+    tries: int = 3
     patience: int | None = None
     seed: int = 0
 
@@ -260,20 +260,27 @@ class _Job:
     def _further(
         self, wanted: Floats, start: NDArray[np.uint8], attempt: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """With hardly a penalty, and an objective that does not slacken near its end: true rather than smooth."""
+        """With hardly a penalty, and an objective that does not slacken near its end: true rather than smooth.
+
+        First from where the icon stands. Then anew, in small steps: on its way to a surface without structure, such as a dark
+        one, an ascent in large steps puts structure there that it does not find out of.
+        """
+        anew = attempt > 1
+        steps = self.settings.steps if anew else self.settings.steps_from_parent
         renders = self._render(
-            wanted, self.settings.steps_from_parent, _floats(start), rate=0.05 / attempt, smooth=0.05, measure="log distance"
+            wanted, steps, None if anew else _floats(start), rate=0.02 if anew else 0.05, smooth=0.05, attempt=attempt,
+            measure="log distance",
         )  # fmt: skip
         return _bytes(renders.images), renders.steps.astype(np.int32)
 
     def _render(
         self, wanted: Floats, steps: int, start: Any, *, rate: float, moved: bool = False, smooth: float = SMOOTH,
-        measure: str = "cosine",
+        measure: str = "cosine", attempt: int = 0,
     ) -> Renders:  # fmt: skip
         settings = self.settings
         return render(
             self.network, [direction(self.layer, one, at="centre", measure=measure) for one in wanted], size=self.canvas,
-            steps=steps, seed=settings.seed, start=start, slots=SLOTS, parameterization=fourier(decay=1.0),
+            steps=steps, seed=settings.seed + attempt, start=start, slots=SLOTS, parameterization=fourier(decay=1.0),
             optimizer=adam(rate), transforms=[jitter(1)] if moved else [], regularizers=[total_variation(smooth)],
             patience=settings.patience, progress=False,
         )  # fmt: skip
