@@ -13,6 +13,7 @@ from __future__ import annotations
 from phosphene.accentuation import accentuate
 from phosphene.activations import activations
 from phosphene.ascent import Progress
+from phosphene.atlas import Atlas
 from phosphene.attribution import attribute
 from phosphene.audit import parity
 from phosphene.backend import Backend, InputSpec, Network
@@ -72,6 +73,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accentuation",
+    "Atlas",
     "Attribution",
     "Backend",
     "Comparison",

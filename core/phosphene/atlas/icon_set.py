@@ -13,7 +13,7 @@ from phosphene.atlas.cells import Level
 from phosphene.atlas.splitting import directions
 from phosphene.types import Floats
 
-__all__ = ["Icons", "icons_of", "step_name"]
+__all__ = ["Icons", "groups_of", "icons_of", "step_name"]
 
 BLOCK = 2048
 """Icons whose cosines to all groups are held at once."""
@@ -36,7 +36,7 @@ class Icons:
         Length of that activation over the length of the mean.
     rank : (G,) int64
         Place of the own group among all of the level that have icons, by the cosine of their means to that activation: 1 is
-        nearest.
+        nearest, 0 is where no activation was read.
     evaluations : (G,) int32
         Gradient evaluations that it took, all tries together.
     tries : (G,) int32
@@ -69,6 +69,12 @@ def step_name(layer: str, size: int, shard: int) -> str:
     return f"icons.{layer}.{size}.{shard:04d}"
 
 
+def groups_of(level: Level) -> NDArray[np.int64]:
+    """Groups that have an icon: those of cells with enough points, and with a mean to show."""
+    shown = level.kept[level.group_cells] & np.any(level.group_means != 0, axis=1)
+    return np.flatnonzero(shown)
+
+
 def icons_of(level: Level, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Icons:
     """Icons of a level from its shards, and what can be said of them."""
     if not parts:
@@ -93,5 +99,6 @@ def _ranked(seen: Floats, means: Floats) -> tuple[Floats, NDArray[np.int64]]:
         rows = slice(first, first + BLOCK)
         cosines = seen[rows] @ means.T
         own = cosines[np.arange(len(cosines)), np.arange(first, first + len(cosines))]
-        fidelity[rows], rank[rows] = own, (cosines > own[:, None]).sum(axis=1) + 1
+        fidelity[rows] = own
+        rank[rows] = np.where(np.isnan(own), 0, (cosines > own[:, None]).sum(axis=1) + 1)
     return fidelity, rank

@@ -17,7 +17,7 @@ from phosphene.activations import activations
 from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Grid, Level
-from phosphene.atlas.icon_set import Icons, icons_of, step_name
+from phosphene.atlas.icon_set import Icons, groups_of, icons_of, step_name
 from phosphene.atlas.positions import places_of
 from phosphene.atlas.splitting import directions
 from phosphene.atlas.steps import Kept, identity_of
@@ -158,12 +158,6 @@ def check_model(atlas: Atlas, network: Network) -> None:
             f"{atlas.folder}: collected from a model of other weights. Give the model that it was collected from, or collect "
             "anew into another folder."
         )
-
-
-def groups_of(level: Level) -> NDArray[np.int64]:
-    """Groups that have an icon: those of cells with enough points, and with a mean to show."""
-    shown = level.kept[level.group_cells] & np.any(level.group_means != 0, axis=1)
-    return np.flatnonzero(shown)
 
 
 @dataclass(frozen=True)

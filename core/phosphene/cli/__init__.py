@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from phosphene.cli.atlases import atlas
 from phosphene.cli.benching import bench
 from phosphene.cli.comparing import compare, parity
 from phosphene.cli.diagnosing import diagnose
@@ -28,6 +29,7 @@ for command in (
     *(compare, parity, bench),
 ):
     app.command()(command)
+app.add_typer(atlas, name="atlas")
 
 
 def main() -> None:
