@@ -9,9 +9,9 @@ import numpy as np
 from phosphene.ascent.program import native
 from phosphene.backend import Network
 from phosphene.draws import generator
-from phosphene.types import Array, Size, Tree
+from phosphene.types import Array, Floats, Size, Tree
 
-__all__ = ["extent", "receptive_field"]
+__all__ = ["extent", "influence", "receptive_field"]
 
 IMAGES = 4
 """On which it is measured, so that a pixel that is seen shows in one of them."""
@@ -80,14 +80,37 @@ def extent(
         return whole
     with network.scope():
         shape = network.shapes(size)[layer]
-        random = generator(0, "receptive field")
-        noise = random.random((images, *size, network.input.channels))
-        signs = random.standard_normal((images, shape[-1]))
-        given = native(network, noise), native(network, signs)
-        reach = Reach(network, layer, tuple(side // 2 for side in shape[:-1]))
-        reached = network.backend.to_numpy(network.backend.run(reach, network.weights(), *given))
-    seen = reached.max(axis=(0, 3)) > 0
+    seen = influence(network, layer, size, tuple(side // 2 for side in shape[:-1]), images=images) > 0
     if not seen.any():
         return whole
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def influence(network: Network, layer: str, size: Size, position: tuple[int, ...], *, images: int = IMAGES) -> Floats:
+    """How much each pixel moves a position of a layer: the mean absolute gradient for noise, all channels mixed at random.
+
+    Parameters
+    ----------
+    network : Network
+    layer : str
+    size : (int, int)
+        Of the image.
+    position : tuple of int
+        In the layer.
+    images : int, default 4
+        Of noise, on which it is measured.
+
+    Returns
+    -------
+    numpy.ndarray (H, W)
+    """
+    with network.scope():
+        channels = network.shapes(size)[layer][-1]
+        random = generator(0, "receptive field")
+        noise = random.random((images, *size, network.input.channels))
+        signs = random.standard_normal((images, channels))
+        given = native(network, noise), native(network, signs)
+        reached = network.backend.run(Reach(network, layer, position), network.weights(), *given)
+        found: Floats = network.backend.to_numpy(reached).mean(axis=(0, 3))
+    return found

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,12 +21,17 @@ from phosphene.atlas.labelling import Labels
 from phosphene.atlas.layout import Layout
 from phosphene.atlas.measures import Measures
 from phosphene.atlas.neighbours import Neighbours
+from phosphene.atlas.patches import Patches
 from phosphene.atlas.steps import Steps, identity_of
 from phosphene.atlas.whitening import Moments, Whitening
 from phosphene.errors import InvalidParameter, OtherStore, said
 from phosphene.store import ArraySpec, Manifest, Store
 from phosphene.types import Floats
 from phosphene.writing import check_writable
+
+if TYPE_CHECKING:
+    from phosphene.activations import ImagesLike
+    from phosphene.backend import Network
 
 __all__ = ["Atlas"]
 
@@ -76,6 +81,15 @@ class Atlas:
                 f"{store.folder}: a store of {store.manifest.kind}, not of an atlas. Choose the atlas's folder."
             )
         return Atlas(Path(path), store, Steps(path))
+
+    @staticmethod
+    def build(
+        network: Network, images: ImagesLike, layers: str | Sequence[str], out: str | Path, **options: Any
+    ) -> Atlas:
+        """From images to a map with icons, labels and patches: `phosphene.atlas.build`, which lists the options."""
+        from phosphene.atlas.building import build
+
+        return build(network, images, layers, out, **options)
 
     @staticmethod
     def from_activations(
@@ -219,6 +233,10 @@ class Atlas:
         """How far the layout can be trusted."""
         arrays = self.steps.read(f"measures.{layer}").arrays
         return Measures(*(_plain(arrays[each.name]) for each in fields(Measures)))
+
+    def patches(self, layer: str, size: int) -> Patches:
+        """Real image patches of the groups of a level; see `phosphene.atlas.gather_patches`."""
+        return Patches.of(self.steps.read(f"patches.{layer}").arrays, size)
 
     def cell_measures(self, layer: str, size: int) -> dict[str, Floats]:
         """Of each cell of a level: "recall", "stretch" (means over its points) and "split_half"."""

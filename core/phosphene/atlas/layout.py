@@ -17,7 +17,7 @@ from phosphene.errors import InvalidParameter, MissingDependency, said
 from phosphene.errors import nearest as nearest_name
 from phosphene.types import Floats
 
-__all__ = ["METHODS", "Layout", "LayoutSettings", "lay_out", "lay_out_layers"]
+__all__ = ["METHODS", "Layout", "LayoutSettings", "lay_out", "lay_out_layers", "line_up"]
 
 METHODS = {
     "umap": "McInnes, Healy and Melville 2018",
@@ -172,6 +172,20 @@ def lay_out_layers(
         yield before
 
 
+def line_up(
+    vectors: NDArray[np.floating], graph: Neighbours, settings: LayoutSettings | None = None
+) -> NDArray[np.float32]:
+    """Vectors as points on a line, ``(N,)``: `lay_out` in one dimension, of all points and without a start; raises as it does."""
+    settings = settings or LayoutSettings()
+    rows = scaled(vectors, graph.metric)
+    if len(graph.indices) != len(rows):
+        raise InvalidParameter(
+            "graph", allowed=f"one of the {len(rows)} vectors", received=said(f"one of {len(graph.indices)}"), fix=""
+        )
+    found: NDArray[np.float32] = _METHODS[settings.method](rows, graph, None, settings, 1)[:, 0].astype(np.float32)
+    return found
+
+
 def _landmarks(count: int, settings: LayoutSettings) -> NDArray[np.int64]:
     if count <= settings.landmarks:
         return np.arange(count)
@@ -201,14 +215,16 @@ def _place(
     return found
 
 
-def _pca(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings) -> Floats:
-    """The two strongest axes, each with the sign that makes its largest loading positive, so that it is always the same."""
+def _pca(
+    rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings, dimensions: int = 2
+) -> Floats:
+    """The strongest axes, each with the sign that makes its largest loading positive, so that it is always the same."""
     centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
     if axes.shape[1] < 2:
         axes = np.concatenate([axes, np.zeros_like(axes)], axis=1)
     axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(2)] < 0, -1.0, 1.0)
-    found: Floats = centred @ axes
+    found: Floats = (centred @ axes)[:, :dimensions]
     return found
 
 
@@ -223,19 +239,21 @@ def _begin(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: L
     return (points + shake).astype(np.float32)
 
 
-def _umap(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings) -> Floats:
+def _umap(
+    rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings, dimensions: int = 2
+) -> Floats:
     try:
         import umap
     except ImportError as error:
         raise MissingDependency("umap-learn", "umap") from error
     count = min(graph.count + 1, len(rows))
-    begin = _begin(rows, graph, start, settings, 3.0)
+    begin = _begin(rows, graph, start, settings, 3.0)[:, :dimensions]
     indices, distances = graph.with_self(count)
     with warnings.catch_warnings():
         # It says that new points could not be transformed later; they are placed by our own weights.
         warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         model = umap.UMAP(
-            n_neighbors=count, n_components=2, min_dist=settings.min_dist, n_epochs=settings.epochs, init=begin,
+            n_neighbors=count, n_components=dimensions, min_dist=settings.min_dist, n_epochs=settings.epochs, init=begin,
             random_state=settings.seed, n_jobs=1, precomputed_knn=(indices, distances, None),
         )  # fmt: skip
         # With the neighbours and the start given, the vectors themselves are not looked at.
@@ -243,7 +261,9 @@ def _umap(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: La
     return found
 
 
-def _tsne(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings) -> Floats:
+def _tsne(
+    rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings, dimensions: int = 2
+) -> Floats:
     try:
         from scipy.sparse import csr_matrix
         from sklearn.manifold import TSNE
@@ -259,8 +279,9 @@ def _tsne(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: La
     # From a layout, not a point: pulled apart as usual, three times as much, it would be torn up and laid out anew.
     size, pull = (1e-4, 12.0) if start is None else (10.0, 4.0)
     model = TSNE(
-        2, metric="precomputed", perplexity=perplexity, init=_begin(rows, graph, start, settings, size),
-        early_exaggeration=pull, random_state=settings.seed, max_iter=settings.epochs or 1000,
+        dimensions, metric="precomputed", perplexity=perplexity,
+        init=_begin(rows, graph, start, settings, size)[:, :dimensions], early_exaggeration=pull,
+        random_state=settings.seed, max_iter=settings.epochs or 1000,
     )  # fmt: skip
     found: Floats = model.fit_transform(matrix)
     return found

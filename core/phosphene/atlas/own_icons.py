@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.atlas.atlas import Atlas
-from phosphene.atlas.cells import Grid
+from phosphene.atlas.cells import Grid, Level
 from phosphene.atlas.icon_set import groups_of, step_name
 from phosphene.errors import InvalidParameter, said
 from phosphene.types import Floats
@@ -50,27 +52,24 @@ def own_icons(atlas: Atlas, layer: str, draw: Draw, *, name: str, read: Read | N
     """
     kept = atlas.steps.read(f"grid.{layer}")
     for level in Grid.of(kept.arrays).levels:
-        groups = groups_of(level)
-
-        def make() -> dict[str, NDArray[np.generic]]:
-            members = [level.members_of_group(int(group)) for group in groups]  # noqa: B023 - called before the next level
-            means = level.group_means[groups]  # noqa: B023
-            images = _images(draw(means, members), len(means))
-            seen = np.full(means.shape, np.nan, np.float32)
-            if read is not None:
-                seen = np.asarray(read(images), np.float32)
-                if seen.shape != means.shape:
-                    raise InvalidParameter(
-                        "read",
-                        allowed=f"activations of shape {means.shape}",
-                        received=said(f"shape {seen.shape}"),
-                        fix="",
-                    )
-            few = np.zeros(len(means), np.int32)
-            return {"groups": groups, "images": images, "activations": seen, "evaluations": few, "tries": few + 1}
-
+        make = partial(_made, level, draw, read)
         atlas.steps.keep(step_name(layer, level.size, 0), {"function": name}, kept.identity, make)
     return atlas
+
+
+def _made(level: Level, draw: Draw, read: Read | None) -> dict[str, NDArray[Any]]:
+    groups = groups_of(level)
+    means = level.group_means[groups]
+    images = _images(draw(means, [level.members_of_group(int(group)) for group in groups]), len(means))
+    seen = np.full(means.shape, np.nan, np.float32)
+    if read is not None:
+        seen = np.asarray(read(images), np.float32)
+        if seen.shape != means.shape:
+            raise InvalidParameter(
+                "read", allowed=f"activations of shape {means.shape}", received=said(f"shape {seen.shape}"), fix=""
+            )
+    nothing = np.zeros(len(means), np.int32)
+    return {"groups": groups, "images": images, "activations": seen, "evaluations": nothing, "tries": nothing + 1}
 
 
 def _images(given: ArrayLike, count: int) -> NDArray[np.uint8]:

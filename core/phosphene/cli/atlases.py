@@ -30,7 +30,7 @@ def build(
     count: Annotated[int | None, typer.Option(help="images, where fewer than all")] = None,
     icons: Annotated[bool, typer.Option(help="invert each cell to a picture")] = True,
     patches: Annotated[bool, typer.Option(help="keep the real patches behind each cell")] = True,
-    workers: Annotated[int, typer.Option(help="threads that read images; 0 is none")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="threads that read images; 0 is none")] = 0,
     backend: AnyBackend = None,
     weights: Weights = None,
     input_size: InputSize = None,
@@ -43,10 +43,8 @@ def build(
     import phosphene as ph
     from phosphene.atlas import BuildSettings, IconSettings, PatchSettings
     from phosphene.data.places import source_at
-    from phosphene.draws import integer
 
     wanted = _numbers(levels) if levels else None
-    workers = integer("workers", workers)
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
     source = source_at(data, network.input.size, network.input.channels)
     settings = BuildSettings(icons=IconSettings() if icons else None, patches=PatchSettings() if patches else None)

@@ -38,7 +38,11 @@ class Source(abc.ABC):
 
     def each(self, start: int, executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
         """Images from `start` on, in order; what cannot be read is its error."""
-        parts = (self.part(index) for index in range(start, len(self)))
+        return self.some(range(start, len(self)), executor)
+
+    def some(self, numbers: Iterable[int], executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
+        """Images of these numbers, which ascend; what cannot be read is its error."""
+        parts = (self.part(index) for index in numbers)
         return (_read(*part) for part in parts) if executor is None else _ahead(executor, parts)
 
     def part(self, index: int) -> tuple[Source, int]:

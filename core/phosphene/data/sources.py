@@ -90,6 +90,11 @@ class IterableSource(Source):
             if place >= start:
                 yield _first(item)
 
+    def some(self, numbers: Iterable[int], executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
+        wanted = set(numbers)
+        every = zip(itertools.count(), self.each(0, executor))
+        return (image for number, image in every if number in wanted)
+
     def identity(self) -> str:
         return f"{type(self.items).__qualname__} of {self.count}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -15,7 +15,7 @@ from phosphene.data.source import Source
 from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, said
 from phosphene.types import Size
 
-__all__ = ["check_on_error", "loaded", "stream"]
+__all__ = ["check_on_error", "loaded", "picked", "stream"]
 
 LOG = logging.getLogger("phosphene")
 
@@ -73,6 +73,42 @@ def loaded(
     """All images that can be read, at once, ``(N, H, W, channels)``; see `stream`."""
     pieces = [whole[good] for whole, good in stream(source, size, channels, 64, executor=executor, on_error=on_error)]
     return np.concatenate(pieces) if pieces else np.zeros((0, *size, channels), np.float32)
+
+
+def picked(
+    source: Source, numbers: Sequence[int], size: Size, channels: int, *, executor: Executor | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """Images of these numbers, one by one as float32 ``(H, W, channels)`` in [0, 1]; no other image is read where that can be.
+
+    Parameters
+    ----------
+    source : Source
+    numbers : sequence of int
+        Ascending.
+    size, channels : (int, int), int
+        What the network takes.
+    executor : concurrent.futures.Executor, optional
+        Who reads and decodes.
+
+    Raises
+    ------
+    CorruptFile
+        When one cannot be read.
+    InvalidImages
+        When one has another size, number of channels, dtype or range.
+    InvalidParameter
+        For numbers that do not ascend, or that the source does not have.
+    """
+    wanted = np.asarray(numbers, np.int64)
+    if wanted.size and (wanted[0] < 0 or wanted[-1] >= len(source) or (np.diff(wanted) <= 0).any()):
+        raise InvalidParameter(
+            "numbers", allowed=f"numbers from 0 to {len(source) - 1} that ascend", received=numbers, fix="Sort them."
+        )
+    chosen = wanted.tolist()
+    for number, found in zip(chosen, source.some(chosen, executor), strict=True):
+        if isinstance(found, CorruptFile):
+            raise found
+        yield _checked(found, channels, size, source.name(number))
 
 
 def check_on_error(on_error: str) -> None:

@@ -1,0 +1,339 @@
+"""The real image patches behind the cells of a map: which points stand for a cell, and what the network looked at there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phosphene.activations import ImagesLike
+from phosphene.ascent import Progress
+from phosphene.atlas.cells import Grid, Level
+from phosphene.atlas.splitting import directions
+from phosphene.atlas.windows import MASS, Window, window
+from phosphene.backend import Network
+from phosphene.data.source import Source
+from phosphene.data.sources import source_of
+from phosphene.data.streaming import picked
+from phosphene.draws import integer
+from phosphene.errors import InvalidParameter, MissingDependency, OtherStore, said
+from phosphene.progress import reporter
+from phosphene.types import Size
+
+if TYPE_CHECKING:
+    from phosphene.atlas.atlas import Atlas
+
+__all__ = ["PatchSettings", "Patches", "check_origin", "cut_patches", "gather_patches", "representatives", "resized"]
+
+BLOCK = 50_000
+"""Members whose activations are held in double precision at once."""
+
+AT_ONCE = 256
+"""Images after which progress is told."""
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """Which patches are kept, and how large.
+
+    Attributes
+    ----------
+    most : int, default 4
+        Patches a group.
+    side : int, default 48
+        Pixels of a picture's longer side, at most: larger windows are made smaller.
+    mass : float, default 0.9
+        Of the window; see `phosphene.atlas.windows.window`.
+    pictures : int, default 20_000
+        Pictures a layer, at most, 7 kB each: each group of the coarsest level gets its first, then of the next; then the second.
+    """
+
+    most: int = 4
+    side: int = 48
+    mass: float = MASS
+    pictures: int = 20_000
+
+    def __post_init__(self) -> None:
+        integer("most", self.most, minimum=1)
+        integer("side", self.side, minimum=1)
+        integer("pictures", self.pictures, minimum=1)
+        if not 0 < self.mass <= 1:
+            raise InvalidParameter("mass", allowed="a share in (0, 1]", received=self.mass, fix="0.9 is usual.")
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The patches of one level.
+
+    Attributes
+    ----------
+    points : (G, most) int64
+        Numbers of the points that stand for each group, the nearest to its mean first (those of images that occur again come
+        after those of others); -1 where it has no more.
+    rows : (G, most) int64
+        Which of `pictures` shows each; -1 where none does.
+    pictures : (P, h, w, C) uint8
+        One a distinct point, of all levels together.
+    boxes : (P, 4) int64
+        Where in its image each was cut: top, bottom, left, right in pixels.
+    """
+
+    points: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    pictures: NDArray[np.uint8]
+    boxes: NDArray[np.int64]
+
+    def of_group(self, group: int) -> NDArray[np.uint8]:
+        """Pictures of a group, the nearest to its mean first."""
+        rows = self.rows[group]
+        found: NDArray[np.uint8] = self.pictures[rows[rows >= 0]]
+        return found
+
+    @staticmethod
+    def of(arrays: Any, size: int) -> Patches:
+        """Those of the level with so many cells along a side, from what a step has kept."""
+        if f"points.{size}" not in arrays:
+            sizes = [name.partition(".")[2] for name in arrays if name.startswith("points.")]
+            raise InvalidParameter("size", allowed=" or ".join(sizes), received=size, fix="They were cut.")
+        points, known = arrays[f"points.{size}"], arrays["point"]
+        place = np.minimum(np.searchsorted(known, points), len(known) - 1)
+        rows = np.where(known[place] == points, place, -1)
+        return Patches(points, rows, arrays["pictures"], arrays["boxes"])
+
+
+def representatives(
+    level: Level, activations: NDArray[np.floating], images: ArrayLike, most: int = 4
+) -> NDArray[np.int64]:
+    """For each group, the members nearest to its mean direction.
+
+    Parameters
+    ----------
+    level : Level
+    activations : (N, C)
+        Of all points.
+    images : array-like (N,) of int
+        Which image each point is of. A second point of an image comes after the first points of all others.
+    most : int, default 4
+
+    Returns
+    -------
+    numpy.ndarray (G, most)
+        Numbers of the points, padded by -1.
+    """
+    most = integer("most", most, minimum=1)
+    members, sizes = level.members, np.diff(level.group_starts)
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    means = directions(level.group_means)
+    cosine = np.empty(len(members))
+    for begin in range(0, len(members), BLOCK):
+        part = slice(begin, begin + BLOCK)
+        cosine[part] = np.einsum("nc,nc->n", directions(activations[members[part]]), means[owner[part]])
+    image = np.asarray(images)[members]
+    # How many points of the same image in the same group are nearer.
+    order = np.lexsort((members, -cosine, image, owner))
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = (np.diff(owner[order]) != 0) | (np.diff(image[order]) != 0)
+    again = np.empty(len(order), np.int64)
+    again[order] = np.arange(len(order)) - np.flatnonzero(fresh)[np.cumsum(fresh) - 1]
+    best = np.lexsort((members, -cosine, again, owner))
+    place = np.arange(len(best)) - np.repeat(level.group_starts[:-1], sizes)
+    found = np.full((len(sizes), most), -1, np.int64)
+    near = place < most
+    found[owner[best][near], place[near]] = members[best][near]
+    return found
+
+
+def cut_patches(
+    network: Network,
+    source: Source,
+    images: ArrayLike,
+    boxes: ArrayLike,
+    size: Size | None = None,
+    *,
+    executor: Executor | None = None,
+    tell: Callable[[int], bool | None] | None = None,
+) -> NDArray[np.uint8]:
+    """Boxes of images, cut out. Each image is read once, in ascending order, and only one is held.
+
+    Parameters
+    ----------
+    network : Network
+        Whose input the images are.
+    source : Source
+    images : array-like (P,) of int
+        Which image each patch is of; in any order.
+    boxes : array-like (P, 4) of int
+        Top, bottom, left, right in pixels, half-open and inside the image, such as `phosphene.atlas.windows.Window.boxes` gives.
+    size : (int, int), optional
+        Height and width that the patches are brought to; that of the boxes when absent, which must then be the same for all.
+    executor : concurrent.futures.Executor, optional
+        Who reads and decodes the images.
+    tell : callable, optional
+        Called with the number of images done, now and then.
+
+    Returns
+    -------
+    numpy.ndarray (P, height, width, C)
+        Bytes.
+
+    Raises
+    ------
+    InvalidParameter
+        For boxes outside the image, empty ones, and images that there are not.
+    CorruptFile, InvalidImages
+        For an image that cannot be read, or that does not fit the network.
+    MissingDependency
+        When Pillow is not installed and a patch has to be resized.
+    """
+    spec = network.input
+    wanted, corners = np.asarray(images, np.int64), np.asarray(boxes, np.int64).reshape(-1, 4)
+    top, bottom, left, right = corners.T
+    bad = (top < 0) | (left < 0) | (bottom > spec.size[0]) | (right > spec.size[1]) | (top >= bottom) | (left >= right)
+    if len(wanted) != len(corners) or bad.any():
+        raise InvalidParameter(
+            "boxes", allowed=f"one for each of {len(wanted)} patches, inside {spec.size[0]} x {spec.size[1]} pixels",
+            received=said(str(corners[bad][0].tolist()) if bad.any() else f"{len(corners)} of them"),
+            fix="Top, bottom, left, right.",
+        )  # fmt: skip
+    shape = size or (int((bottom - top).max(initial=1)), int((right - left).max(initial=1)))
+    found = np.empty((len(wanted), *shape, spec.channels), np.uint8)
+    order = np.argsort(wanted, kind="stable")
+    numbers, starts = np.unique(wanted[order], return_index=True)
+    runs = np.split(order, starts[1:])
+    pictures = picked(source, numbers.tolist(), spec.size, spec.channels, executor=executor)
+    for done, (picture, run) in enumerate(zip(pictures, runs, strict=True), 1):
+        pixels = np.round(picture * 255).clip(0, 255).astype(np.uint8)
+        for row in run:
+            found[row] = resized(pixels[top[row] : bottom[row], left[row] : right[row]], shape)
+        if tell is not None and (done % AT_ONCE == 0 or done == len(numbers)):
+            tell(done)
+    return found
+
+
+def resized(picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """A picture ``(H, W, C)`` at another size, bicubic; itself where it has that size."""
+    if picture.shape[:2] == tuple(size):
+        return picture
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependency("pillow", "demo") from error
+    # Channel by channel: Pillow knows pictures of one, three and four channels only.
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(picture[..., channel])).resize(
+                (size[1], size[0]), Image.Resampling.BICUBIC
+            )
+        )
+        for channel in range(picture.shape[-1])
+    ]
+    return np.stack(planes, axis=-1)
+
+
+def check_origin(atlas: Atlas, network: Network, source: Source) -> None:
+    """Raise `OtherStore` unless the atlas was collected from these images with these weights."""
+    identity = atlas.store.manifest.identity
+    if "model" not in identity:
+        raise InvalidParameter(
+            "atlas", allowed="one that was collected from images", received=atlas.store,
+            fix="An atlas from activations does not know where in which image its points are: use phosphene.atlas.collect.",
+        )  # fmt: skip
+    for name, now, fix in (
+        ("model", network.fingerprint(), "load the network that it was collected with, or collect another atlas"),
+        (
+            "data",
+            source.identity(),
+            "hand over the same images, in the same order, or collect another atlas from these",
+        ),
+    ):
+        if identity[name] != now:
+            raise OtherStore(
+                f"{'network' if name == 'model' else 'images'}: {atlas.folder} is an atlas of another {name}: it is "
+                f"{identity[name]}, and this is {now}. To see its own patches {fix}."
+            )
+
+
+def gather_patches(
+    atlas: Atlas,
+    network: Network,
+    images: ImagesLike,
+    layer: str,
+    settings: PatchSettings | None = None,
+    *,
+    count: int | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> Atlas:
+    """Cut out the real patches of all cells of a layer's map, and keep them with the atlas.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        With a grid of that layer; see `phosphene.atlas.chart`.
+    network : Network
+        That it was collected with.
+    images : array-like, path, sequence or iterable
+        That it was collected from.
+    layer : str
+    settings : PatchSettings, optional
+    count, executor
+        As of `phosphene.atlas.collect`.
+    progress : callable or bool, optional
+        See `phosphene.render`; its answer is not heard, since half a step is none.
+
+    Returns
+    -------
+    Atlas
+        The same, with `patches` of that layer.
+
+    Raises
+    ------
+    OtherStore
+        When the atlas is of another model or of other images, or has patches of other settings.
+    InvalidParameter
+        For a layer without a grid, and for an atlas from activations.
+    CorruptFile
+        When an image cannot be read any more.
+    """
+    settings = settings or PatchSettings()
+    spec = network.input
+    source = source_of(images, spec.size, spec.channels, count=count)
+    check_origin(atlas, network, source)
+    cut = atlas.steps.read(f"grid.{layer}")
+
+    def make() -> dict[str, NDArray[Any]]:
+        rows, image, begin = atlas.activations(layer), atlas.images(), time.perf_counter()
+        found = {level.size: representatives(level, rows, image, settings.most) for level in Grid.of(cut.arrays).levels}
+        point = _shown(list(found.values()), settings)
+        moving: Window = window(network, layer, mass=settings.mass)
+        boxes = moving.boxes(atlas.positions(layer)[point])
+        total = len(np.unique(image[point]))
+        with reporter(progress, "patches", total) as tell:
+
+            def state(done: int) -> bool | None:
+                return tell(Progress(done, total, "images", time.perf_counter() - begin))
+
+            size = _fitting(moving.size, settings.side)
+            pictures = cut_patches(network, source, image[point], boxes, size, executor=executor, tell=state)
+        arrays: dict[str, NDArray[Any]] = {f"points.{size}": points for size, points in found.items()}
+        return {**arrays, "point": point, "pictures": pictures, "boxes": boxes}
+
+    atlas.steps.keep(f"patches.{layer}", asdict(settings), cut.identity, make)
+    return atlas
+
+
+def _shown(found: list[NDArray[np.int64]], settings: PatchSettings) -> NDArray[np.int64]:
+    """Points that get a picture, ascending."""
+    wanted = np.concatenate([points[:, place] for place in range(settings.most) for points in found])
+    distinct, first = np.unique(wanted[wanted >= 0], return_index=True)
+    return np.sort(distinct[np.argsort(first)][: settings.pictures])
+
+
+def _fitting(size: Size, side: int) -> Size:
+    shrink = min(1.0, side / max(size))
+    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
