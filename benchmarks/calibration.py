@@ -140,7 +140,7 @@ def measure(backend: str, given: argparse.Namespace) -> None:
         counts = ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
         print(f"{backend} {kind}: {counts}; score {np.nanmean([card['score'] for card in cards]):.3f}", flush=True)
         if given.channels is None:
-            target.write_text(json.dumps(found, indent=1) + "\n")
+            target.write_text(json.dumps(rounded(found), indent=1) + "\n")
 
     default = bench.runs(bench.network, given.seeds)
     write("default", bench.cards(default))
@@ -151,6 +151,15 @@ def measure(backend: str, given: argparse.Namespace) -> None:
     write("noise", bench.cards([bench.as_strong(run, default[0].values) for run in noise]))
     write("stronger noise", bench.cards(noise))
     write("lucid", bench.cards(bench.runs(bench.network, 1, preset="lucid")))
+
+
+def rounded(plain: Any) -> Any:
+    """Plain JSON with numbers of five digits: more say nothing, and fill the file."""
+    if isinstance(plain, dict):
+        return {name: rounded(value) for name, value in plain.items()}
+    if isinstance(plain, list):
+        return [rounded(value) for value in plain]
+    return float(f"{plain:.5g}") if isinstance(plain, float) else plain
 
 
 def main() -> None:

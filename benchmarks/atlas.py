@@ -1,0 +1,260 @@
+"""Measure how true an atlas's map, icons and labels are, and what an icon costs beside the published recipe.
+
+``python benchmarks/atlas.py [--images 20000] [--icons 64] [--folder DIR] [--backend torch] [--page]``
+
+An atlas of the embedded network's last two stages is built as ``phosphene atlas build`` does, and its own figures are read. Then
+some of its level-20 cells are inverted by other recipes, and all are judged alike: the cosine between the mean activation of the
+cell and the one that is read again from the clean picture, without transforms, at its position.
+
+``atlas``
+    The icon of the atlas.
+``alone``
+    The same objective from noise, in as many evaluations as an icon of the coarsest level: what starting from a parent is worth.
+``published``
+    Carter et al. (2019): 512 evaluations, lucid's transforms, ``(h.v) cos(h, v)^p`` at the centre, where v is the mean in the
+    whitened space, for p of 1 and 4; ``raw`` is the same with the mean itself.
+``raw, 64 evaluations``
+    The raw objective in an eighth of them, and a jitter of one pixel.
+``patch``
+    The most typical real patch of the cell, as an image of its own: no ascent at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from common import RESULTS as ALL_RESULTS
+from common import device, versions
+from numpy.typing import NDArray
+
+import phosphene as ph
+from phosphene.atlas.cells import Level
+from phosphene.atlas.splitting import directions
+from phosphene.backend import Network
+from phosphene.data.crops import Crops, parse
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ALL_RESULTS / "pictures"
+LAYERS = ("stage2", "stage3")
+LEVELS = (10, 20, 40)
+JUDGED = "stage3"
+SIZE = 64
+
+
+def centre(network: Network, images: NDArray[np.floating], layer: str) -> NDArray[np.float64]:
+    """Directions of the activation at the central position, ``(N, C)``."""
+    read = ph.activations(network, images.astype(np.float32), layer)[layer]
+    return directions(read[:, read.shape[1] // 2, read.shape[2] // 2])
+
+
+def halves(rows: NDArray[np.float32], level: Level, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cosine between the means of two random halves of each group, the mean of four ways to halve it; NaN below ten points."""
+    random, found = np.random.default_rng(0), np.full(len(groups), np.nan)
+    for row, group in enumerate(groups):
+        members = level.members_of_group(int(group))
+        if len(members) < 10:
+            continue
+        cosines = []
+        for _ in range(4):
+            shuffled = random.permutation(members)
+            ends = np.stack([part.mean(axis=0) for part in np.array_split(rows[shuffled], 2)]).astype(np.float64)
+            cosines.append(float(np.prod(directions(ends), axis=0).sum()))
+        found[row] = np.mean(cosines)
+    return found
+
+
+def of_icons(atlas: ph.Atlas, layer: str) -> dict[str, Any]:
+    """What the icons of a layer are worth, level by level and together."""
+    rows, grid, found, everything = atlas.activations(layer), atlas.grid(layer), {}, []
+    for level in grid.levels:
+        icons = atlas.icons(layer, level.size)
+        split = halves(rows, level, icons.groups)
+        many = ~np.isnan(split)
+        figures = {
+            "icons": len(icons), "fidelity": float(np.median(icons.fidelity)), "own": float(np.mean(icons.rank == 1)),
+            "own_of_five": float(np.mean(icons.rank <= 5)), "evaluations": float(np.median(icons.evaluations)),
+            "mean_evaluations": float(np.mean(icons.evaluations)), "split_half": float(np.nanmedian(split)),
+            "as_true_as_split_half": float(np.mean(icons.fidelity[many] >= split[many])),
+        }  # fmt: skip
+        found[str(level.size)] = figures
+        everything.append((icons.fidelity, icons.evaluations, (icons.fidelity >= split)[many]))
+    fidelity, evaluations, above = (np.concatenate(parts) for parts in zip(*everything, strict=True))
+    found["all"] = {
+        "icons": len(fidelity), "fidelity": float(np.median(fidelity)), "evaluations": float(np.median(evaluations)),
+        "as_true_as_split_half": float(np.mean(above)),
+    }  # fmt: skip
+    return found
+
+
+def of_labels(atlas: ph.Atlas, layer: str, truth: NDArray[np.int64]) -> dict[str, Any]:
+    """Share of kept groups with a label, and how many of these are the class that most of their images are of."""
+    images, found = atlas.images(), {}
+    for level in atlas.grid(layer).levels:
+        labels = atlas.labels(layer, level.size)
+        groups = np.flatnonzero(level.kept[level.group_cells])
+        majority = [np.bincount(truth[images[level.members_of_group(int(group))]]).argmax() for group in groups]
+        claimed = labels.claimed[groups]
+        right = labels.classes[groups, 0] == np.asarray(majority)
+        found[str(level.size)] = {
+            "groups": len(groups), "claimed": float(claimed.mean()), "agree": float(right[claimed].mean()),
+            "from": labels.source, "cells": int(level.kept.sum()), "clusters": len(atlas.clusters(layer, level.size).counts),
+        }  # fmt: skip
+    return found
+
+
+def recipes(network: Network, atlas: ph.Atlas, crops: Crops, count: int) -> dict[str, Any]:
+    """Icons of the same cells by several recipes."""
+    level, icons = atlas.grid(JUDGED).level(20), atlas.icons(JUDGED, 20)
+    chosen = np.linspace(0, len(icons) - 1, min(count, len(icons))).astype(np.int64)
+    means = level.group_means[icons.groups[chosen]].astype(np.float64)
+    wanted = directions(means)
+    every = directions(level.group_means[icons.groups])
+    rows = atlas.activations(JUDGED).astype(np.float64)
+    second = rows.T @ rows / len(rows)
+    ridge = 1e-2 * np.trace(second) / len(second) * np.eye(len(second))
+    whitened = np.linalg.solve(second + ridge, means.T).T
+    found: dict[str, Any] = {}
+
+    def judge(name: str, pictures: NDArray[np.floating], evaluations: float) -> None:
+        seen = centre(network, pictures, JUDGED)
+        own = np.einsum("nc,nc->n", seen, wanted)
+        rank = (seen @ every.T > own[:, None]).sum(axis=1) + 1
+        found[name] = {
+            "evaluations": evaluations, "fidelity": float(np.median(own)), "tenth": float(np.percentile(own, 10)),
+            "own": float(np.mean(rank == 1)), "own_of_five": float(np.mean(rank <= 5)),
+        }  # fmt: skip
+        print(f"  {name}: {found[name]}", flush=True)
+
+    def ascend(vectors: NDArray[np.float64], **options: Any) -> NDArray[np.floating]:
+        measure = {name: options.pop(name) for name in ("measure", "cosine_power") if name in options}
+        objectives = [ph.direction(JUDGED, vector, at="centre", **measure) for vector in directions(vectors)]
+        return ph.render(network, objectives, size=SIZE, progress=False, **options).images
+
+    judge("atlas", icons.images[chosen] / 255, float(np.median(icons.evaluations[chosen])))
+    alone: dict[str, Any] = {
+        "parameterization": ph.fourier(decay=1.0), "regularizers": [ph.total_variation(2)], "transforms": [],
+        "optimizer": ph.adam(0.05), "steps": 64,
+    }  # fmt: skip
+    judge("alone", ascend(means, measure="cosine", **alone), 64)
+    for power in (1, 4):
+        judge(f"published, p {power}", ascend(whitened, preset="lucid", cosine_power=power), 512)
+        judge(f"published, raw, p {power}", ascend(means, preset="lucid", cosine_power=power), 512)
+    plain = alone | {"regularizers": [ph.total_variation(0.05)], "transforms": [ph.jitter(1)]}
+    judge("raw, 64 evaluations", ascend(means, cosine_power=4, **plain), 64)
+    points = atlas.patches(JUDGED, 20).points[icons.groups[chosen], 0]
+    own = directions(rows[points])
+    typical = np.einsum("nc,nc->n", own, wanted)
+    found["patch"] = {
+        "evaluations": 0,
+        "fidelity": float(np.median(typical)),
+        "tenth": float(np.percentile(typical, 10)),
+    }
+    found["icon_beats_patch"] = float(np.mean(icons.fidelity[chosen] >= typical))
+    return found
+
+
+def measure(given: argparse.Namespace, folder: Path) -> None:
+    """Build, read the figures, and write them down."""
+    network, crops = ph.load("specimen", backend=given.backend), parse(f"photos:{given.images}")
+    stages: dict[str, float] = {}
+    last = time.perf_counter()
+
+    def told(state: ph.Progress) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        stages[state.unit] = stages.get(state.unit, 0.0) + now - last
+        last = now
+
+    begin = time.perf_counter()
+    atlas = ph.Atlas.build(network, f"photos:{given.images}", LAYERS, folder, levels=LEVELS, progress=told)
+    seconds = time.perf_counter() - begin
+    found: dict[str, Any] = {
+        "images": given.images, "device": device()["machine"], "versions": versions(given.backend),
+        "date": datetime.now(UTC).date().isoformat(), "seconds": seconds, "stages": stages, "layers": {},
+    }  # fmt: skip
+    for layer in LAYERS:
+        kept = atlas.measures(layer)
+        found["layers"][layer] = {
+            "trustworthiness": kept.trustworthiness, "continuity": kept.continuity, "recall": kept.recall,
+            "icons": of_icons(atlas, layer), "labels": of_labels(atlas, layer, crops.labels),
+        }  # fmt: skip
+        print(layer, json.dumps(found["layers"][layer], indent=1), flush=True)
+    found["recipes"] = recipes(network, atlas, crops, given.icons)
+    print(f"{seconds:.0f} s", {name: round(value) for name, value in stages.items()})
+    if given.images == 20_000:
+        (RESULTS / f"atlas_{given.backend}.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=20_000, help="results are written for 20000 alone")
+    parser.add_argument("--icons", type=int, default=64, help="cells that the other recipes invert")
+    parser.add_argument("--folder", type=Path, help="where to build it; an atlas that is there is taken as it is")
+    parser.add_argument("--backend", default="torch")
+    parser.add_argument("--page", action="store_true", help="make the page of what was found before")
+    given = parser.parse_args()
+    if not given.page:
+        with TemporaryDirectory() as folder:
+            measure(given, given.folder or Path(folder))
+    (ROOT / "docs" / "atlas-figures.md").write_text(page())
+
+
+HEAD = """# How true is the atlas?
+
+This page is made by `python benchmarks/atlas.py`, which tells what is measured. [The activation atlas](atlas.md) tells what its
+parts are.
+"""
+
+
+def page() -> str:
+    """Tables of all that was found."""
+    lines = [HEAD]
+    for path in sorted(RESULTS.glob("atlas_*.json"), reverse=True):
+        found = json.loads(path.read_text())
+        told = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+        lines += [
+            f"## {path.stem.rpartition('_')[2]}", "",
+            f"{found['images']:,} crops; {found['date']}, {found['device']}; {told}.", "",
+            "| layer | trustworthiness | continuity | recall of neighbours |", "|---|---|---|---|",
+            *(
+                f"| {layer} | {kept['trustworthiness']:.3f} | {kept['continuity']:.3f} | {kept['recall']:.2f} |"
+                for layer, kept in found["layers"].items()
+            ), "",
+            "| layer | level | cells | icons | fidelity | own cell nearest | of five | evaluations | split half | as true as that "
+            "| labelled | label is the majority's |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        for layer, kept in found["layers"].items():
+            for level, labels in kept["labels"].items():
+                icons = kept["icons"][level]
+                lines.append(
+                    f"| {layer} | {level} | {labels['cells']} | {icons['icons']} | {icons['fidelity']:.3f} | {icons['own']:.0%} | "
+                    f"{icons['own_of_five']:.0%} | {icons['evaluations']:g} | {icons['split_half']:.3f} | "
+                    f"{icons['as_true_as_split_half']:.0%} | {labels['claimed']:.0%} | {labels['agree']:.0%} |"
+                )
+        rows = {name: row for name, row in found["recipes"].items() if isinstance(row, dict)}
+        lines += [
+            "", f"Recipes on the same cells of {JUDGED}, level 20:", "",
+            "| recipe | evaluations | fidelity | of the worst tenth | own cell nearest | of five |", "|---|---|---|---|---|---|",
+        ]  # fmt: skip
+        for name, row in rows.items():
+            near = f"{row['own']:.0%} | {row['own_of_five']:.0%}" if "own" in row else "|"
+            lines.append(f"| {name} | {row['evaluations']:g} | {row['fidelity']:.3f} | {row['tenth']:.3f} | {near} |")
+        lines += [
+            "",
+            f"The icon is truer than the most typical patch in {found['recipes']['icon_beats_patch']:.0%} of cells.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
