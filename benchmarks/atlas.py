@@ -124,8 +124,9 @@ def recipes(network: Network, atlas: ph.Atlas, crops: Crops, count: int) -> dict
 
     def judge(name: str, pictures: NDArray[np.floating], evaluations: float) -> None:
         seen = centre(network, pictures, JUDGED)
-        own = np.einsum("nc,nc->n", seen, wanted)
-        rank = (seen @ every.T > own[:, None]).sum(axis=1) + 1
+        cosines = seen @ every.T
+        own = cosines[np.arange(len(chosen)), chosen]
+        rank = (cosines > own[:, None]).sum(axis=1) + 1
         found[name] = {
             "evaluations": evaluations, "fidelity": float(np.median(own)), "tenth": float(np.percentile(own, 10)),
             "own": float(np.mean(rank == 1)), "own_of_five": float(np.mean(rank <= 5)),

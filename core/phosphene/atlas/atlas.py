@@ -156,6 +156,18 @@ class Atlas:
             store.write(shard, {name: rows[start:stop] for name, rows in values.items()})
         return Atlas.open(out)
 
+    def __repr__(self) -> str:
+        drawn = [name.partition(".")[2] for name in self.steps.names if name.startswith("grid.")]
+        lines = [f"Atlas of {self.store.manifest.rows:,} points in {self.folder}"]
+        for layer in self.layers:
+            if layer in drawn:
+                grid = self.grid(layer)
+                cells = ", ".join(f"{int(level.kept.sum())} of {level.size} x {level.size}" for level in grid.levels)
+                lines.append(f"  {layer}: cells {cells}")
+            else:
+                lines.append(f"  {layer}: not charted yet")
+        return "\n".join(lines)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Paths of the layers, in the order in which they were collected."""

@@ -31,11 +31,12 @@ def demo(
     backend: Backend = "torch",
     out: Annotated[Path, typer.Option(help="folder of the page")] = Path("out/demo"),
     steps: Steps = None,
+    atlas: Annotated[bool, typer.Option(help="build a small atlas beside it, which takes a minute or two")] = True,
 ) -> None:
-    """Make one page that shows what the specimen sees: classes, channels, attributions, inversions."""
+    """Make one page that shows what the specimen sees: classes, channels, attributions, inversions, and a map."""
     from phosphene.demo import run_demo
 
-    page = run_demo(backend, out, say=typer.echo, steps=steps)
+    page = run_demo(backend, out, say=typer.echo, steps=steps, atlas=atlas)
     typer.echo(f"open {page}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import phosphene
+from phosphene.pages.demo_atlas import atlas_section
 from phosphene.pages.demo_looks import explanations_section, units_section
 from phosphene.pages.demo_trust import trust_section
 from phosphene.pages.html import Html, element, page, picture
@@ -45,6 +46,7 @@ def demo_page(demo: Demo) -> str:
         *(units_section(demo.units) if demo.units else ()),
         *(trust_section(demo.trust) if demo.trust else ()),
         *_inversions(demo.inversions),
+        *(atlas_section(demo.atlas) if demo.atlas else ()),
         _closing(demo),
     )
 

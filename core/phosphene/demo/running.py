@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,16 @@ from phosphene.activations import activations
 from phosphene.attribution import attribute
 from phosphene.backend import Network
 from phosphene.data import Crops
+from phosphene.demo.atlas import demo_atlas
+from phosphene.demo.declarations import (
+    ChannelRow,
+    ClassPictures,
+    Demo,
+    Explanations,
+    Inversions,
+    TrustReport,
+    UnitReport,
+)
 from phosphene.files import check_writable, write_whole
 from phosphene.inversion import invert
 from phosphene.layers import OUTPUT
@@ -23,22 +32,13 @@ from phosphene.objectives import channel, logit
 from phosphene.optimizers import adam
 from phosphene.parameterizations import pixel
 from phosphene.rendering import render
-from phosphene.results import Attribution, Renders, TrustCard, TrustCards, Units
+from phosphene.results import Renders
 from phosphene.specimen.weights import metadata
 from phosphene.trust import assess, robust_values
 from phosphene.types import Floats
 from phosphene.units import units
 
-__all__ = [
-    "ChannelRow",
-    "ClassPictures",
-    "Demo",
-    "Explanations",
-    "Inversions",
-    "TrustReport",
-    "UnitReport",
-    "run_demo",
-]
+__all__ = ["run_demo"]
 
 LAYERS = ("stage1", "stage2", "stage3")
 CHANNELS = 16
@@ -54,85 +54,10 @@ HELD_AGAINST = 400
 BARE_STEPS = 64
 
 
-@dataclass(frozen=True)
-class ClassPictures:
-    """One picture a class, with what photographs reach and what the witness makes of it."""
-
-    renders: Renders
-    robust: Floats
-    natural_best: Floats
-    examples: list[NDArray[np.float32]]
-    witness: list[tuple[str, float]]
-    recognised: list[bool]
-
-
-@dataclass(frozen=True)
-class ChannelRow:
-    """Sixteen channels of one layer; `dead` are those that no photograph excites."""
-
-    layer: str
-    channels: list[int]
-    renders: Renders | None
-    natural_best: Floats
-    dead: list[int]
-
-
-@dataclass(frozen=True)
-class Explanations:
-    """Photographs and two maps of each, with the control of both."""
-
-    names: list[str]
-    gradcam: Attribution
-    guided: Attribution
-
-
-@dataclass(frozen=True)
-class UnitReport:
-    """What photographs excite channels; of `layer` some are shown, beside row `places` of the `pictures` made for them."""
-
-    layers: dict[str, Units]
-    layer: str
-    channels: list[int]
-    places: list[int]
-    pictures: Renders
-
-
-@dataclass(frozen=True)
-class TrustReport:
-    """Cards of some channels of `layer`, and of that at `place` the card of a picture made without regularization."""
-
-    layer: str
-    cards: TrustCards
-    place: int
-    bare: TrustCard
-
-
-@dataclass(frozen=True)
-class Inversions:
-    """Photographs inverted at several depths: ``renders[layer]`` has one picture a photograph."""
-
-    photographs: NDArray[np.float32]
-    names: list[str]
-    renders: dict[str, Renders]
-
-
-@dataclass(frozen=True)
-class Demo:
-    """All that the page tells."""
-
-    network: Network
-    facts: dict[str, str]
-    classes: ClassPictures
-    explanations: Explanations
-    rows: list[ChannelRow]
-    units: UnitReport | None
-    trust: TrustReport | None
-    inversions: Inversions
-    seconds: float
-
-
-def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = print, steps: int | None = None) -> Path:
-    """Compute everything and write ``index.html`` into a folder.
+def run_demo(
+    backend: str, out: str | Path, *, say: Callable[[str], None] = print, steps: int | None = None, atlas: bool = True
+) -> Path:
+    """Compute everything and write ``index.html`` into a folder, with an atlas beside it.
 
     Parameters
     ----------
@@ -144,6 +69,8 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
         Told a sentence at each stage.
     steps : int, optional
         Gradient evaluations a picture; the recipe's when absent.
+    atlas : bool, default True
+        Whether to build the atlas, which takes as long as everything else.
 
     Returns
     -------
@@ -181,6 +108,12 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
     trust = _trust(network, photographs[:HELD_AGAINST], rows[-1], steps)
     say("two photographs, inverted at three depths")
     inversions = _inversions(network, steps)
+    say(f"a map of what {LAYERS[-1]} sees" if atlas else "no map, as asked")
+    mapped = (
+        demo_atlas(network, LAYERS[-1], target.parent / f"atlas-{backend}", target.parent / "atlas.html")
+        if atlas
+        else None
+    )
     notes = metadata("specimen")
     facts = {
         "parameters": f"{network.layers[OUTPUT].parameters:,}",
@@ -190,7 +123,7 @@ def run_demo(backend: str, out: str | Path, *, say: Callable[[str], None] = prin
         "framework": {"torch": "PyTorch", "jax": "JAX"}.get(network.backend.name, network.backend.name),
     }
     seconds = time.perf_counter() - started
-    demo = Demo(network, facts, classes, explanations, rows, report, trust, inversions, seconds)
+    demo = Demo(network, facts, classes, explanations, rows, report, trust, inversions, mapped, seconds)
     write_whole(target, demo_page(demo).encode())
     return target
 
