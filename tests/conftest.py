@@ -53,6 +53,13 @@ def specimen(backend: str, load: Callable[..., Network]) -> Network:
 
 
 @pytest.fixture(params=["torch", pytest.param("jax", marks=pytest.mark.slow)])
-def costly_specimen(request: pytest.FixtureRequest, load: Callable[..., Network]) -> Network:
-    """The specimen on PyTorch, and among the slow tests on JAX: for what compiles many programs."""
-    return load("specimen", request.param)
+def costly_backend(request: pytest.FixtureRequest) -> str:
+    """PyTorch, and among the slow tests JAX: for what compiles many programs."""
+    _installed(request.param)
+    return str(request.param)
+
+
+@pytest.fixture
+def costly_specimen(costly_backend: str, load: Callable[..., Network]) -> Network:
+    """The specimen on each backend, on JAX among the slow tests."""
+    return load("specimen", costly_backend)

@@ -25,6 +25,9 @@ __all__ = ["JaxBackend"]
 PROGRAMS = 32
 """Compiled programs that are kept."""
 
+FILLED = 16
+"""On a CPU, what a loop goes along is filled up to a multiple of this length: other lengths are no other programs."""
+
 
 class JaxBackend:
     """See `phosphene.backend.Backend`."""
@@ -114,9 +117,10 @@ class JaxBackend:
             return result
 
         program = self._program(("step", step), lambda: jax.jit(one, donate_argnums=1))
+        length, filled = jax.tree.leaves(xs)[0].shape[0], jax.tree.map(_filled, xs)
         seen: list[Tree] = []
-        for index in range(jax.tree.leaves(xs)[0].shape[0]):
-            carry, y = program(constants, carry, xs, np.int32(index))
+        for index in range(length):
+            carry, y = program(constants, carry, filled, np.int32(index))
             seen.append(y)
         if not seen:
             shapes = jax.eval_shape(
@@ -151,6 +155,18 @@ class JaxBackend:
                 self._programs.popitem(last=False)
         self._programs.move_to_end(key)
         return self._programs[key]
+
+
+def _filled(leaf: jax.Array) -> jax.Array:
+    """A leaf with rows, copies of its last, behind its own; on the host, since a device would compile that for each length."""
+    more = -leaf.shape[0] % FILLED
+    if not more or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    rows = np.asarray(leaf)
+    result: jax.Array = jax.device_put(
+        jnp.asarray(np.concatenate([rows, np.repeat(rows[-1:], more, axis=0)])), leaf.sharding
+    )
+    return result
 
 
 def _own(carry: Tree, others: Tree) -> Tree:

@@ -33,9 +33,17 @@ def _vit(backend: str) -> tuple[Network, int]:
     return MADE[key], ports.VIT_SIZE
 
 
+QUICK = {("torch", "gradcam"), ("torch", "layercam"), ("jax", "layercam")}
+
+
 @pytest.mark.parametrize(
-    "method",
-    ["gradcam", "layercam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gradcam++", "hirescam"))],
+    ("backend", "method"),
+    [
+        pytest.param(backend, method, marks=() if (backend, method) in QUICK else pytest.mark.slow)
+        for backend in ("torch", "jax")
+        for method in ("gradcam", "layercam", "gradcam++", "hirescam")
+    ],
+    indirect=["backend"],
 )
 def test_a_transformer_has_maps_on_its_patches(backend: str, method: str) -> None:
     network, side = _vit(backend)

@@ -121,11 +121,11 @@ def test_channels_are_matched_by_their_correlation() -> None:
     assert np.all(np.diff(values) <= 0) and values[-1] > 0.99
 
 
-def test_a_planted_permutation_is_found(specimen: Network) -> None:
+def test_a_planted_permutation_is_found(costly_specimen: Network) -> None:
     order = np.random.default_rng(5).permutation(64)
-    other = permuted(specimen, "stage2", order)
+    other = permuted(costly_specimen, "stage2", order)
     found = compare(
-        [specimen, other], images=CROPS, layers=["stage2", "stage2"], units=1, steps=2, size=32, progress=False
+        [costly_specimen, other], images=CROPS, layers=["stage2", "stage2"], units=1, steps=2, size=32, progress=False
     )
     assert found.similarity[0, 1][0, 0] == pytest.approx(1.0, abs=1e-6)
     alive = found.matches[found.correlations > 0.9999]

@@ -28,8 +28,8 @@ def of_the_mark(network: Network, layer: str = "stage3", seed: int = 0) -> Conce
 
 
 @pytest.mark.parametrize("layer", ["stage1", "stage3"])
-def test_the_mark_is_used_by_the_network_that_was_trained_on_it(load: Load, backend: str, layer: str) -> None:
-    found = of_the_mark(load("specimen-shortcut", backend), layer)
+def test_the_mark_is_used_by_the_network_that_was_trained_on_it(load: Load, costly_backend: str, layer: str) -> None:
+    found = of_the_mark(load("specimen-shortcut", costly_backend), layer)
     assert found.significant and found.accuracy > 0.9
     assert found.p_present == found.p_used == pytest.approx(1 / 41)
     assert found.sensitivity > 0.4 and found.sensitivity > 3 * found.sensitivity_null.std()
@@ -37,8 +37,10 @@ def test_the_mark_is_used_by_the_network_that_was_trained_on_it(load: Load, back
 
 
 @pytest.mark.parametrize("layer", ["stem", "stage1", "stage3"])
-def test_the_mark_is_not_used_by_the_network_that_never_was_trained_on_it(load: Load, backend: str, layer: str) -> None:
-    found = of_the_mark(load("specimen", backend), layer)
+def test_the_mark_is_not_used_by_the_network_that_never_was_trained_on_it(
+    load: Load, costly_backend: str, layer: str
+) -> None:
+    found = of_the_mark(load("specimen", costly_backend), layer)
     assert not found.significant and found.p_used > 0.2
     assert abs(found.sensitivity) < 0.15
     assert "not more than chance" in repr(found) and repr(found).endswith("not significant")

@@ -19,19 +19,28 @@ def render(network: Network, objectives: Any, *, crop: bool, steps: int = 6, **r
     return ph.render(network, objectives, size=SIZE, steps=steps, crop=crop, progress=False, **recipe)
 
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "none": {"transforms": []},
+    "lucid": {"preset": "lucid"},
+    "plain": {"preset": "plain"},
+    "jitter": {"transforms": [ph.jitter(3)]},
+    "noise first": {"transforms": [ph.noise(0.1), ph.scale(0.9, 1.1)]},
+}
+QUICK = {("torch", "default"), ("torch", "none"), ("jax", "none")}
+
+
 @pytest.mark.parametrize(
-    "recipe",
+    ("backend", "name"),
     [
-        {},
-        {"transforms": []},
-        pytest.param({"preset": "lucid"}, marks=pytest.mark.slow),
-        pytest.param({"preset": "plain"}, marks=pytest.mark.slow),
-        pytest.param({"transforms": [ph.jitter(3)]}, marks=pytest.mark.slow),
-        pytest.param({"transforms": [ph.noise(0.1), ph.scale(0.9, 1.1)]}, marks=pytest.mark.slow),
+        pytest.param(backend, name, marks=() if (backend, name) in QUICK else pytest.mark.slow)
+        for backend in ("torch", "jax")
+        for name in RECIPES
     ],
-    ids=["default", "none", "lucid", "plain", "jitter", "noise first"],
+    indirect=["backend"],
 )
-def test_pictures_are_those_of_the_whole(backend: str, recipe: dict[str, Any], load: Callable[..., Network]) -> None:
+def test_pictures_are_those_of_the_whole(backend: str, name: str, load: Callable[..., Network]) -> None:
+    recipe = RECIPES[name]
     network = load("specimen", backend, "float64")
     vector = np.random.default_rng(0).standard_normal(64)
     # Channels 3 and 5 are dead on the first image: how they are woken must not depend on the window either.
@@ -53,9 +62,9 @@ def test_what_is_resampled_and_then_changed_is_computed_whole(specimen: Network)
     assert render(specimen, ph.neuron("stage1", 3), crop=True, steps=1, **recipe).settings["seen"] == [list(SIZE)]
 
 
-def test_a_target_that_needs_the_whole_does_not_hold_up_the_others(specimen: Network) -> None:
+def test_a_target_that_needs_the_whole_does_not_hold_up_the_others(costly_specimen: Network) -> None:
     wanted = [ph.neuron("stage1", 3), ph.channel("stage1", 3), ph.neuron("stage3", 3), ph.logit(0)]
-    renders = render(specimen, wanted, crop=True, steps=2)
+    renders = render(costly_specimen, wanted, crop=True, steps=2)
     sizes = {
         index: size
         for rows, size in zip(*(renders.settings[k] for k in ("batches", "seen")), strict=True)

@@ -34,9 +34,9 @@ def test_a_dream_shows_more_of_what_is_seen(backend: str, load: Load) -> None:
     assert found.settings["dream"]["octaves"] == [[51, 51], [72, 72]]
 
 
-def test_a_dream_works_out_coarse_patterns_first(backend: str, load: Load) -> None:
+def test_a_dream_works_out_coarse_patterns_first(costly_backend: str, load: Load) -> None:
     """As many steps at the small size first add more of what is wide than at the whole size alone."""
-    network, image = load("specimen", backend), photograph(96)
+    network, image = load("specimen", costly_backend), photograph(96)
     options: dict[str, Any] = {"progress": False, "factor": 2.0}
     fine = ph.dream(network, image, ph.layer("stage1"), octaves=1, steps=8, **options)
     wide = ph.dream(network, image, ph.layer("stage1"), octaves=2, steps=4, **options)
@@ -50,8 +50,8 @@ def test_a_dream_works_out_coarse_patterns_first(backend: str, load: Load) -> No
     assert low(wide) > low(fine)
 
 
-def test_a_dream_that_is_stopped_gives_what_it_has(backend: str, load: Load) -> None:
-    network, image = load("specimen", backend), photograph()
+def test_a_dream_that_is_stopped_gives_what_it_has(costly_backend: str, load: Load) -> None:
+    network, image = load("specimen", costly_backend), photograph()
     found = ph.dream(network, image, ph.layer("stage1"), octaves=2, steps=40, progress=lambda state: state.done < 10)
     assert found.status == ("interrupted",) and found.images.shape == (1, 72, 72, 3)
     assert np.abs(found.images[0] - image).max() > 0.01
@@ -75,9 +75,9 @@ def test_an_accentuation_trades_the_unit_against_the_photograph(backend: str, lo
     assert found.save(tmp_path / "a.png").stat().st_size > 1000
 
 
-def test_a_threshold_out_of_reach_is_said(backend: str, load: Load) -> None:
+def test_a_threshold_out_of_reach_is_said(costly_backend: str, load: Load) -> None:
     found = ph.accentuate(
-        load("specimen", backend), photograph(64), ph.logit("coins"), layer="stage1", threshold=1e4, weights=(10,), steps=3,
+        load("specimen", costly_backend), photograph(64), ph.logit("coins"), layer="stage1", threshold=1e4, weights=(10,), steps=3,
         progress=False,
     )  # fmt: skip
     assert found.smallest is None and np.isnan(found.smallest_change) and "no picture crosses it" in repr(found)

@@ -38,7 +38,15 @@ def model_of(backend: str, channels: int) -> Any:
     return function
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 7, 12])
+@pytest.mark.parametrize(
+    ("backend", "channels"),
+    [
+        pytest.param(backend, channels, marks=pytest.mark.slow if backend == "jax" and channels in (2, 4, 12) else ())
+        for backend in ("torch", "jax")
+        for channels in (1, 2, 4, 7, 12)
+    ],
+    indirect=["backend"],
+)
 def test_any_number_of_channels_and_sides_of_two_lengths(backend: str, channels: int, tmp_path: Path) -> None:
     network = ph.wrap(model_of(backend, channels), size=SIZE, channels=channels)
     images = np.random.default_rng(0).random((2, *SIZE, channels)).astype(np.float32)

@@ -19,8 +19,18 @@ from small_models import linear_convolution
 Load = Callable[..., Network]
 
 
-@pytest.mark.parametrize("preset", [name for name in preset_names() if name != "maco"])
-def test_every_recipe_climbs_and_says_what_it_is(preset: str, backend: str, load: Load) -> None:
+CASES = [
+    pytest.param(
+        backend, preset, marks=pytest.mark.slow if backend == "jax" and preset not in ("default", "plain") else ()
+    )
+    for backend in ("torch", "jax")
+    for preset in preset_names()
+    if preset != "maco"
+]
+
+
+@pytest.mark.parametrize(("backend", "preset"), CASES, indirect=["backend"])
+def test_every_recipe_climbs_and_says_what_it_is(backend: str, preset: str, load: Load) -> None:
     network = load("specimen", backend)
     recipe = preset_named(preset, (40, 40), (64, 64))
     found = ph.render(network, ph.channel("stage2", 3), size=40, steps=12, preset=preset, progress=False)
@@ -42,9 +52,9 @@ def test_phases_climb_and_tell_where_the_unit_looks(backend: str, load: Load) ->
     assert found.history[-1, 0] > found.history[0, 0]
 
 
-def test_views_are_a_mean_over_draws(backend: str, load: Load) -> None:
+def test_views_are_a_mean_over_draws(costly_backend: str, load: Load) -> None:
     """Without transforms all views are alike: as many as one likes change nothing."""
-    network = load("specimen", backend, "float64")
+    network = load("specimen", costly_backend, "float64")
     one = preset_named("plain", (32, 32), (64, 64))
     values = []
     for views in (1, 3):
@@ -89,6 +99,7 @@ def test_an_ascent_goes_on_where_it_was(backend: str, load: Load) -> None:
         "transforms": [],
         "regularizers": [],
         "optimizer": ph.sgd(0.5),
+        "warm_up": 0,
         "progress": False,
     }
     targets = [ph.channel("stage1", 2), ph.channel("stage1", 5)]
@@ -114,7 +125,14 @@ def test_an_ascent_starts_from_a_photograph(backend: str, load: Load) -> None:
 def test_snapshots_are_the_pictures_on_the_way(backend: str, load: Load, tmp_path: Path) -> None:
     network = load("specimen", backend, "float64")
     targets = [ph.channel("stage1", index) for index in range(3)]
-    options: dict[str, Any] = {"size": 32, "regularizers": [], "transforms": [], "progress": False, "slots": 2}
+    options: dict[str, Any] = {
+        "size": 32,
+        "regularizers": [],
+        "transforms": [],
+        "warm_up": 0,
+        "progress": False,
+        "slots": 2,
+    }
     found = ph.render(network, targets, steps=20, snapshots=4, **options)
     assert found.snapshots is not None and found.snapshots.shape == (4, 3, 32, 32, 3)
     for moment, steps in enumerate((5, 10, 15, 20)):
@@ -149,8 +167,8 @@ def test_diverse_pictures_are_less_alike(backend: str, load: Load) -> None:
     assert apart.labels == ("stage3 : 7, 1", "stage3 : 7, 2", "stage3 : 7, 3")
 
 
-def test_sets_of_diverse_pictures_do_not_mix(backend: str, load: Load) -> None:
-    network = load("specimen", backend, "float64")
+def test_sets_of_diverse_pictures_do_not_mix(costly_backend: str, load: Load) -> None:
+    network = load("specimen", costly_backend, "float64")
     options: dict[str, Any] = {"size": 32, "steps": 6, "progress": False}
     sets = [ph.diverse(ph.channel("stage2", index), 2, "stage1") for index in (1, 2)]
     together = ph.render(network, [*sets[0], *sets[1]], **options)
@@ -158,8 +176,8 @@ def test_sets_of_diverse_pictures_do_not_mix(backend: str, load: Load) -> None:
     np.testing.assert_allclose(together.images[2:], alone.images, atol=1e-9)
 
 
-def test_a_group_is_the_weighted_mean_of_its_channels(backend: str, load: Load) -> None:
-    network = load("specimen", backend, "float64")
+def test_a_group_is_the_weighted_mean_of_its_channels(costly_backend: str, load: Load) -> None:
+    network = load("specimen", costly_backend, "float64")
     options: dict[str, Any] = {"size": 32, "steps": 5, "progress": False, "transforms": []}
     one = ph.render(network, ph.group("stage1", {2: 3.0, 5: 1.0}), **options)
     cells = ph.activations(network, one.images, "stage1")["stage1"].mean((1, 2))[0]
@@ -187,8 +205,8 @@ def test_a_pattern_is_found_where_it_was_asked_for(backend: str) -> None:
     assert np.unravel_index(cells[..., 1].argmax(), shape[:2]) == (row, right)
 
 
-def test_the_way_between_two_units(backend: str, load: Load) -> None:
-    network = load("specimen", backend, "float64")
+def test_the_way_between_two_units(costly_backend: str, load: Load) -> None:
+    network = load("specimen", costly_backend, "float64")
     first, second = ph.channel("stage2", 1), ph.channel("stage2", 4)
     found = ph.render(network, ph.interpolate(first, second, 3), size=32, steps=10, transforms=[], progress=False)
     cells = ph.activations(network, found.images, "stage2")["stage2"].mean((1, 2))

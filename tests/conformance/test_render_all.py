@@ -18,7 +18,7 @@ from phosphene.sheet import judging
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
-OPTIONS: dict[str, Any] = {"size": 32, "steps": 6, "batch": 5, "progress": False}
+OPTIONS: dict[str, Any] = {"size": 32, "steps": 6, "batch": 5, "warm_up": 0, "progress": False}
 
 
 def archives(folder: Path) -> dict[str, bytes]:
@@ -45,8 +45,10 @@ def test_a_run_that_was_stopped_goes_on_and_equals_one_that_was_not(backend: str
     assert again.labels == tuple(f"stage1 : {index}" for index in range(12))
 
 
-def test_a_recipe_that_is_refused_leaves_the_folder_to_the_right_one(backend: str, load: Load, tmp_path: Path) -> None:
-    network, folder = load("specimen", backend), tmp_path / "units"
+def test_a_recipe_that_is_refused_leaves_the_folder_to_the_right_one(
+    costly_backend: str, load: Load, tmp_path: Path
+) -> None:
+    network, folder = load("specimen", costly_backend), tmp_path / "units"
     with pytest.raises(errors.InvalidParameter, match="Did you mean 'plain'"):
         ph.render_all(network, "stage1", folder, channels=[0], preset="plein", **OPTIONS)
     assert list(folder.iterdir()) == []
@@ -55,8 +57,8 @@ def test_a_recipe_that_is_refused_leaves_the_folder_to_the_right_one(backend: st
         ph.render_all(network, "stage1", folder, channels=[0], preset="default", **OPTIONS)
 
 
-def test_a_damaged_batch_is_made_again(backend: str, load: Load, tmp_path: Path) -> None:
-    network = load("specimen", backend)
+def test_a_damaged_batch_is_made_again(costly_backend: str, load: Load, tmp_path: Path) -> None:
+    network = load("specimen", costly_backend)
     whole = ph.render_all(network, "stage1", tmp_path, channels=range(6), **OPTIONS)
     path = sorted(tmp_path.glob("*.npz"))[0]
     path.write_bytes(path.read_bytes()[:100])
@@ -65,9 +67,9 @@ def test_a_damaged_batch_is_made_again(backend: str, load: Load, tmp_path: Path)
 
 
 def test_where_memory_does_not_suffice_a_batch_is_halved(
-    backend: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    costly_backend: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, render = load("specimen", backend), sheet.render
+    network, render = load("specimen", costly_backend), sheet.render
 
     def small(network: Network, objectives: Any, **options: Any) -> Any:
         if len(objectives) > 3:
@@ -110,13 +112,13 @@ def test_units_that_show_nothing_are_said_not_drawn(backend: str, tmp_path: Path
 
 
 def test_cards_are_those_of_assess_and_are_made_once(
-    backend: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    costly_backend: str, load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, images, channels = load("specimen", backend), Crops(24, seed=2).images(), range(8)
+    network, images, channels = load("specimen", costly_backend), Crops(24, seed=2).images(), range(8)
     options: dict[str, Any] = {**OPTIONS, "batch": 8}
     found = ph.render_all(network, "stem", tmp_path, images=images, channels=channels, trust=True, **options)
     wanted = [ph.channel("stem", index) for index in found.settings["channels"]]
-    again = ph.render(network, wanted, seed=1, size=32, steps=6, slots=len(wanted), progress=False)
+    again = ph.render(network, wanted, seed=1, size=32, steps=6, warm_up=0, slots=len(wanted), progress=False)
     own = ph.assess(network, [found, again], images, objectives=wanted, seeds=2)
     told = found.settings["trust"]
     assert [row["word"] for row in told] == list(own.words)
@@ -140,8 +142,10 @@ def test_cards_are_those_of_assess_and_are_made_once(
     assert len(made) == 2 and len(list(tmp_path.glob("trust-*.json"))) == 2
 
 
-def test_a_run_that_was_stopped_before_its_cards_goes_on_to_them(backend: str, load: Load, tmp_path: Path) -> None:
-    network, images = load("specimen", backend), Crops(24, seed=2).images()
+def test_a_run_that_was_stopped_before_its_cards_goes_on_to_them(
+    costly_backend: str, load: Load, tmp_path: Path
+) -> None:
+    network, images = load("specimen", costly_backend), Crops(24, seed=2).images()
     options: dict[str, Any] = {
         **OPTIONS,
         "batch": 4,
@@ -163,8 +167,8 @@ def test_a_run_that_was_stopped_before_its_cards_goes_on_to_them(backend: str, l
     assert {name: data for name, data in archives(tmp_path).items() if name in first} == first
 
 
-def test_what_cannot_be_is_refused(backend: str, load: Load, tmp_path: Path) -> None:
-    network = load("specimen", backend)
+def test_what_cannot_be_is_refused(costly_backend: str, load: Load, tmp_path: Path) -> None:
+    network = load("specimen", costly_backend)
     ph.render_all(network, "stem", tmp_path, channels=[0, 3], **OPTIONS)
     for change, kind, message in (
         ({"seed": 1}, errors.OtherStore, "its seed is 0, and now it is 1"),

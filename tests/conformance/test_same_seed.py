@@ -31,7 +31,15 @@ def dreamt(network: Network, seed: int) -> ph.Renders:
 RUNS = {"default": rendered("default", 6), "maco": rendered("maco", 3), "dream": dreamt}
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        pytest.param(backend, name, marks=pytest.mark.slow if (backend, name) == ("jax", "maco") else ())
+        for backend in ("torch", "jax")
+        for name in RUNS
+    ],
+    indirect=["backend"],
+)
 def test_one_seed_gives_the_same_bits_and_another_seed_other_pictures(name: str, specimen: Network) -> None:
     first, again, other = (RUNS[name](specimen, seed) for seed in (1, 1, 2))
     for part in ("images", "values", "history", "parameters", "snapshots", "opacity", "steps", "awake_at"):

@@ -20,8 +20,8 @@ CHANNELS = (3, 20, 41, 77)
 
 
 @pytest.fixture
-def specimen(costly_specimen: Network) -> Network:
-    return costly_specimen
+def backend(costly_backend: str) -> str:
+    return costly_backend
 
 
 @pytest.fixture(scope="module")

@@ -49,17 +49,17 @@ def test_layers_are_a_table(backend: str, tmp_path: Path) -> None:
     assert re.search(r"stage3 +Stage +8 x 8 x 128 +230,144", done.stdout)
 
 
-def test_render_and_invert_write_pictures_that_load(backend: str, tmp_path: Path) -> None:
+def test_render_and_invert_write_pictures_that_load(costly_backend: str, tmp_path: Path) -> None:
     done = run(
-        "render", "specimen", "coins", "stage1:0-1", "stage2:3@centre", "--backend", backend, "--steps", "3", "--size", "32",
+        "render", "specimen", "coins", "stage1:0-1", "stage2:3@centre", "--backend", costly_backend, "--steps", "3", "--size", "32",
         "--out", "a/b.png", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     renders = ph.Renders.load(tmp_path / "a/b.png")
     assert renders.labels == ("coins", "stage1 : 0", "stage1 : 1", "stage2 : 3 at centre")
-    assert renders.settings["backend"] == backend and len(renders.settings["fingerprint"]) == 32
+    assert renders.settings["backend"] == costly_backend and len(renders.settings["fingerprint"]) == 32
     done = run(
-        "invert", "specimen", "a/b.png", "--layer", "stage1", "--backend", backend, "--steps", "3", "--size", "32",
+        "invert", "specimen", "a/b.png", "--layer", "stage1", "--backend", costly_backend, "--steps", "3", "--size", "32",
         "--out", "c.npz", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

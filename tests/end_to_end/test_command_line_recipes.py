@@ -116,8 +116,8 @@ def test_a_grave_finding_is_an_exit_status(run, tmp_path: Path, monkeypatch: pyt
     assert "no gradient (still : 0)" in out
 
 
-def test_models_are_compared_on_a_page(run, backend: str, tmp_path: Path) -> None:
-    backends = ("--backend", "torch", "--backend", backend)
+def test_models_are_compared_on_a_page(run, costly_backend: str, tmp_path: Path) -> None:
+    backends = ("--backend", "torch", "--backend", costly_backend)
     options = (
         "--images",
         "photos:12",
@@ -144,7 +144,9 @@ def test_models_are_compared_on_a_page(run, backend: str, tmp_path: Path) -> Non
         "c.html",
     )
     assert status == 0, error
-    names = {"torch": "specimen and specimen-witness", "jax": "specimen (torch) and specimen-witness (jax)"}[backend]
+    names = {"torch": "specimen and specimen-witness", "jax": "specimen (torch) and specimen-witness (jax)"}[
+        costly_backend
+    ]
     assert f"Comparison of {names}" in out and "pictures of coins; stage2 : 3; stage1 : " in out
     assert "    stem  " in out and "    stage1  " in out and "stage2  " not in out
     assert (tmp_path / "c.html").read_text(encoding="utf-8").count("<img") >= 6

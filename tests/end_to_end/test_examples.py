@@ -17,6 +17,7 @@ from phosphene.data import Crops
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PORTS = {"flax_nnx": "flax", "flax_linen": "flax", "equinox_module": "equinox", "plain_function": "jax"}
+SLOW = ("flax_linen", "equinox_module")
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def _run(name: str, layer: str, out: Path, size: int | None = None) -> Any:
     return network
 
 
-@pytest.mark.parametrize("name", PORTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in PORTS])
 def test_ports_of_the_specimen(name: str, tmp_path: Path) -> None:
     pytest.importorskip(PORTS[name])
     network = _run(name, "stem", tmp_path, size=32)

@@ -21,7 +21,6 @@ from phosphene.backend import Network
 torch = pytest.importorskip("torch")
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-KINDS = ("cnn", "vit")
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["cnn", pytest.param("vit", marks=pytest.mark.slow)])
 def test_a_few_steps_learn_something_and_the_file_gives_the_same_network(
     kind: str, script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,10 +137,13 @@ def test_loop_is_a_python_loop() -> None:
     np.testing.assert_array_equal(ys["clock"], np.stack([y["clock"] for y in seen]))
 
 
-def test_loop_compiles_once_for_equal_steps_and_any_length_but_that_of_xs() -> None:
+def test_loop_compiles_once_for_equal_steps_and_any_length_of_a_chunk() -> None:
     traced["count"] = 0
-    for _ in range(3):
-        backend.loop(Step(0.7), jnp.ones(2), _start(), {"a": jnp.arange(4.0), "b": jnp.zeros(4)})
+    for length in (4, 4, 1, 15, 16):
+        xs = {"a": jnp.arange(float(length)), "b": jnp.zeros(length)}
+        last, ys = backend.loop(Step(0.7), jnp.ones(2), _start(), xs)
+        np.testing.assert_array_equal(last["clock"], [length, 5 + length])
+        assert len(ys["value"]) == len(ys["clock"]) == length
     assert traced["count"] == 1
 
 
