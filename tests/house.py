@@ -73,7 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders": CONTRACT | {"data", "specimen", "wrapping"},
     "plots": GROUND | {"maps", "results"},
     "pages": GROUND | {"results", "files", "phosphene"},
-    "demo": ENGINE | CALLS | MANY | {"attribution", "files", "loaders", "specimen", "trust", "units"},
+    "demo": ENGINE | CALLS | MANY | {"atlas", "attribution", "files", "loaders", "specimen", "trust", "units"},
     "phosphene": ENGINE
     | CALLS
     | LOOKS

@@ -95,8 +95,8 @@ def test_the_demo_is_one_page_that_loads_nothing(backend: str, tmp_path: Path) -
     done = run("demo", "--backend", backend, "--out", "page", "--steps", "24", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "page/index.html").read_text(encoding="utf-8")
-    assert [item.name for item in (tmp_path / "page").iterdir()] == ["index.html"]
-    assert not re.search(r"(src|href)=\"(?!data:)", text)
+    assert {item.name for item in (tmp_path / "page").iterdir()} == {"index.html", "atlas.html", f"atlas-{backend}"}
+    assert re.findall(r"(?:src|href)=\"(?!data:)([^\"]*)", text) == ["atlas.html"]
     images = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)"', text)
     assert len(images) >= 18 * 4 + 6 * 3 + 40 + 8 * 10 + 8 and all(images)
     assert text.count("Grad-CAM of “") == 6 and text.count("guided gradients of “") == 6

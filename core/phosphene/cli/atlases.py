@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from phosphene.cli.options import AnyBackend, InputSize, Model, OnError, Seed, Weights
+from phosphene.cli.options import AnyBackend, InputSize, Model, OnError, Seed, Weights, check_out
 
 __all__ = ["atlas"]
 
@@ -56,6 +56,36 @@ def build(
         )  # fmt: skip
     typer.echo(f"{found!r}")
     typer.echo(out)
+
+
+@atlas.command()
+def view(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="page to write")] = Path("out/atlas.html"),
+    layers: Annotated[
+        str | None, typer.Option(help="some of its layers, such as stage2,stage3; all where absent")
+    ] = None,
+    max_mb: Annotated[
+        float, typer.Option(help="size of the page at most; what is more lies in files beside it")
+    ] = 25.0,
+) -> None:
+    """Write an atlas as one page to walk through, that needs no network, no server and no GPU."""
+    import phosphene as ph
+
+    check_out(out, ".html")
+    wanted = None if layers is None else [part.strip() for part in layers.split(",") if part.strip()]
+    typer.echo(ph.Atlas.open(folder).view(out, layers=wanted, max_mb=max_mb))
+
+
+@atlas.command()
+def report(
+    folder: Folder, out: Annotated[Path, typer.Option(help="page to write")] = Path("out/atlas-report.html")
+) -> None:
+    """Write one page with the maps, and with the figures that say how far to trust them."""
+    import phosphene as ph
+
+    check_out(out, ".html")
+    typer.echo(ph.Atlas.open(folder).report(out))
 
 
 def _numbers(text: str) -> list[int]:
