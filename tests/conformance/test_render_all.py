@@ -142,6 +142,13 @@ def test_cards_are_those_of_assess_and_are_made_once(
     assert len(made) == 2 and len(list(tmp_path.glob("trust-*.json"))) == 2
 
 
+def test_a_stop_before_anything_is_finished_says_so(load: Load, tmp_path: Path) -> None:
+    network, options = load("specimen", "torch"), {**OPTIONS, "steps": 40}
+    with pytest.raises(errors.InvalidParameter, match="progress: expected a stop after the first batch"):
+        ph.render_all(network, "stem", tmp_path, channels=range(3), **{**options, "progress": lambda state: False})
+    assert len(ph.render_all(network, "stem", tmp_path, channels=range(3), **options)) == 3
+
+
 def test_a_run_that_was_stopped_before_its_cards_goes_on_to_them(
     costly_backend: str, load: Load, tmp_path: Path
 ) -> None:

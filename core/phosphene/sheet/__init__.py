@@ -231,6 +231,11 @@ def _finish(
     """The pictures that show something, the reasons why others are not among them, and the page."""
     from phosphene.pages.sheet import sheet_page
 
+    if not done and drawn:
+        raise InvalidParameter(
+            "progress", allowed="a stop after the first batch of pictures", received=said("one before it was finished"),
+            fix="Nothing can be shown yet. Call it again, or make the batch smaller.",
+        )  # fmt: skip
     if not done:
         raise InvalidParameter(
             "channels", allowed="at least one unit that is not dead", received=said(f"{len(silent)} dead ones"),
