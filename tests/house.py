@@ -86,12 +86,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_FETCH: dict[str, set[str]] = {
     "audit": {"files"},
     "features": {"store"},
-    "sheet": {"pages"},
+    **dict.fromkeys(("atlas", "sheet"), {"pages"}),
     "results": {"plots", "files", "pages", "trust", "writing"},
     "activations": {"collecting", "store"},
     "files": {"pages"},
     "demo": {"pages"},
-    "pages": {"demo"},
+    "pages": {"atlas", "demo"},
 }
 
 # A backend sees the contract, the maths it may override, and the architecture that it builds; never the engine above.

@@ -16,6 +16,10 @@ A file a step, each a pure function of arrays that runs alone::
     class_map     the map of what speaks for a class, or for one against another
     patch_test    whether what a cell shows decides the class: its patches pasted into other images (`cell_tests`: of a map's cells)
     building      from images to all of it
+    summary       the figures of all of it in one place
+    carryover     how regions of one layer go into those of another
+    reporting     one page of it, with the map as a picture (`picturing`)
+    sheets        icons packed into large pictures
 
 An atlas is a folder::
 

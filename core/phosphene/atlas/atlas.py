@@ -266,6 +266,18 @@ class Atlas:
         """The named regions of a level."""
         return Clusters.of(self._of_level(f"clusters.{layer}", size))
 
+    def report(self, path: str | Path, *, size: int | None = None) -> Path:
+        """Write the one-page report of the maps, and of how far to trust them; see `phosphene.atlas.reporting.write_report`."""
+        from phosphene.atlas.reporting import write_report
+
+        return write_report(self, path, size=size)
+
+    def export_sheets(self, folder: str | Path) -> Path:
+        """Write all icons as large pictures with an index; see `phosphene.atlas.sheets.export_sheets`."""
+        from phosphene.atlas.sheets import export_sheets
+
+        return export_sheets(self, folder)
+
     def _of_level(self, step: str, size: int) -> dict[str, NDArray[Any]]:
         """The arrays that a step has of one level."""
         arrays = self.steps.read(step).arrays

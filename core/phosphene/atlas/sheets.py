@@ -1,0 +1,168 @@
+"""Icons packed into a few large pictures, for a viewer or for anything else that reads PNG and JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.cells import Level
+from phosphene.atlas.icon_set import Icons
+from phosphene.draws import integer
+from phosphene.errors import InvalidParameter, nearest, said
+from phosphene.writing import check_writable, write_whole
+
+__all__ = ["FORMAT", "INDEX", "SIDE", "export_sheets", "pack"]
+
+FORMAT = 1
+"""Version of the index."""
+
+INDEX = "index.json"
+
+SIDE = 2048
+"""Pixels of a sheet's side, at most: every graphics card takes textures of this size."""
+
+
+def pack(images: NDArray[np.uint8], side: int = SIDE) -> tuple[list[NDArray[np.uint8]], NDArray[np.int32]]:
+    """Images of one size, side by side in rows on as few sheets as hold them.
+
+    Parameters
+    ----------
+    images : (N, H, W, C) uint8
+    side : int, default 2048
+        Pixels of a sheet's side, at most.
+
+    Returns
+    -------
+    sheets : list of (h, w, C) uint8
+        Each no larger than what is on it.
+    places : (N, 3) int32
+        Of each image: its sheet, and the column and row of the pixel at its upper left.
+
+    Raises
+    ------
+    InvalidParameter
+        For an image that is larger than a sheet, and for what are no images.
+    """
+    side = integer("side", side, minimum=1)
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise InvalidParameter(
+            "images",
+            allowed="shape (N, H, W, C), uint8",
+            received=said(f"shape {images.shape}, {images.dtype}"),
+            fix="",
+        )
+    count, height, width, channels = images.shape
+    if count and max(height, width) > side:
+        raise InvalidParameter(
+            "side", allowed=f"at least {max(height, width)}, since an icon is {height} x {width} pixels", received=side, fix=""
+        )  # fmt: skip
+    across, down = side // max(1, width), side // max(1, height)
+    number = np.arange(count)
+    sheet, rest = number // (across * down), number % (across * down)
+    places = np.stack([sheet, rest % across * width, rest // across * height], axis=1).astype(np.int32)
+    sheets = []
+    for first in range(0, count, across * down):
+        part = images[first : first + across * down]
+        wide, high = min(across, len(part)), -(-len(part) // across)
+        canvas = np.zeros((high * height, wide * width, channels), np.uint8)
+        for image, (_, left, top) in zip(part, places[first : first + len(part)].tolist(), strict=True):
+            canvas[top : top + height, left : left + width] = image
+        sheets.append(canvas)
+    return sheets, places
+
+
+def export_sheets(
+    atlas: Atlas, folder: str | Path, *, layers: Sequence[str] | None = None, side: int = SIDE
+) -> Path:  # fmt: skip
+    """Write the icons of all levels as sheets (PNG), and an index (JSON) that says where each is and how far to trust it.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        One with icons.
+    folder : path
+        Where to; sheets of the same names are written over.
+    layers : sequence of str, optional
+        All that have icons when absent.
+    side : int, default 2048
+        Pixels of a sheet's side, at most.
+
+    Returns
+    -------
+    Path
+        The index.
+
+    Raises
+    ------
+    InvalidParameter
+        For layers without icons, icons that are no pictures in grey or colour, and sheets smaller than an icon.
+    UnwritablePath
+        When the folder cannot be written.
+    """
+    integer("side", side, minimum=1)
+    there = [layer for layer in atlas.layers if _levels(atlas, layer)]
+    chosen = there if layers is None else list(layers)
+    for layer in chosen:
+        if layer not in there:
+            near = nearest(layer, there)
+            raise InvalidParameter(
+                "layers", allowed=" or ".join(map(repr, there)) or "a layer whose icons were drawn", received=layer,
+                fix=f"Did you mean {near}?" if near else "Draw the icons first.",
+            )  # fmt: skip
+    if not chosen:
+        raise InvalidParameter(
+            "layers", allowed="a layer whose icons were drawn", received=said("none"), fix="Draw the icons first."
+        )
+    place = check_writable(Path(folder) / INDEX)
+    index: dict[str, Any] = {"format": FORMAT, "atlas": atlas.identity, "classes": list(atlas.classes), "layers": {}}
+    for layer in chosen:
+        index["layers"][layer] = {
+            str(level.size): _write(place.parent, layer, level, atlas.icons(layer, level.size), side)
+            for level in _levels(atlas, layer)
+        }
+    # Last: an index that is there speaks of sheets that are there.
+    write_whole(place, json.dumps(index).encode())
+    return place
+
+
+def _levels(atlas: Atlas, layer: str) -> list[Level]:
+    names = atlas.steps.names
+    if f"grid.{layer}" not in names:
+        return []
+    levels = atlas.grid(layer).levels
+    return [level for level in levels if any(name.startswith(f"icons.{layer}.{level.size}.") for name in names)]
+
+
+def _write(folder: Path, layer: str, level: Level, icons: Icons, side: int) -> dict[str, Any]:
+    sheets, places = pack(icons.images, side)
+    files = []
+    for number, sheet in enumerate(sheets):
+        files.append(f"{quote(layer, safe='')}.{level.size}.{number:04d}.png")
+        write_whole(folder / files[-1], _png(sheet))
+    cells = level.group_cells[icons.groups]
+    return {
+        "icon": list(icons.images.shape[1:3]), "sheets": files, "groups": icons.groups.tolist(),
+        "cells": level.cells[cells].tolist(), "points": np.diff(level.group_starts)[icons.groups].tolist(),
+        "places": places.tolist(), "fidelity": [round(value, 4) for value in icons.fidelity.tolist()],
+    }  # fmt: skip
+
+
+def _png(sheet: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    if sheet.shape[-1] not in (1, 3):
+        raise InvalidParameter(
+            "atlas", allowed="icons of 1 or 3 channels, grey or colour", received=said(f"{sheet.shape[-1]}"),
+            fix="Read them with atlas.icons(layer, size).images.",
+        )  # fmt: skip
+    stream = io.BytesIO()
+    Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
