@@ -86,7 +86,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_FETCH: dict[str, set[str]] = {
     "audit": {"files"},
     "features": {"store"},
-    **dict.fromkeys(("atlas", "sheet"), {"pages"}),
+    **{key: {"pages"} for key in ("atlas", "sheet")},
     "results": {"plots", "files", "pages", "trust", "writing"},
     "activations": {"collecting", "store"},
     "files": {"pages"},

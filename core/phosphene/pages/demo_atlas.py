@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from phosphene.pages.html import Html, element, picture
+from phosphene.pages.charts import embedded
+from phosphene.pages.html import Html, element
 
 if TYPE_CHECKING:
     from phosphene.demo import AtlasReport
@@ -25,7 +26,7 @@ def atlas_section(report: AtlasReport) -> list[Html]:
             f"near each other. Each of the {report.cells} small pictures was made from noise to excite what the answers in its "
             "cell have in common (Carter et al. 2019).",
         ),
-        picture(report.picture, described, class_="map"),
+        element("div", embedded(report.picture, described), class_="atlas"),
         element(
             "p",
             f"Its regions are of {names}. " if names else "",
