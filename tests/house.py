@@ -73,6 +73,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders": CONTRACT | {"data", "specimen", "wrapping"},
     "plots": GROUND | {"maps", "results"},
     "pages": GROUND | {"results", "files", "phosphene"},
+    "viewer": GROUND | {"atlas", "writing"},
     "demo": ENGINE | CALLS | MANY | {"atlas", "attribution", "files", "loaders", "specimen", "trust", "units"},
     "phosphene": ENGINE
     | CALLS
@@ -86,7 +87,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_FETCH: dict[str, set[str]] = {
     "audit": {"files"},
     "features": {"store"},
-    **{key: {"pages"} for key in ("atlas", "sheet")},
+    "atlas": {"pages", "viewer"},
+    "sheet": {"pages"},
     "results": {"plots", "files", "pages", "trust", "writing"},
     "activations": {"collecting", "store"},
     "files": {"pages"},

@@ -168,6 +168,26 @@ class Atlas:
                 lines.append(f"  {layer}: not charted yet")
         return "\n".join(lines)
 
+    def view(
+        self,
+        path: str | Path,
+        *,
+        layers: Sequence[str] | str | None = None,
+        max_mb: float = 25.0,
+        crop: float | Mapping[str, float] | None = None,
+        title: str | None = None,
+    ) -> Path:
+        """Write the atlas as one page that opens from the file, without a network; see `phosphene.viewer.view`."""
+        from phosphene.viewer import view
+
+        return view(self, path, layers=layers, max_mb=max_mb, crop=crop, title=title)
+
+    def _repr_html_(self) -> str | None:
+        """The atlas in a notebook, once it has a map."""
+        from phosphene.viewer import notebook_frame
+
+        return notebook_frame(self)
+
     @property
     def layers(self) -> tuple[str, ...]:
         """Paths of the layers, in the order in which they were collected."""

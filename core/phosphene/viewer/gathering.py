@@ -1,0 +1,222 @@
+"""What is shown of a layer: columns and pictures of its cells and of their groups. Any step after the grid may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.cells import Grid, Level
+from phosphene.atlas.clustering import Clusters
+from phosphene.atlas.evidence import Evidence, network_evidence
+from phosphene.errors import InvalidParameter
+from phosphene.viewer.closeness import evidence_of_cells, nearest_cells
+from phosphene.viewer.groups import group_columns
+from phosphene.viewer.pictures import Pictured, picture_cells
+from phosphene.viewer.sheets import ACROSS, Sheet
+
+__all__ = ["Columns", "Gathered", "default_crop", "gather", "there"]
+
+Columns = dict[str, NDArray[Any]]
+Step = TypeVar("Step")
+
+DEFAULT_CROP = 0.625
+"""Share of an icon's side that is shown where nothing is known of the layer's window: its rim is seldom asked for by the layer."""
+
+HEAT = 8_000_000
+"""Numbers of cell times class that a layer may have; finer levels show those of the level above."""
+
+NONE = 65535
+"""Abscissa of a point outside the map."""
+
+
+@dataclass
+class Gathered:
+    """A layer as the page gets it.
+
+    Attributes
+    ----------
+    facts : dict
+        Plain JSON: what the manifest says of it.
+    columns : dict of str to numpy.ndarray
+    sheets : list of Sheet
+    """
+
+    facts: dict[str, Any]
+    columns: Columns
+    sheets: list[Sheet] = field(default_factory=list)
+
+
+def there(read: Callable[..., Step], *arguments: object) -> Step | None:
+    """What a step gives, or None where it was not run."""
+    try:
+        return read(*arguments)
+    except InvalidParameter:
+        return None
+
+
+def patches_of(atlas: Atlas, layer: str, size: int) -> Any:
+    """Real patches of a level, or None: an atlas from activations has none."""
+    read = getattr(atlas, "patches", None)
+    return None if read is None else there(read, layer, size)
+
+
+def default_crop(atlas: Atlas, layer: str) -> float:
+    """As much of an icon as the layer's real patches show of an image, or the central five eighths."""
+    patches, icons = None, None
+    for level in atlas.grid(layer).levels:
+        patches = patches or patches_of(atlas, layer, level.size)
+        icons = icons or there(atlas.icons, layer, level.size)
+    if patches is None or icons is None or not len(patches.boxes) or not len(icons):
+        return DEFAULT_CROP
+    side = float(np.median(patches.boxes[:, 1] - patches.boxes[:, 0]))
+    return float(np.clip(side / min(icons.images.shape[1:3]), 0.3, 1.0))
+
+
+def gather(atlas: Atlas, layer: str, index: int, crop: float) -> Gathered:
+    """All that is shown of a layer.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        With a grid of the layer.
+    layer : str
+    index : int
+        Of the layer in the page: the names of its blocks begin with it.
+    crop : float
+        Share of an icon's side that is shown.
+
+    Returns
+    -------
+    Gathered
+    """
+    grid, measures = atlas.grid(layer), there(atlas.measures, layer)
+    scale = 65520 // grid.levels[-1].size * grid.levels[-1].size
+    columns = _points(grid, scale)
+    facts: dict[str, Any] = {
+        "name": layer, "scale": scale, "outliers": int(grid.outliers.sum()), "levels": [],
+        "width": int(grid.levels[0].means.shape[1]), "window": round(crop, 4),
+    }  # fmt: skip
+    if measures is not None:
+        facts["measures"] = {
+            name: round(float(getattr(measures, name)), 4) for name in ("trustworthiness", "continuity", "recall")
+        }
+    evidence, room = _evidence(atlas, layer), HEAT
+    if evidence is not None:
+        facts["evidence"] = evidence.source
+    found = Gathered(facts, columns)
+    numbers = np.unique(atlas.images(), return_inverse=True)[1].astype(np.int64)
+    pictured = Pictured(index)
+    for depth, level in enumerate(grid.levels):
+        room -= len(level.counts) * (len(evidence.classes) if evidence is not None else 0)
+        own, known = _level(atlas, layer, level, pictured, crop, depth, numbers, evidence if room >= 0 else None)
+        columns |= {f"{level.size}.{name}": values for name, values in own.items()}
+        facts["levels"].append(known)
+    facts["patches"] = pictured.patch_facts()
+    found.sheets = pictured.sheets()
+    return found
+
+
+def _points(grid: Grid, scale: int) -> Columns:
+    """Where the points lie, in steps that no cell's border cuts."""
+    place = np.floor(grid.points * scale).clip(0, scale - 1).astype(np.uint16)
+    place[grid.outliers] = NONE
+    return {"x": place[:, 0], "y": place[:, 1]}
+
+
+def _evidence(atlas: Atlas, layer: str) -> Evidence | None:
+    names = atlas.store.names
+    attributions = atlas.attributions(layer) if f"attribution.{layer}" in names else None
+    logits = atlas.logits() if "logits" in names else None
+    if attributions is None and logits is None:
+        return None
+    return network_evidence(attributions, logits, atlas.images(), atlas.classes)
+
+
+def _level(
+    atlas: Atlas,
+    layer: str,
+    level: Level,
+    pictured: Pictured,
+    crop: float,
+    depth: int,
+    numbers: NDArray[np.int64],
+    evidence: Evidence | None,
+) -> tuple[Columns, dict[str, Any]]:
+    cells = _shown(level)
+    row, column = level.cells[cells].T
+    measures = there(atlas.cell_measures, layer, level.size) or {}
+    clusters = there(atlas.clusters, layer, level.size)
+    nowhere = np.full(len(level.counts), np.nan)
+    columns: Columns = {
+        "row": narrow(row), "column": narrow(column), "count": narrow(level.counts[cells]),
+        "images": narrow(_images(level, numbers)[cells]), "near": narrow(nearest_cells(level.means[cells])),
+        **{
+            name: thousandths(measures.get(name, nowhere)[cells])
+            for name in ("recall", "stretch", "split_half")
+        },
+    }  # fmt: skip
+    facts: dict[str, Any] = {"size": level.size, "cells": len(cells)}
+    if clusters is not None:
+        columns["cluster"] = narrow(_majority(level, clusters)[cells])
+        facts["clusters"] = [
+            [name, int(count), round(float(x), 4), round(float(y), 4), int(parent), int(claimed)]
+            for name, count, (x, y), parent, claimed in zip(
+                clusters.names, clusters.counts, clusters.places, clusters.parents, clusters.claimed, strict=True
+            )
+        ]
+    if evidence is not None:
+        heat = evidence_of_cells(evidence, level)[cells]
+        most = float(np.abs(heat).max(initial=0)) or 1.0
+        columns["heat"], facts["heat"] = np.round(heat / most * 127).astype(np.int8), float(f"{most:.4g}")
+    icons, labels = there(atlas.icons, layer, level.size), there(atlas.labels, layer, level.size)
+    groups = group_columns(level, cells, icons, labels or there(atlas.text_labels, layer, level.size))
+    if labels is None and groups.names:
+        facts["texts"] = list(groups.names)
+    patches = patches_of(atlas, layer, level.size)
+    columns |= picture_cells(pictured, level, cells, groups, icons, patches, crop, depth, facts)
+    return columns | groups.columns, facts
+
+
+def _shown(level: Level) -> NDArray[np.int64]:
+    """Cells that are shown, block after block of the map, so that each sheet shows one of them."""
+    cells = np.flatnonzero(level.kept)
+    cells = cells if len(cells) else np.arange(len(level.counts))
+    row, column = level.cells[cells].T.astype(np.int64)
+    order: NDArray[np.int64] = cells[np.lexsort((column, row, column // ACROSS, row // ACROSS))]
+    return order
+
+
+def _images(level: Level, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Distinct images of each cell."""
+    owner = np.repeat(np.arange(len(level.counts)), level.counts)
+    keys = np.unique(owner * (int(numbers.max(initial=0)) + 1) + numbers[level.members])
+    return np.bincount(keys // (int(numbers.max(initial=0)) + 1), minlength=len(level.counts))
+
+
+def _majority(level: Level, clusters: Clusters) -> NDArray[np.int64]:
+    """The cluster that most points of each cell are in."""
+    owner = np.repeat(np.arange(len(level.counts)), level.counts)
+    keys, counts = np.unique(owner * len(clusters.counts) + clusters.cluster_of[level.members], return_counts=True)
+    order = np.lexsort((keys, -counts, keys // len(clusters.counts)))
+    cells, first = np.unique(keys[order] // len(clusters.counts), return_index=True)
+    found = np.zeros(len(level.counts), np.int64)
+    found[cells] = keys[order][first] % len(clusters.counts)
+    return found
+
+
+def narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers of at least 0 in as few bytes as hold them."""
+    most = int(values.max(initial=0))
+    return values.astype(np.uint8 if most < 256 else np.uint16 if most < 65536 else np.uint32)
+
+
+def thousandths(values: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Numbers between -32 and 32 in thousandths; the least number of all stands for NaN."""
+    found: NDArray[np.int16] = np.round(np.nan_to_num(values, nan=0.0) * 1000).clip(-32767, 32767).astype(np.int16)
+    found[~np.isfinite(values)] = -32768
+    return found

@@ -1,0 +1,25 @@
+// Scripted motion, so that frames a second can be measured: a hand moves a mouse too seldom for that.
+
+/** @typedef {import("./app.js").App} App */
+
+/** Pans over the map at the finest levels, or zooms through all levels and back. @param {App} app @param {"pan" | "zoom"} kind @param {number} time milliseconds @returns {Promise<{ frames: number, perSecond: number, slow: number }>} */
+export function measure(app, kind, time) {
+  const { camera, meter } = app;
+  const near = Math.min(camera.most, camera.finest * 60);
+  const doublings = Math.log2(near / camera.whole);
+  return new Promise((done) => {
+    let begin = 0;
+    meter.start();
+    app.flying = (now) => {
+      begin ||= now;
+      const part = (now - begin) / time;
+      const turn = 2 * Math.PI * part;
+      if (kind === "pan") camera.set({ x: 0.5 + 0.3 * Math.cos(turn), y: 0.5 + 0.3 * Math.sin(1.3 * turn), scale: near });
+      else camera.set({ x: 0.45, y: 0.5, scale: camera.whole * 2 ** (doublings * (1 - Math.cos(2 * turn)) / 2) });
+      if (part < 1) return true;
+      done(meter.stop());
+      return false;
+    };
+    app.ask();
+  });
+}

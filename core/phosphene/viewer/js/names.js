@@ -1,0 +1,61 @@
+// Names of clusters on the map: the largest first, each where its points are densest, none over another.
+import { clamp } from "./camera.js";
+import { shortened, visible } from "./words.js";
+
+/** @typedef {import("./layer.js").Layer} Layer */
+/** @typedef {import("./camera.js").Camera} Camera */
+/** @typedef {{ text: string, x: number, y: number, size: number }} Name */
+
+const FONT = 'Inter, system-ui, -apple-system, "Segoe UI", sans-serif';
+
+/** Names at once. */
+const MOST = 22;
+
+/** Room around a name, in pixels: a map full of names is none. */
+const APART = 19;
+
+/**
+ * @param {Layer} layer
+ * @param {number} depth
+ * @param {Camera} camera
+ * @param {CanvasRenderingContext2D} g
+ * @returns {Name[]}
+ */
+export function placeNames(layer, depth, camera, g) {
+  const level = layer.levels[depth];
+  /** @type {[number, number, number, number][]} */
+  const taken = [];
+  const found = [];
+  for (const [name, count, x, y, , claimed] of level.clusters) {
+    if (!claimed || found.length >= MOST) continue;
+    const sx = camera.toScreenX(x), sy = camera.toScreenY(y);
+    if (sx < 0 || sy < 0 || sx > camera.width || sy > camera.height) continue;
+    const size = Math.round(clamp(11.5 + 3.5 * Math.sqrt(count / level.clusters[0][1]), 12, 15));
+    const text = shortened(visible(name), 26);
+    g.font = `600 ${size}px ${FONT}`;
+    const half = g.measureText(text).width / 2 + 6;
+    const box = /** @type {[number, number, number, number]} */ ([sx - half - APART, sy - APART, sx + half + APART, sy + APART]);
+    if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
+    taken.push(box);
+    found.push({ text, x: clamp(sx, half, camera.width - half), y: sy, size });
+  }
+  return found;
+}
+
+/** @param {CanvasRenderingContext2D} g @param {Name[]} names @param {number} ratio @param {import("./colour.js").Ink} ink */
+export function drawNames(g, names, ratio, ink) {
+  g.setTransform(ratio, 0, 0, ratio, 0, 0);
+  g.textAlign = "center";
+  g.textBaseline = "middle";
+  g.lineJoin = "round";
+  g.lineWidth = 4;
+  g.strokeStyle = ink.ground;
+  g.fillStyle = ink.text;
+  for (const { text, x, y, size } of names) {
+    g.font = `600 ${size}px ${FONT}`;
+    g.globalAlpha = 0.88;
+    g.strokeText(text, x, y);
+    g.globalAlpha = 1;
+    g.fillText(text, x, y);
+  }
+}
