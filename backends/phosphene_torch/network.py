@@ -25,7 +25,15 @@ from phosphene_torch.fingerprints import Fingerprint
 from phosphene_torch.inputs import arguments_of
 from phosphene_torch.normalization import FrozenNormalization
 from phosphene_torch.outputs import stated_output, the_output
-from phosphene_torch.placing import constant, device_named, dtype_named, in_training, own_dtype, random_state
+from phosphene_torch.placing import (
+    alone,
+    constant,
+    device_named,
+    dtype_named,
+    in_training,
+    own_dtype,
+    random_state,
+)
 from phosphene_torch.rules import paused
 from phosphene_torch.tapping import tapped, to_contract, to_native
 
@@ -143,6 +151,7 @@ class TorchNetwork:
         edits = {path: native_edit(path) for path in changes}
         last = found.layers.last(layers) if layers else OUTPUT
         with (
+            alone(self.model),
             self.scope(),
             self._unmoved(),
             random_state(self._device),
@@ -164,14 +173,16 @@ class TorchNetwork:
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """See `phosphene.backend.Network.scope`; only modules in training mode are touched."""
-        training = in_training(self.model)
-        try:
+        with alone(self.model):
+            training = in_training(self.model)
             for module in training:
                 module.training = False
+        try:
             yield
         finally:
-            for module in training:
-                module.training = True
+            with alone(self.model):
+                for module in training:
+                    module.training = True
 
     def fingerprint(self) -> str:
         """See `phosphene.backend.Network.fingerprint`; of the model's own values, whatever precision they are computed in."""
@@ -245,7 +256,7 @@ class TorchNetwork:
         if size not in self._found:
             known = self._found[self.input.size].batched if self.input.size in self._found else None
             try:
-                with paused(), torch.no_grad(), random_state(self._device), self.scope():
+                with alone(self.model), paused(), torch.no_grad(), random_state(self._device), self.scope():
                     self._found[size] = discover(
                         self.model,
                         lambda count, seen: self._tried(size, count, seen),

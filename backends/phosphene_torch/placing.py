@@ -1,8 +1,10 @@
-"""Where and in which precision a model is computed, the random states that it must not move, and what takes no gradient."""
+"""Where and in which precision a model is computed, what it must not move, what takes no gradient, and who may call it."""
 
 from __future__ import annotations
 
 import contextlib
+import threading
+import weakref
 from collections.abc import Iterator
 
 import torch
@@ -10,9 +12,18 @@ from torch import nn
 
 from phosphene.errors import InvalidParameter
 
-__all__ = ["constant", "device_named", "dtype_named", "in_training", "own_dtype", "random_state"]
+__all__ = ["alone", "constant", "device_named", "dtype_named", "in_training", "own_dtype", "random_state"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+LOCKS: weakref.WeakKeyDictionary[nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+GUARD = threading.Lock()
+
+
+def alone(model: nn.Module) -> threading.RLock:
+    """One pass of a model at a time: its hooks, its mode and what takes a gradient are shared by all threads that call it."""
+    with GUARD:
+        return LOCKS.setdefault(model, threading.RLock())
 
 
 def device_named(name: str) -> torch.device:

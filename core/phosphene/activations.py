@@ -111,7 +111,7 @@ def activations(
     dtype : "float16", "float32" or "float64", optional
         Of what is returned or stored; float32 when absent (float64 for a float64 network in memory).
     count : int, optional
-        How many of an iterable that has no length.
+        How many: the first so many, where there are more. An iterable without a length needs it.
     executor : concurrent.futures.Executor, optional
         Who reads and decodes images; here, one by one, when absent.
     on_error : "raise" or "skip", default "raise"
@@ -153,7 +153,7 @@ def activations(
             network, source, paths, out, dtype=dtype or "float32", batch=batch, executor=executor, on_error=on_error,
             progress=progress,
         )  # fmt: skip
-    if not isinstance(images, (np.ndarray, list, tuple)) or _names_files(images):
+    if count is not None or not isinstance(images, (np.ndarray, list, tuple)) or _names_files(images):
         source = source_of(images, spec.size, spec.channels, count=count)
         array = loaded(source, spec.size, spec.channels, executor=executor, on_error=on_error)
         if len(array) < len(source):

@@ -251,9 +251,10 @@ def test_a_chart_has_labels_and_takes_texts_later(tmp_path: Path) -> None:
     words = np.array(["above", "below", "beyond"])[truth].tolist()
     with pytest.raises(errors.OtherStore, match=r"clusters\.layer"):
         chart(atlas, settings=small, texts=words)
+    chart(atlas, settings=small)  # What was refused is not kept.
     atlas.steps.discard("clusters.layer")
-    for _ in range(2):  # Given once, they are there.
-        chart(atlas, settings=small)
+    for texts in (words, None):  # Given once, they are there.
+        chart(atlas, settings=small, texts=texts)
         assert set(atlas.clusters("layer", 2).names) == {"above", "below", "beyond"}
     assert atlas.text_labels("layer", 4).source == "texts" and atlas.labels("layer", 4).source == "logits"
     with pytest.raises(errors.OtherStore, match="step 'texts' of other work"):

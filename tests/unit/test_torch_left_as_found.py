@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -111,3 +112,30 @@ def test_a_model_in_half_precision_takes_float32_images(mean: float) -> None:
     gradient, read = backend.grad(lambda x: (network.forward(x, ["output"])["output"].sum(), x * 1))(images())
     assert gradient.dtype == read.dtype == torch.float32
     assert float(gradient.abs().sum()) > 0
+
+
+def test_threads_that_read_one_model_do_not_see_each_other() -> None:
+    """Hooks, the mode and what takes a gradient belong to the module, and so to all threads that call it."""
+    model = mixed().train()
+    with pytest.warns(ModelWarning, match="training mode"):
+        network = wrap(model)
+    before = copy.deepcopy(model.state_dict())
+    inputs = [images() * scale for scale in (0.25, 0.5, 0.75, 1.0)]
+    paths = ["head", "stem.0", "shared", "output"]
+
+    def read(number: int) -> Any:
+        with network.scope():
+            gradient, _ = backend.grad(lambda x: (network.forward(x, [paths[number]])[paths[number]].sum(), ()))(
+                inputs[number]
+            )
+            return gradient, network.forward(inputs[number], [paths[number]])[paths[number]]
+
+    wanted = [read(number) for number in range(4)]
+    with ThreadPoolExecutor(4) as executor:
+        for number, found in zip(list(range(4)) * 10, executor.map(read, list(range(4)) * 10), strict=True):
+            for mine, theirs in zip(found, wanted[number], strict=True):
+                assert torch.equal(mine, theirs)
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    assert not any(module._forward_hooks for module in model.modules())

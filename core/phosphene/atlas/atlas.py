@@ -158,7 +158,8 @@ class Atlas:
 
     def __repr__(self) -> str:
         drawn = [name.partition(".")[2] for name in self.steps.names if name.startswith("grid.")]
-        lines = [f"Atlas of {self.store.manifest.rows:,} points in {self.folder}"]
+        there = "" if self.store.complete else ", not all of them there,"
+        lines = [f"Atlas of {self.store.manifest.rows:,} points{there} in {self.folder}"]
         for layer in self.layers:
             if layer in drawn:
                 grid = self.grid(layer)
@@ -256,7 +257,9 @@ class Atlas:
         return icons_of(level, [self.steps.read(name).arrays for name in self._icon_steps(layer, size)])
 
     def _icon_steps(self, layer: str, size: int) -> list[str]:
-        found = [name for name in self.steps.names if name.startswith(step_name(layer, size, 0)[:-4])]
+        # A layer may be called "a", and another "a.4".
+        shard = re.compile(re.escape(step_name(layer, size, 0)[:-4]) + r"\d+")
+        found = [name for name in self.steps.names if shard.fullmatch(name)]
         if not found:
             self.steps.read(step_name(layer, size, 0))  # which says what is missing
         return sorted(found)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
@@ -24,7 +25,7 @@ from phosphene.atlas.naming import keep_texts, name_layer, naming_steps
 from phosphene.atlas.neighbours import GraphSettings, Neighbours, neighbour_graph
 from phosphene.atlas.steps import Kept, identity_of
 from phosphene.atlas.whitening import second_moment
-from phosphene.errors import InvalidParameter, nearest
+from phosphene.errors import InvalidParameter, nearest, said
 from phosphene.progress import reporter
 
 __all__ = ["ChartSettings", "chart"]
@@ -71,6 +72,7 @@ def chart(
     layers: Sequence[str] | None = None,
     settings: ChartSettings | None = None,
     *,
+    layouts: Mapping[str, ArrayLike] | None = None,
     texts: Sequence[str] | None = None,
     progress: Callable[[Progress], bool | None] | bool | None = None,
 ) -> Atlas:
@@ -84,6 +86,8 @@ def chart(
     layers : sequence of str, optional
         Some of the layers that were collected, in order; all when absent.
     settings : ChartSettings, optional
+    layouts : mapping of str to array-like (N, 2), optional
+        By layer, a layout of one's own or of another atlas of the same points, taken as it is in place of one that is made.
     texts : sequence of str, optional
         What is known of the images, one each, or one a point: groups get labels of these too, and clusters are named by them
         where they can be. They are kept, and need not be given again.
@@ -100,7 +104,7 @@ def chart(
     ------
     InvalidParameter
         For a layer that was not collected or is the same everywhere, for too few points, for points that are not all there,
-        and for texts of another number.
+        for layouts that are not finite or of other points, and for texts of another number.
     OtherStore
         When the folder holds steps of other settings, or other texts.
     MissingDependency
@@ -108,11 +112,12 @@ def chart(
     """
     settings = settings or ChartSettings()
     paths = atlas.layers if layers is None else tuple(layers)
-    for path in paths:
+    given = layouts or {}
+    for name, path in [*(("layers", path) for path in paths), *(("layouts", path) for path in given)]:
         if path not in atlas.layers:
             near = nearest(path, atlas.layers)
             raise InvalidParameter(
-                "layers", allowed=" or ".join(map(repr, atlas.layers)), received=path,
+                name, allowed=" or ".join(map(repr, atlas.layers)), received=path,
                 fix=f"Did you mean {near}?" if near else "Only what was collected can be mapped.",
             )  # fmt: skip
     if not atlas.store.complete:
@@ -120,13 +125,14 @@ def chart(
             "atlas", allowed="one whose points are all there", received=atlas.store,
             fix="Run again what collected them, and it goes on from there.",
         )  # fmt: skip
+    laid = {path: _laid(points, len(atlas.store.rows()), path) for path, points in given.items()}
     known = keep_texts(atlas, texts)
     total = sum(MEASURED + len(naming_steps(atlas, path, known)) for path in paths)
     begin, done = time.perf_counter(), 0
     before: Kept | None = None
     with reporter(progress, "map", total) as tell:
         for path in paths:
-            for step in _steps(atlas, path, settings, before, known):
+            for step in _steps(atlas, path, settings, before, laid.get(path), known):
                 done += 1
                 if step.name.startswith("layout."):
                     before = step
@@ -136,7 +142,22 @@ def chart(
     return atlas
 
 
-def _steps(atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None, texts: Kept | None) -> Iterator[Kept]:
+def _laid(points: ArrayLike, count: int, path: str) -> NDArray[np.float32]:
+    """A layout that was given, checked."""
+    found = np.asarray(points, np.float32)
+    finite = bool(np.isfinite(found).all())
+    if found.shape != (count, 2) or not finite:
+        raise InvalidParameter(
+            "layouts", allowed=f"finite numbers of shape ({count}, 2) for {path!r}, a row a point",
+            received=said(f"shape {found.shape}" if finite else "infinity or NaN"), fix="In the order of the points.",
+        )  # fmt: skip
+    return found
+
+
+def _steps(
+    atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None, given: NDArray[np.float32] | None,
+    texts: Kept | None,
+) -> Iterator[Kept]:  # fmt: skip
     """The steps of one layer, one after another."""
     keep = atlas.steps.keep
 
@@ -174,13 +195,18 @@ def _steps(atlas: Atlas, path: str, settings: ChartSettings, before: Kept | None
     )
 
     def layout() -> dict[str, NDArray[Any]]:
+        if given is not None:
+            return {"points": given, "landmarks": np.arange(len(given)), "method": np.array("given")}
         start = None if before is None else before.arrays["points"]
         found: Layout = lay_out(vectors(), known, settings.layout, start=start)
         points = evened(found.points, settings.evenness, seed=settings.layout.seed)
         return {"points": points, "landmarks": found.landmarks, "method": np.array(found.method)}
 
-    origin = graph.identity if before is None else identity_of([graph.identity, before.identity])
-    laid = keep(f"layout.{path}", {**asdict(settings.layout), "evenness": settings.evenness}, origin, layout)
+    origin = graph.identity if before is None or given is not None else identity_of([graph.identity, before.identity])
+    own = {**asdict(settings.layout), "evenness": settings.evenness}
+    if given is not None:
+        own = {"method": "given", "given": hashlib.blake2b(given.tobytes(), digest_size=16).hexdigest()}
+    laid = keep(f"layout.{path}", own, origin, layout)
     yield laid
     points = laid.arrays["points"]
 

@@ -6,12 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.draws import generator
-from phosphene.errors import InvalidParameter
+from phosphene.errors import InvalidParameter, said
 from phosphene.types import Floats
 
 __all__ = ["evened"]
 
 DIRECTIONS = 64
+
+THIN = 1e-6
+"""Points whose spread across is so small a part of that along lie on a line."""
 
 
 def evened(points: NDArray[np.floating], strength: float, *, seed: int = 0) -> NDArray[np.float32]:
@@ -20,7 +23,7 @@ def evened(points: NDArray[np.floating], strength: float, *, seed: int = 0) -> N
     Along one direction after another, and the one across it, points are moved half the way to where they would be if all were
     spread evenly. What optimal transport moves keeps its order, and so its neighbours: on the specimen's last stage, of 20,000
     points, strength 0.8 fills 270 of 400 cells instead of 78, and trustworthiness goes from 0.9945 to 0.9941. How much wider the
-    surroundings of each point became is among the measures of the map.
+    surroundings of each point became is among the measures of the map. Points on a line stay on it, in their order.
 
     Parameters
     ----------
@@ -38,16 +41,21 @@ def evened(points: NDArray[np.floating], strength: float, *, seed: int = 0) -> N
     Raises
     ------
     InvalidParameter
-        For a strength outside [0, 1].
+        For a strength outside [0, 1], and points that are not finite.
     """
     if not 0 <= strength <= 1:
         raise InvalidParameter("evenness", allowed="a number in [0, 1]", received=strength, fix="0.8 is usual.")
     rows = np.asarray(points, np.float64)
+    if not np.isfinite(rows).all():
+        raise InvalidParameter("points", allowed="finite numbers", received=said("infinity or NaN"), fix="")
     if strength == 0 or len(rows) < 2:
         return rows.astype(np.float32)
     middle, width = rows.mean(axis=0), rows.std(axis=0)
     # An axis without width stays without.
     start = (rows - middle) / np.where(width > 0, width, 1.0)
+    spread, axes = np.linalg.eigh(start.T @ start)
+    if spread[0] <= THIN**2 * spread[1]:
+        return _placed(start + strength * (_along(start, axes[:, 1]) - start), middle, width)
     random = generator(seed, "atlas evening", str(len(rows)))
     square = (random.random(rows.shape) * 2 - 1) * np.sqrt(3.0)  # of deviation one
     moved = start.copy()
@@ -60,6 +68,19 @@ def evened(points: NDArray[np.floating], strength: float, *, seed: int = 0) -> N
             away[order] = np.sort(square @ axis) - along[order]
             step += away[:, None] * axis
         moved += step / 2
-    found: Floats = start + strength * (moved - start)
-    result: NDArray[np.float32] = (found * np.where(width > 0, width, 0.0) + middle).astype(np.float32)
-    return result
+    return _placed(start + strength * (moved - start), middle, width)
+
+
+def _placed(points: Floats, middle: Floats, width: Floats) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = (points * np.where(width > 0, width, 0.0) + middle).astype(np.float32)
+    return found
+
+
+def _along(start: Floats, axis: Floats) -> Floats:
+    """Points on a line through zero, at equal distances: what is thrown at a square would turn the line, and fold it."""
+    along = start @ axis
+    count = len(along)
+    places = np.empty(count)
+    places[np.argsort(along, kind="stable")] = (2 * np.arange(count) + 1) / count - 1
+    found: Floats = (places * np.sqrt(3.0) * along.std())[:, None] * axis
+    return found

@@ -114,7 +114,7 @@ def draw_icons(
     layer : str
     settings : IconSettings, optional
     executor : concurrent.futures.Executor, optional
-        Makes the shards of a level side by side: threads, or processes where the network can be sent to them.
+        Threads, which make the shards of a level side by side.
     progress : callable or bool, optional
         See `phosphene.render`; told after each shard. One that stops leaves what was done.
 

@@ -17,6 +17,7 @@ from phosphene.atlas.evidence import Evidence, network_evidence, text_answers, t
 from phosphene.atlas.labelling import LabelSettings, label
 from phosphene.atlas.neighbours import Neighbours
 from phosphene.atlas.steps import Kept, identity_of
+from phosphene.errors import OtherStore
 
 __all__ = ["keep_texts", "name_layer", "naming_steps"]
 
@@ -42,11 +43,19 @@ def keep_texts(atlas: Atlas, texts: Sequence[str] | None) -> Kept | None:
     InvalidParameter
         For texts of another number than there are images or points.
     OtherStore
-        When other texts were given before.
+        When other texts were given before, or clusters were named without any.
     """
+    there = atlas.steps.names
     if texts is None:
-        return atlas.steps.read(TEXTS) if TEXTS in atlas.steps.names else None
+        return atlas.steps.read(TEXTS) if TEXTS in there else None
     names, answers = text_answers(texts, atlas.images())
+    named = [name for name in there if name.startswith("clusters.")]
+    if TEXTS not in there and named:
+        # Refused before they are kept: they would be found again by every later run.
+        raise OtherStore(
+            f"texts: {atlas.steps.folder} holds clusters that were named without texts. Choose another folder, or delete "
+            f"{' and '.join(f'{name}.json' for name in named)}, and they are named anew."
+        )
     digest = identity_of([names, answers.tolist()])
     return atlas.steps.keep(
         TEXTS, {"texts": digest}, atlas.identity, lambda: {"names": np.array(names), "answers": answers}

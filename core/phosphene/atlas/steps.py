@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.errors import CorruptFile, CorruptStore, InvalidParameter, OtherStore, nearest
+from phosphene.errors import CorruptFile, CorruptStore, InvalidParameter, OtherStore, UnwritablePath, nearest
 from phosphene.writing import write_whole
 
 __all__ = ["FORMAT", "STEPS", "Kept", "Steps", "identity_of"]
@@ -24,6 +24,8 @@ LOG = logging.getLogger("phosphene")
 
 FORMAT = 1
 """Version of these files; a reader knows its own and all before it."""
+
+GO_ON = "The steps before it are whole. Make room and run it again, and it goes on from there."
 
 STEPS = "steps"
 """Folder of an atlas in which they lie."""
@@ -112,9 +114,14 @@ class Steps:
                 LOG.warning("%s It is made again.", error)
         arrays = dict(make())
         content = _packed(arrays)
-        write_whole(self._path(name, "npz"), content)
         entry = {"format": FORMAT, "name": name, "identity": identity, **wanted, "digest": _digest(content)}
-        write_whole(entry_path, json.dumps(entry, indent=1).encode())
+        try:
+            write_whole(self._path(name, "npz"), content)
+            write_whole(entry_path, json.dumps(entry, indent=1).encode())
+        except UnwritablePath as error:
+            cause = error.__cause__
+            reason = getattr(cause, "strerror", None) or str(cause or error)
+            raise UnwritablePath(str(self.folder), f"{reason} (at step {name!r}). {GO_ON}") from error
         return Kept(name, identity, wanted["settings"], arrays, True)
 
     def read(self, name: str) -> Kept:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from phosphene.data.crops import Crops
 from phosphene.data.places import FileSource, source_at
 from phosphene.data.source import Source
+from phosphene.draws import integer
 from phosphene.errors import CorruptFile, InvalidParameter, refuse_foreign, said
 from phosphene.types import Size
 
@@ -59,6 +60,29 @@ class SequenceSource(Source):
         if isinstance(self.items, Crops):
             return repr(self.items)
         return f"{type(self.items).__qualname__} of {len(self.items)}"
+
+
+@dataclass(frozen=True)
+class FirstOf(Source):
+    """The first images of another source."""
+
+    source: Source
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def image(self, index: int) -> NDArray[Any]:
+        return self.source.image(index)
+
+    def part(self, index: int) -> tuple[Source, int]:
+        return self.source.part(index)
+
+    def name(self, index: int) -> str:
+        return self.source.name(index)
+
+    def identity(self) -> str:
+        return f"the first {self.count} of {self.source.identity()}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +135,7 @@ def source_of(images: Any, size: Size, channels: int, *, count: int | None = Non
     size, channels : (int, int), int
         What the network takes; to which files are brought.
     count : int, optional
-        How many of an iterable that has no length.
+        How many: the first so many, where there are more. An iterable without a length needs it.
 
     Returns
     -------
@@ -120,8 +144,22 @@ def source_of(images: Any, size: Size, channels: int, *, count: int | None = Non
     Raises
     ------
     InvalidParameter
-        For a place where there is nothing, or an iterable of unknown length.
+        For a place where there is nothing, an iterable of unknown length, and a count that is larger than there are images.
     """
+    if count is None:
+        return _whole(images, size, channels, None)
+    found = _whole(images, size, channels, integer("count", count, minimum=1))
+    if count > len(found):
+        raise InvalidParameter(
+            "count", allowed=f"at most {len(found)}, as many images as there are", received=count, fix=""
+        )
+    if count == len(found):
+        return found
+    return IterableSource(found.items, count) if isinstance(found, IterableSource) else FirstOf(found, count)
+
+
+def _whole(images: Any, size: Size, channels: int, count: int | None) -> Source:
+    """All images; `count` is the length of an iterable that has none."""
     if isinstance(images, Source):
         return images
     refuse_foreign(images)
