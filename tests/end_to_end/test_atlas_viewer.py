@@ -93,7 +93,7 @@ def test_reading_pinning_comparing_and_taking_away(opener: Opener, plain: Path, 
     assert copied["cells"][0]["images"]["count"] == len(copied["cells"][0]["images"]["numbers"])
     page.get_by_role("button", name="Stop comparing").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save as PNG").click()
+        page.get_by_role("button", name="Save PNG").click()
     assert download.value.suggested_filename == "late-16-8-8.png"
     download.value.save_as(tmp_path / "cell.png")
     from PIL import Image

@@ -30,14 +30,27 @@ test("another size of the window keeps place and zoom", () => {
 
 test("a flight begins and ends where it should, and rises in between", () => {
   for (const [from, to] of [
-    [{ x: 0.1, y: 0.2, scale: 5000 }, { x: 0.9, y: 0.7, scale: 3000 }],
-    [{ x: 0.5, y: 0.5, scale: 600 }, { x: 0.5, y: 0.5, scale: 9000 }],
-    [{ x: 0.5, y: 0.5, scale: 600 }, { x: 0.5, y: 0.5, scale: 600 }],
+    [
+      { x: 0.1, y: 0.2, scale: 5000 },
+      { x: 0.9, y: 0.7, scale: 3000 },
+    ],
+    [
+      { x: 0.5, y: 0.5, scale: 600 },
+      { x: 0.5, y: 0.5, scale: 9000 },
+    ],
+    [
+      { x: 0.5, y: 0.5, scale: 600 },
+      { x: 0.5, y: 0.5, scale: 600 },
+    ],
   ]) {
     const way = flight(from, to, 800);
-    for (const [part, wanted] of [[0, from], [1, to]]) {
+    for (const [part, wanted] of [
+      [0, from],
+      [1, to],
+    ]) {
       const found = way.at(part);
-      for (const key of ["x", "y", "scale"]) assert.ok(Math.abs(found[key] - wanted[key]) < 1e-6 * Math.max(1, wanted[key]), `${key} at ${part}`);
+      for (const key of ["x", "y", "scale"])
+        assert.ok(Math.abs(found[key] - wanted[key]) < 1e-6 * Math.max(1, wanted[key]), `${key} at ${part}`);
     }
     assert.ok(Number.isFinite(way.length) && way.length >= 0);
   }

@@ -3,6 +3,8 @@
 ::
 
     gathering    what is shown of each layer of an atlas, as plain columns and pictures; steps may be missing
+    groups       the groups of these cells: icons, fidelity, labels
+    pictures     their pictures: a sheet for each block of each level, further groups, real patches
     closeness    the nearest cells in the space of the activations, and what speaks for each class in each cell
     sheets       pictures side by side in WebP sheets, one a block of the map
     payload      columns and sheets as text in the page or as files beside it, within a budget

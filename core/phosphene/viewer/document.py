@@ -22,9 +22,10 @@ COMMON = HERE.parent / "pages" / "style.css"
 def policy(script: str, style: str, beside: bool) -> str:
     """What the page may do: run this one script and look so; and, where there are files beside it, load those by that script."""
     run = f"'sha256-{_digest(script)}'" + (" 'strict-dynamic'" if beside else "")
+    types = "sidecar" if beside else "'none'"
     return (
         f"default-src 'none'; script-src {run}; style-src 'sha256-{_digest(style)}'; img-src data:; base-uri 'none'; "
-        f"form-action 'none'; require-trusted-types-for 'script'; trusted-types {'sidecar' if beside else chr(39) + 'none' + chr(39)}"
+        f"form-action 'none'; require-trusted-types-for 'script'; trusted-types {types}"
     )
 
 

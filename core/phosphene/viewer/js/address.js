@@ -17,7 +17,9 @@ export class Address {
   open = false;
 
   /** @param {App} app */
-  constructor(app) { this.app = app; }
+  constructor(app) {
+    this.app = app;
+  }
 
   later() {
     clearTimeout(this.timer);
@@ -31,10 +33,20 @@ export class Address {
     /** @param {Spot} spot */
     const cell = (spot) => {
       const level = /** @type {import("./layer.js").Layer} */ (app.layers[spot.layer]).levels[spot.depth];
-      return { layer: app.manifest.layers[spot.layer].name, size: level.size, row: level.row[spot.cell], column: level.column[spot.cell] };
+      return {
+        layer: app.manifest.layers[spot.layer].name,
+        size: level.size,
+        row: level.row[spot.cell],
+        column: level.column[spot.cell],
+      };
     };
     /** @type {Partial<Place>} */
-    const place = { layers: app.shown.map((index) => app.manifest.layers[index].name), x: app.camera.x, y: app.camera.y, zoom: app.camera.zoom };
+    const place = {
+      layers: app.shown.map((index) => app.manifest.layers[index].name),
+      x: app.camera.x,
+      y: app.camera.y,
+      zoom: app.camera.zoom,
+    };
     const { held, layer, goal } = app.current;
     if (held) place.level = layer.levels[goal].size;
     if (app.reading.pin) place.pin = cell(app.reading.pin);
@@ -48,7 +60,11 @@ export class Address {
     if (app.themed) place.theme = app.ink.dark ? "dark" : "light";
     this.last = toHash(place);
     // Some frames forbid it; the page works without.
-    try { history.replaceState(null, "", this.last); } catch { /* nothing to do */ }
+    try {
+      history.replaceState(null, "", this.last);
+    } catch {
+      /* nothing to do */
+    }
   }
 
   /** Layers that the address names, or those that are shown when it names none. @returns {number[]} */
@@ -65,8 +81,12 @@ export class Address {
     const { app } = this;
     const place = fromHash(location.hash);
     const whole = app.camera.fit();
-    app.camera.set({ x: place.x ?? whole.x, y: place.y ?? whole.y, scale: place.zoom === undefined ? whole.scale : whole.scale * 2 ** place.zoom });
-    if (place.zoom === undefined && place.x === undefined && place.y === undefined) app.wholeMap(false);
+    app.camera.set({
+      x: place.x ?? whole.x,
+      y: place.y ?? whole.y,
+      scale: place.zoom === undefined ? whole.scale : whole.scale * 2 ** place.zoom,
+    });
+    if (place.zoom === undefined && place.x === undefined && place.y === undefined) app.travel.wholeMap(false);
     for (const panel of app.panels) {
       const depth = panel.layer.levels.findIndex((level) => level.size === place.level);
       if (depth >= 0) panel.held = { depth, scale: app.camera.scale };
@@ -96,7 +116,8 @@ export class Address {
       const layer = app.manifest.layers.findIndex((each) => each.name === cluster[3]);
       const level = layer < 0 ? -1 : app.manifest.layers[layer].levels.findIndex((each) => each.size === Number(cluster[1]));
       const number = Number(cluster[2]);
-      if (level >= 0 && app.manifest.layers[layer].levels[level].clusters?.[number]) app.shade.filter = { kind: "cluster", layer, level, number };
+      if (level >= 0 && app.manifest.layers[layer].levels[level].clusters?.[number])
+        app.shade.filter = { kind: "cluster", layer, level, number };
       else this.strange("cluster", wish.slice(8));
     }
   }
@@ -126,5 +147,7 @@ export class Address {
   }
 
   /** @param {string} kind @param {string} name */
-  strange(kind, name) { this.app.note(`The address names a ${kind} that this atlas does not show: “${shortened(visible(name), 60)}”.`); }
+  strange(kind, name) {
+    this.app.voice.note(`The address names a ${kind} that this atlas does not show: “${shortened(visible(name), 60)}”.`);
+  }
 }

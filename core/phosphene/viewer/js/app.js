@@ -1,6 +1,6 @@
 // The page as a whole: one camera, a panel a layer, and a frame whenever something changed.
 import { Address } from "./address.js";
-import { Camera, clamp, flight } from "./camera.js";
+import { Camera, clamp } from "./camera.js";
 import { readInk } from "./colour.js";
 import { byId, pen } from "./dom.js";
 import { listen } from "./gestures.js";
@@ -16,17 +16,15 @@ import { Shade } from "./shade.js";
 import { Sheets } from "./sheets.js";
 import { Thumbs } from "./thumbs.js";
 import { Toolbar } from "./toolbar.js";
+import { Travel } from "./travel.js";
+import { Voice } from "./voice.js";
 
 /** @typedef {import("./layer.js").Layer} Layer */
-/** @typedef {import("./camera.js").Pose} Pose */
 /** @typedef {import("./marks.js").Spot} Spot */
 /** @typedef {import("./shade.js").Filter} Filter */
 
 /** Milliseconds without motion after which the picture is drawn as sharp as the screen allows. */
 const REST = 140;
-
-/** Width of a cell, in pixels, up to which the coarsest level is shown at the beginning. */
-const LARGE = 110;
 
 export class App {
   /** @type {(Layer | undefined)[]} */
@@ -46,8 +44,6 @@ export class App {
   moving = false;
   frameAsked = 0;
   resting = 0;
-  saying = 0;
-  noting = 0;
   at = 0;
 
   /** @param {import("./payload.js").Payload} payload */
@@ -56,11 +52,19 @@ export class App {
     this.manifest = payload.manifest;
     this.classes = payload.manifest.classes;
     this.meter = new Meter();
+    this.voice = new Voice();
+    this.travel = new Travel(this);
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.ink = readInk();
-    this.camera = new Camera(Math.max(...payload.manifest.layers.map((layer) => Math.max(...layer.levels.map((level) => level.size)))));
+    this.camera = new Camera(
+      Math.max(...payload.manifest.layers.map((layer) => Math.max(...layer.levels.map((level) => level.size)))),
+    );
     this.shade = new Shade();
-    this.sheets = new Sheets((name) => payload.bytes(name), () => this.ask(), (error) => this.lost(error));
+    this.sheets = new Sheets(
+      (name) => payload.bytes(name),
+      () => this.ask(),
+      (error) => this.lost(error),
+    );
     this.thumbs = new Thumbs((name) => payload.bytes(name));
     this.maps = byId("maps", HTMLDivElement);
     this.mini = pen(byId("mini", HTMLCanvasElement));
@@ -80,7 +84,9 @@ export class App {
     new ResizeObserver(() => this.resize()).observe(this.maps);
     listenKeys(this);
     listenMinimap(byId("mini", HTMLCanvasElement), (x, y) => this.moved(() => this.camera.set({ ...this.camera.pose, x, y })));
-    addEventListener("hashchange", () => { if (location.hash !== this.address.last) this.visit(); });
+    addEventListener("hashchange", () => {
+      if (location.hash !== this.address.last) this.visit();
+    });
     this.address.read();
     this.reshade();
     for (const panel of this.panels) panel.fade = panel.aim();
@@ -100,21 +106,32 @@ export class App {
 
   /** Shows layers side by side, once they are there. @param {number[]} indices */
   async show(indices) {
-    await Promise.all(indices.map(async (index) => { this.layers[index] ||= await readLayer(this.payload, index); }));
+    await Promise.all(
+      indices.map(async (index) => {
+        this.layers[index] ||= await readLayer(this.payload, index);
+      }),
+    );
     this.shown = indices;
-    this.panels = await Promise.all(indices.map(async (index) => {
-      const known = this.panels.find((panel) => panel.layer.index === index);
-      if (known) return known;
-      const panel = new Panel(/** @type {Layer} */ (this.layers[index]), this.camera, this.sheets, this.shade);
-      await panel.colour(this.ink);
-      this.listenTo(panel);
-      return panel;
-    }));
+    this.panels = await Promise.all(
+      indices.map(async (index) => {
+        const known = this.panels.find((panel) => panel.layer.index === index);
+        if (known) return known;
+        const panel = new Panel(/** @type {Layer} */ (this.layers[index]), this.camera, this.sheets, this.shade);
+        await panel.colour(this.ink);
+        this.listenTo(panel);
+        return panel;
+      }),
+    );
     this.at = 0;
     this.maps.dataset.count = String(this.panels.length);
     this.maps.replaceChildren(...this.panels.map((panel) => panel.element));
-    const kept = (/** @type {Spot | null} */ spot) => spot && indices.includes(spot.layer) ? spot : null;
-    Object.assign(this.reading, { hover: null, focus: kept(this.reading.focus), pin: kept(this.reading.pin), other: kept(this.reading.other) });
+    const kept = (/** @type {Spot | null} */ spot) => (spot && indices.includes(spot.layer) ? spot : null);
+    Object.assign(this.reading, {
+      hover: null,
+      focus: kept(this.reading.focus),
+      pin: kept(this.reading.pin),
+      other: kept(this.reading.other),
+    });
     if (!this.reading.pin) this.reading.comparing = false;
     this.resize();
     for (const panel of this.panels) {
@@ -129,7 +146,9 @@ export class App {
   }
 
   /** The panel that the keyboard is in. */
-  get current() { return this.panels[Math.min(this.at, this.panels.length - 1)]; }
+  get current() {
+    return this.panels[Math.min(this.at, this.panels.length - 1)];
+  }
 
   /** @param {Panel} panel */
   listenTo(panel) {
@@ -138,15 +157,22 @@ export class App {
       pan: (dx, dy) => this.moved(() => this.camera.pan(dx, dy)),
       zoom: (factor, x, y, gently) => {
         const pose = this.camera.zoomed(factor, x, y);
-        if (gently) this.fly(pose); else this.moved(() => this.camera.set(pose));
+        if (gently) this.travel.fly(pose);
+        else this.moved(() => this.camera.set(pose));
       },
       tap: (x, y) => this.reading.press(panel.pick(x, y)),
       hover: (x, y) => this.reading.point(panel.pick(x, y)),
       leave: () => this.reading.point(null),
-      grab: () => { clicked = true; this.flying = null; this.at = this.panels.indexOf(panel); },
+      grab: () => {
+        clicked = true;
+        this.flying = null;
+        this.at = this.panels.indexOf(panel);
+      },
       wheel: () => clicked,
     });
-    panel.map.addEventListener("focus", () => { this.at = Math.max(0, this.panels.indexOf(panel)); });
+    panel.map.addEventListener("focus", () => {
+      this.at = Math.max(0, this.panels.indexOf(panel));
+    });
   }
 
   resize() {
@@ -172,15 +198,24 @@ export class App {
   }
 
   stir() {
-    if (!this.moving) { this.moving = true; this.sharpen(); }
+    if (!this.moving) {
+      this.moving = true;
+      this.sharpen();
+    }
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => { this.moving = false; this.sharpen(); this.ask(); }, REST);
+    this.resting = setTimeout(() => {
+      this.moving = false;
+      this.sharpen();
+      this.ask();
+    }, REST);
     this.address.later();
     this.ask();
   }
 
   /** One frame, soon; never two. */
-  ask() { this.frameAsked ||= requestAnimationFrame((now) => this.frame(now)); }
+  ask() {
+    this.frameAsked ||= requestAnimationFrame((now) => this.frame(now));
+  }
 
   /** @param {number} now */
   frame(now) {
@@ -204,85 +239,50 @@ export class App {
     if (this.flying || fading) this.ask();
   }
 
-  /** @param {Pose} to @param {() => void} [then] */
-  fly(to, then = () => {}) {
-    const finish = () => { this.camera.set(to); this.stir(); for (const panel of this.panels) panel.aim(); then(); };
-    if (this.still.matches) { finish(); return; }
-    const view = Math.min(this.camera.width, this.camera.height);
-    const way = flight(this.camera.pose, to, view);
-    const time = clamp(way.length * 420, 160, 2200);
-    let begin = 0;
-    this.flying = (now) => {
-      begin ||= now;
-      const part = Math.min(1, (now - begin) / time);
-      if (part >= 1) { this.flying = null; finish(); return false; }
-      this.camera.set(way.at(part * part * (3 - 2 * part)));
-      return true;
-    };
-    this.stir();
-  }
-
-  /** @param {Spot} spot */
-  flyTo(spot) {
-    const level = this.layers[spot.layer]?.levels[spot.depth];
-    if (!level) return;
-    const [x, y] = level.centre(spot.cell);
-    const scale = clamp(this.camera.scale, level.size * 42, level.size * 96);
-    this.fly({ x, y, scale: Math.max(scale, Math.min(this.camera.scale, level.size * 96)) });
-  }
-
-  /** @param {number} factor */
-  zoomBy(factor) { this.fly(this.camera.zoomed(factor, this.camera.width / 2, this.camera.height / 2)); }
-
-  /** @param {number} depth */
-  toLevel(depth) {
-    const level = this.current.layer.levels[depth];
-    this.hold(depth, clamp(this.camera.scale, level.size * 30, level.size * 160));
-    this.say(`Level of ${level.size} by ${level.size} cells.`);
-  }
-
-  /** Flies to a scale (or stays) and keeps a level there. @param {number} depth @param {number} scale */
-  hold(depth, scale) {
-    const keep = () => { for (const panel of this.panels) panel.held = { depth, scale: this.camera.scale }; this.stir(); };
-    if (scale === this.camera.scale) keep(); else this.fly({ ...this.camera.pose, scale }, keep);
-  }
-
-  /** The whole map, on the coarsest level if its cells are not too large there: the pictures are what one came for. @param {boolean} gently */
-  wholeMap(gently) {
-    const keep = () => {
-      for (const panel of this.panels) {
-        panel.held = this.camera.whole / panel.layer.levels[0].size <= LARGE ? { depth: 0, scale: this.camera.whole } : null;
-        panel.aim();
-      }
-      this.ask();
-    };
-    if (gently) this.fly(this.camera.fit(), keep);
-    else { this.camera.set(this.camera.fit()); keep(); }
-  }
-
   /** Dims all but a class or a cluster, and goes there; null shows all again. @param {Filter | null} filter */
   only(filter) {
     this.shade.filter = filter;
-    if (!filter && this.shade.overlay === "class") { this.shade.overlay = ""; this.shade.target = -1; }
+    if (!filter && this.shade.overlay === "class") {
+      this.shade.overlay = "";
+      this.shade.target = -1;
+    }
     this.reshade();
-    if (!filter) { this.say("All cells."); return; }
-    const panel = filter.kind === "cluster" ? this.panels.find((each) => each.layer.index === filter.layer) || this.current : this.current;
+    if (!filter) {
+      this.voice.say("All cells.");
+      return;
+    }
+    const panel =
+      filter.kind === "cluster" ? this.panels.find((each) => each.layer.index === filter.layer) || this.current : this.current;
     const depth = filter.kind === "cluster" ? filter.level : panel.goal;
     const mask = this.shade.mask(panel.layer, depth);
     const level = panel.layer.levels[depth];
-    let left = 1, right = 0, top = 1, bottom = 0;
+    let left = 1,
+      right = 0,
+      top = 1,
+      bottom = 0;
     mask?.forEach((kept, cell) => {
       if (!kept) return;
       const [x, y] = level.centre(cell);
-      left = Math.min(left, x); right = Math.max(right, x); top = Math.min(top, y); bottom = Math.max(bottom, y);
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y);
     });
     const count = this.lit();
-    this.say(count ? `${count === 1 ? "1 cell is" : `${count} cells are`} shown, the others are dimmed.` : "No cell of this level is of it.");
+    this.voice.say(
+      count
+        ? `${count === 1 ? "1 cell is" : `${count} cells are`} shown, the others are dimmed.`
+        : "No cell of this level is of it.",
+    );
     if (right < left) return;
     const room = 1.4 / level.size;
     const scale = Math.min(this.camera.width / (right - left + 2 * room), this.camera.height / (bottom - top + 2 * room));
-    // Not nearer than the level on which it was asked for is shown.
-    this.fly({ x: (left + right) / 2, y: (top + bottom) / 2, scale: clamp(scale, this.camera.whole, Math.max(this.camera.whole, level.size * 76)) });
+    // Not so near that a few cells are all that is seen.
+    this.travel.fly({
+      x: (left + right) / 2,
+      y: (top + bottom) / 2,
+      scale: clamp(scale, this.camera.whole, Math.max(this.camera.whole, level.size * 140)),
+    });
   }
 
   /** Cells of the current level that the filter keeps. @returns {number} */
@@ -316,45 +316,25 @@ export class App {
     return layer && this.images ? this.images.of(layer, layer.levels[spot.depth], spot.cell) : new Set();
   }
 
-  /** Cells of another layer that hold images of a cell. @param {Spot} spot @param {number} index @param {number} depth @returns {Map<number, number> | null} */
+  /**
+   * Cells of another layer that hold images of a cell.
+   * @param {Spot} spot
+   * @param {number} index
+   * @param {number} depth
+   * @returns {Map<number, number> | null}
+   */
   sameImages(spot, index, depth) {
     const layer = this.layers[index];
     if (!layer || !this.images) return null;
     const key = JSON.stringify([spot, index, depth]);
-    if (this.sameKnown?.key !== key) this.sameKnown = { key, cells: this.images.cells(this.imagesOf(spot), layer, layer.levels[depth]) };
+    if (this.sameKnown?.key !== key)
+      this.sameKnown = { key, cells: this.images.cells(this.imagesOf(spot), layer, layer.levels[depth]) };
     return this.sameKnown.cells;
-  }
-
-  /** What is shown, as plain data. */
-  state() {
-    const { hover, focus, pin, other, comparing, read } = this.reading;
-    return {
-      camera: this.camera.pose, zoom: this.camera.zoom, hover, focus, pin, other, comparing,
-      panels: this.panels.map(({ layer, goal, fade, painter }) => ({
-        layer: layer.name, level: layer.levels[goal].size, fade, drawn: painter.drawn, missing: painter.missing,
-        same: read && read.layer !== layer.index ? [...(this.sameImages(hover || read, layer.index, goal) || [])] : [],
-      })),
-    };
-  }
-
-  /** To a screen reader, once it has stopped changing. @param {string} text */
-  say(text) {
-    clearTimeout(this.saying);
-    this.saying = setTimeout(() => { byId("live", HTMLElement).textContent = text; }, 180);
-  }
-
-  /** To everyone, for a while. @param {string} text */
-  note(text) {
-    const root = byId("note", HTMLElement);
-    root.textContent = text;
-    root.hidden = false;
-    clearTimeout(this.noting);
-    this.noting = setTimeout(() => { root.hidden = true; }, 6000);
   }
 
   /** @param {unknown} error */
   lost(error) {
-    if (error instanceof Incomplete) this.note(`Some pictures are missing: ${error.message}.`);
-    else this.note("Some pictures could not be shown.");
+    if (error instanceof Incomplete) this.voice.note(`Some pictures are missing: ${error.message}.`);
+    else this.voice.note("Some pictures could not be shown.");
   }
 }

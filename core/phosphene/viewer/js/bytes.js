@@ -5,7 +5,12 @@
 /** @typedef {[name: string, type: string, offset: number, length: number]} Place */
 
 const TYPES = {
-  int8: Int8Array, uint8: Uint8Array, int16: Int16Array, uint16: Uint16Array, uint32: Uint32Array, float32: Float32Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int16: Int16Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  float32: Float32Array,
   float64: Float64Array,
 };
 
@@ -56,6 +61,9 @@ export function columnsOf(buffer, directory) {
  */
 export function fromThousandths(column, count) {
   const found = new Float32Array(count).fill(NaN);
-  if (column) column.forEach((value, i) => { if (value !== -32768) found[i] = value / 1000; });
+  if (column)
+    column.forEach((value, i) => {
+      if (value !== -32768) found[i] = value / 1000;
+    });
   return found;
 }

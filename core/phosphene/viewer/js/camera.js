@@ -10,8 +10,9 @@ export function clamp(value, low, high) {
 /** The largest cell of the finest level, in pixels. */
 const LARGEST_CELL = 420;
 
-/** Part of the view that the whole map takes. */
-const FIT = 0.94;
+/** Part of the free view that the whole map takes, and what is not free: a strip of controls at the lower edge, in pixels. */
+const FIT = 0.96,
+  CONTROLS = 66;
 
 export class Camera {
   x = 0.5;
@@ -21,16 +22,31 @@ export class Camera {
   height = 600;
 
   /** @param {number} finest cells along a side of the finest level */
-  constructor(finest) { this.finest = finest; }
+  constructor(finest) {
+    this.finest = finest;
+  }
 
   /** The scale at which the whole map is seen. */
-  get whole() { return FIT * Math.max(1, Math.min(this.width, this.height)); }
-  get least() { return 0.5 * this.whole; }
-  get most() { return Math.max(this.whole, this.finest * LARGEST_CELL); }
+  get whole() {
+    return FIT * Math.max(1, Math.min(this.width, this.height - this.controls));
+  }
+  get controls() {
+    return Math.min(CONTROLS, this.height / 6);
+  }
+  get least() {
+    return 0.5 * this.whole;
+  }
+  get most() {
+    return Math.max(this.whole, this.finest * LARGEST_CELL);
+  }
   /** Doublings beyond the whole map. */
-  get zoom() { return Math.log2(this.scale / this.whole); }
+  get zoom() {
+    return Math.log2(this.scale / this.whole);
+  }
   /** @returns {Pose} */
-  get pose() { return { x: this.x, y: this.y, scale: this.scale }; }
+  get pose() {
+    return { x: this.x, y: this.y, scale: this.scale };
+  }
 
   /** Another size keeps what is seen: as many doublings, the same place. @param {number} width @param {number} height */
   resize(width, height) {
@@ -48,21 +64,39 @@ export class Camera {
   }
 
   /** @returns {Pose} */
-  fit() { return { x: 0.5, y: 0.5, scale: this.whole }; }
+  fit() {
+    return { x: 0.5, y: 0.5 + this.controls / 2 / this.whole, scale: this.whole };
+  }
 
   /** @param {number} x */
-  toScreenX(x) { return (x - this.x) * this.scale + this.width / 2; }
+  toScreenX(x) {
+    return (x - this.x) * this.scale + this.width / 2;
+  }
   /** @param {number} y */
-  toScreenY(y) { return (y - this.y) * this.scale + this.height / 2; }
+  toScreenY(y) {
+    return (y - this.y) * this.scale + this.height / 2;
+  }
   /** @param {number} x */
-  toMapX(x) { return (x - this.width / 2) / this.scale + this.x; }
+  toMapX(x) {
+    return (x - this.width / 2) / this.scale + this.x;
+  }
   /** @param {number} y */
-  toMapY(y) { return (y - this.height / 2) / this.scale + this.y; }
+  toMapY(y) {
+    return (y - this.height / 2) / this.scale + this.y;
+  }
 
   /** @param {number} dx @param {number} dy in pixels */
-  pan(dx, dy) { this.set({ x: this.x - dx / this.scale, y: this.y - dy / this.scale, scale: this.scale }); }
+  pan(dx, dy) {
+    this.set({ x: this.x - dx / this.scale, y: this.y - dy / this.scale, scale: this.scale });
+  }
 
-  /** The pose after a zoom about a point of the screen, which stays where it is. @param {number} factor @param {number} sx @param {number} sy @returns {Pose} */
+  /**
+   * The pose after a zoom about a point of the screen, which stays where it is.
+   * @param {number} factor
+   * @param {number} sx
+   * @param {number} sy
+   * @returns {Pose}
+   */
   zoomed(factor, sx, sy) {
     const scale = clamp(this.scale * factor, this.least, this.most);
     return { x: this.toMapX(sx) - (sx - this.width / 2) / scale, y: this.toMapY(sy) - (sy - this.height / 2) / scale, scale };
@@ -87,7 +121,11 @@ export function flight(from, to, view) {
     const length = Math.log(w1 / w0) / CURVE;
     return {
       length: Math.abs(length),
-      at: (part) => ({ x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part, scale: view / (w0 * Math.exp(CURVE * length * part)) }),
+      at: (part) => ({
+        x: from.x + (to.x - from.x) * part,
+        y: from.y + (to.y - from.y) * part,
+        scale: view / (w0 * Math.exp(CURVE * length * part)),
+      }),
     };
   }
   const square = CURVE ** 2;
@@ -100,7 +138,11 @@ export function flight(from, to, view) {
     at: (part) => {
       const r = CURVE * part * length + r0;
       const moved = (w0 / (square * distance)) * (Math.cosh(r0) * Math.tanh(r) - Math.sinh(r0));
-      return { x: from.x + moved * (to.x - from.x), y: from.y + moved * (to.y - from.y), scale: (view / w0) * (Math.cosh(r) / Math.cosh(r0)) };
+      return {
+        x: from.x + moved * (to.x - from.x),
+        y: from.y + moved * (to.y - from.y),
+        scale: (view / w0) * (Math.cosh(r) / Math.cosh(r0)),
+      };
     },
   };
 }

@@ -1,15 +1,40 @@
 // Colours: what the stylesheet says, and scales that colour-blind eyes can read.
 
 /** @typedef {[number, number, number]} Rgb */
-/** @typedef {{ ground: string, text: string, accent: string, bar: string, muted: string, haze: Rgb, hazeStrength: number, dot: string, dark: boolean }} Ink */
+/**
+ * @typedef {{ ground: string, text: string, accent: string, bar: string, muted: string, haze: Rgb, hazeStrength: number, dot: string, dark: boolean }} Ink
+ */
 
 /** Cividis (Nunez, Anderton and Renslow 2018): even in lightness, the same to eyes that see no red or no green. @type {Rgb[]} */
-const CIVIDIS = [[0, 32, 77], [0, 51, 111], [57, 72, 107], [87, 93, 109], [112, 113, 115], [138, 134, 120], [166, 157, 117], [196, 181, 108], [228, 207, 91], [255, 234, 70]];
+const CIVIDIS = [
+  [0, 32, 77],
+  [0, 51, 111],
+  [57, 72, 107],
+  [87, 93, 109],
+  [112, 113, 115],
+  [138, 134, 120],
+  [166, 157, 117],
+  [196, 181, 108],
+  [228, 207, 91],
+  [255, 234, 70],
+];
 
 /** Blue for against, amber for in favour; the middle is the ground. @type {Record<"dark" | "light", Rgb[]>} */
 const SIGNED = {
-  dark: [[120, 190, 255], [52, 110, 180], [30, 34, 42], [176, 118, 20], [255, 199, 82]],
-  light: [[6, 78, 140], [96, 158, 208], [238, 235, 228], [222, 140, 66], [160, 56, 0]],
+  dark: [
+    [120, 190, 255],
+    [52, 110, 180],
+    [30, 34, 42],
+    [176, 118, 20],
+    [255, 199, 82],
+  ],
+  light: [
+    [6, 78, 140],
+    [96, 158, 208],
+    [238, 235, 228],
+    [222, 140, 66],
+    [160, 56, 0],
+  ],
 };
 
 /** @param {Rgb[]} stops @param {number} value in 0..1 @returns {Rgb} */
@@ -21,10 +46,14 @@ function between(stops, value) {
 }
 
 /** @param {number} value in 0..1 @returns {Rgb} */
-export function sequential(value) { return between(CIVIDIS, value); }
+export function sequential(value) {
+  return between(CIVIDIS, value);
+}
 
 /** @param {number} value in -1..1 @param {boolean} dark @returns {Rgb} */
-export function signed(value, dark) { return between(SIGNED[dark ? "dark" : "light"], (value + 1) / 2); }
+export function signed(value, dark) {
+  return between(SIGNED[dark ? "dark" : "light"], (value + 1) / 2);
+}
 
 /** What the stylesheet says now. @returns {Ink} */
 export function readInk() {
@@ -32,8 +61,14 @@ export function readInk() {
   /** @param {string} name */
   const read = (name) => style.getPropertyValue(name).trim();
   return {
-    ground: read("--ground"), text: read("--text"), accent: read("--accent"), bar: read("--bar"), muted: read("--muted"), dot: read("--dot"),
-    haze: /** @type {Rgb} */ (read("--haze").split(",").map(Number)), hazeStrength: Number(read("--haze-strength")),
+    ground: read("--ground"),
+    text: read("--text"),
+    accent: read("--accent"),
+    bar: read("--bar"),
+    muted: read("--muted"),
+    dot: read("--dot"),
+    haze: /** @type {Rgb} */ (read("--haze").split(",").map(Number)),
+    hazeStrength: Number(read("--haze-strength")),
     dark: document.documentElement.dataset.theme === "dark",
   };
 }

@@ -28,43 +28,106 @@ export function comparison(spot, layer, other, otherLayer, reader) {
     const called = cellName(level, each.cell, reader.classes);
     const big = reader.thumbs.icon(of, level, each.cell, null, Math.round(160 * pixels), `Icon of ${shortened(called, 80)}`);
     big.className = "big";
-    return el("div", { class: `side ${kind}` }, big, el("h2", {}, name(called)),
+    return el(
+      "div",
+      { class: `side ${kind}` },
+      big,
+      el("h2", {}, name(called)),
       el("p", { class: "muted" }, several(level.points[each.cell], "point")),
-      el("p", { class: "muted" }, name(visible(of.name)), ` · row ${level.row[each.cell] + 1}, column ${level.column[each.cell] + 1} of ${level.size}`),
-      el("p", { class: "chips" }, chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon"), chip(distortion(level.recall[each.cell], level.stretch[each.cell]), "Place")));
+      el(
+        "p",
+        { class: "muted" },
+        name(visible(of.name)),
+        ` · row ${level.row[each.cell] + 1}, column ${level.column[each.cell] + 1} of ${level.size}`,
+      ),
+      el(
+        "p",
+        { class: "chips" },
+        chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon"),
+        chip(distortion(level.recall[each.cell], level.stretch[each.cell]), "Place"),
+      ),
+    );
   };
-  const second = other ? side(other, otherLayer, "two") : el("div", { class: "side two empty" }, el("p", { class: "muted" }, "Choose another cell: point at it and click, tap it, or walk there and press Enter."));
+  const second = other
+    ? side(other, otherLayer, "two")
+    : el(
+        "div",
+        { class: "side two empty" },
+        el("p", { class: "muted" }, "Choose another cell: point at it and click, tap it, or walk there and press Enter."),
+      );
   const parts = [el("div", { class: "sides" }, side(spot, layer, "one"), second)];
   if (other) {
     parts.push(...between(spot, layer, other, otherLayer, reader.classes));
-    if (reader.shared !== null) parts.push(el("p", { class: "told" }, reader.shared ? `${several(reader.shared, "image")} ${reader.shared === 1 ? "is" : "are"} in both.` : "No image is in both."));
+    if (reader.shared !== null)
+      parts.push(
+        el(
+          "p",
+          { class: "told" },
+          reader.shared
+            ? `${several(reader.shared, "image")} ${reader.shared === 1 ? "is" : "are"} in both.`
+            : "No image is in both.",
+        ),
+      );
     const places = layer.levels[spot.depth].neighbours(spot.cell);
     if (layer === otherLayer && spot.depth === other.depth && places.includes(other.cell)) {
-      parts.push(el("p", { class: "told" }, `The second is neighbour ${places.indexOf(other.cell) + 1} of the first in the high-dimensional space.`));
+      parts.push(
+        el(
+          "p",
+          { class: "told" },
+          `The second is neighbour ${places.indexOf(other.cell) + 1} of the first in the high-dimensional space.`,
+        ),
+      );
     }
   }
-  parts.push(el("div", { class: "acts" },
-    button("Stop comparing", () => reader.act("compare", spot), { "data-act": "compare" }),
-    button("Copy both as JSON", () => reader.act("copy", spot), { "data-act": "copy" })));
+  parts.push(
+    el(
+      "div",
+      { class: "acts" },
+      button("Stop comparing", () => reader.act("compare", spot), { "data-act": "compare" }),
+      button("Copy both as JSON", () => reader.act("copy", spot), { "data-act": "copy" }),
+    ),
+  );
   return parts;
 }
 
-/** The classes in which two cells are strongest, with a bar for each of them. @param {Spot} spot @param {Layer} layer @param {Spot} other @param {Layer} otherLayer @param {string[]} classes @returns {HTMLElement[]} */
+/**
+ * The classes in which two cells are strongest, with a bar for each of them.
+ * @param {Spot} spot
+ * @param {Layer} layer
+ * @param {Spot} other
+ * @param {Layer} otherLayer
+ * @param {string[]} classes
+ * @returns {HTMLElement[]}
+ */
 function between(spot, layer, other, otherLayer, classes) {
   // Evidence of two kinds has no common measure.
   if (layer.facts.evidence !== otherLayer.facts.evidence || !layer.facts.evidence) return [];
-  const rows = classes.map((_, target) => ({
-    target, one: evidenceFor(layer, spot.depth, spot.cell, target), two: evidenceFor(otherLayer, other.depth, other.cell, target),
-  })).filter(({ one, two }) => Number.isFinite(one) && Number.isFinite(two));
+  const rows = classes
+    .map((_, target) => ({
+      target,
+      one: evidenceFor(layer, spot.depth, spot.cell, target),
+      two: evidenceFor(otherLayer, other.depth, other.cell, target),
+    }))
+    .filter(({ one, two }) => Number.isFinite(one) && Number.isFinite(two));
   rows.sort((a, b) => Math.max(b.one, b.two) - Math.max(a.one, a.two));
   const shown = rows.slice(0, ROWS);
   if (!shown.length) return [];
   const most = Math.max(1e-9, ...shown.flatMap(({ one, two }) => [one, two]));
-  const list = el("ol", { class: "bars pairs" }, ...shown.map(({ target, one, two }) => {
-    const bar = el("span", { class: "bar two", "aria-hidden": "true" }, el("i", { class: "one" }), el("i", { class: "two" }));
-    bar.style.setProperty("--one", String(Math.max(0, one / most)));
-    bar.style.setProperty("--two", String(Math.max(0, two / most)));
-    return el("li", {}, name(visible(classes[target]), { class: "class" }), bar, el("span", { class: "number" }, `${alike(one, most)} | ${alike(two, most)}`));
-  }));
+  const list = el(
+    "ol",
+    { class: "bars pairs" },
+    ...shown.map(({ target, one, two }) => {
+      const bar = el("span", { class: "bar two", "aria-hidden": "true" }, el("i", { class: "one" }), el("i", { class: "two" }));
+      bar.style.setProperty("--one", String(Math.max(0, one / most)));
+      bar.style.setProperty("--two", String(Math.max(0, two / most)));
+      return el(
+        "li",
+        {},
+        name(visible(classes[target]), { class: "class" }),
+        bar,
+        el("span", { class: "number" }, `${alike(one, most)} | ${alike(two, most)}`),
+      );
+    }),
+  );
   return [el("h3", {}, "Evidence for each class, first above second"), list];
 }

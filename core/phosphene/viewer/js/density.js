@@ -38,7 +38,7 @@ export function haze(values, ink) {
   const image = new ImageData(SIDE, SIDE);
   for (let i = 0; i < values.length; i++) {
     // Faint steps, as on a map of heights.
-    const step = 0.75 * Math.floor(values[i] * 9) / 9 + 0.25 * values[i];
+    const step = (0.75 * Math.floor(values[i] * 9)) / 9 + 0.25 * values[i];
     image.data.set([...ink.haze, 255 * ink.hazeStrength * step], 4 * i);
   }
   return createImageBitmap(image);

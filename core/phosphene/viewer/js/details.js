@@ -7,16 +7,25 @@ import { alike, cellName, distortion, fidelity, figure, several, shortened, visi
 /** @typedef {import("./layer.js").Group} Group */
 /** @typedef {import("./marks.js").Spot} Spot */
 /** @typedef {import("./thumbs.js").Thumbs} Thumbs */
-/** @typedef {{ classes: string[], thumbs: Thumbs, go: (spot: Spot) => void, act: (name: string, spot: Spot) => void, pinned: boolean, comparing: boolean }} Reader */
+/**
+ * @typedef {{ classes: string[], thumbs: Thumbs, go: (spot: Spot) => void, act: (name: string, spot: Spot) => void, pinned: boolean, comparing: boolean }} Reader
+ */
 
 const HEADINGS = /** @type {Record<string, string>} */ ({
-  attributions: "Pushes the output towards", logits: "Its images are answered as", texts: "Its images are described as",
+  attributions: "Pushes the output towards",
+  logits: "Its images are answered as",
+  texts: "Its images are described as",
 });
 
 /** @param {import("./words.js").Verdict | null} verdict @param {string} of @returns {HTMLElement} */
 export function chip(verdict, of) {
   if (!verdict) return el("span", { class: "mark none", title: "This was not measured." }, `${of} not measured`);
-  return el("span", { class: `mark ${verdict.word}`, title: verdict.told }, el("i", { "aria-hidden": "true" }, verdict.shape), `${of} ${verdict.word}`);
+  return el(
+    "span",
+    { class: `mark ${verdict.word}`, title: verdict.told },
+    el("i", { "aria-hidden": "true" }, verdict.shape),
+    `${of} ${verdict.word}`,
+  );
 }
 
 /** @param {string} text @param {Record<string, string>} [attributes] */
@@ -31,41 +40,83 @@ export function details(spot, layer, reader) {
   const called = cellName(level, spot.cell, reader.classes);
   const body = el("div", { class: "reading" });
   const icons = el("div", { class: "hero" });
-  const facts = el("div", { class: "facts-of" },
-    el("p", {}, several(level.points[spot.cell], "point")), el("p", { class: "muted" }, `of ${several(level.images[spot.cell], "image")}`),
-    el("p", { class: "muted" }, name(visible(layer.name)), `, level ${level.size}`), el("p", { class: "muted" }, `row ${level.row[spot.cell] + 1}, column ${level.column[spot.cell] + 1}`));
+  const facts = el(
+    "div",
+    { class: "facts-of" },
+    el("p", {}, several(level.points[spot.cell], "point")),
+    el("p", { class: "muted" }, `of ${several(level.images[spot.cell], "image")}`),
+    el("p", { class: "muted" }, name(visible(layer.name)), `, level ${level.size}`),
+    el("p", { class: "muted" }, `row ${level.row[spot.cell] + 1}, column ${level.column[spot.cell] + 1}`),
+  );
   const chips = el("p", { class: "chips" });
   const rest = el("div", {});
   const pixels = Math.min(2, devicePixelRatio || 1);
   /** @param {number} chosen */
   const show = (chosen) => {
     const group = groups[chosen];
-    const big = reader.thumbs.icon(layer, level, spot.cell, group || null, Math.round(192 * pixels), `Icon of ${shortened(called, 80)}`);
+    const big = reader.thumbs.icon(
+      layer,
+      level,
+      spot.cell,
+      group || null,
+      Math.round(184 * pixels),
+      `Icon of ${shortened(called, 80)}`,
+    );
     big.className = "big";
-    const kinds = groups.length > 1 ? el("div", { class: "kinds", role: "group", "aria-label": "Groups of this cell" }, ...groups.map((each, number) => {
-      const share = Math.round(100 * each.count / level.points[spot.cell]);
-      return button(`Group ${number + 1} of ${groups.length}, ${share}% of the points`, () => { show(number); kinds?.querySelectorAll("button")[number]?.focus(); },
-        { class: "kind", "aria-pressed": String(number === chosen) },
-        reader.thumbs.icon(layer, level, spot.cell, each, Math.round(46 * pixels), ""), `${share}%`);
-    })) : null;
+    const kinds =
+      groups.length > 1
+        ? el(
+            "div",
+            { class: "kinds", role: "group", "aria-label": "Groups of this cell" },
+            ...groups.map((each, number) => {
+              const share = Math.round((100 * each.count) / level.points[spot.cell]);
+              return button(
+                `Group ${number + 1} of ${groups.length}, ${share}% of the points`,
+                () => {
+                  show(number);
+                  kinds?.querySelectorAll("button")[number]?.focus();
+                },
+                { class: "kind", "aria-pressed": String(number === chosen) },
+                reader.thumbs.icon(layer, level, spot.cell, each, Math.round(46 * pixels), ""),
+                `${share}%`,
+              );
+            }),
+          )
+        : null;
     icons.replaceChildren(big, ...(kinds ? [kinds] : []));
     chips.replaceChildren(
       chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon"),
-      chip(distortion(level.recall[spot.cell], level.stretch[spot.cell]), "Place"));
+      chip(distortion(level.recall[spot.cell], level.stretch[spot.cell]), "Place"),
+    );
     rest.replaceChildren(...speaks(layer, level, group, reader.classes), ...patches(layer, groups, chosen, reader, pixels));
   };
   show(0);
   facts.prepend(chips);
-  body.append(el("h2", {}, name(called)), el("div", { class: "head" }, icons, facts), rest, ...near(spot, layer, level, reader, pixels), actions(spot, reader), figures(level, spot.cell, groups));
+  body.append(
+    el("h2", {}, name(called)),
+    el("div", { class: "head" }, icons, facts),
+    rest,
+    ...near(spot, layer, level, reader, pixels),
+    actions(spot, reader),
+    figures(level, spot.cell, groups),
+  );
   return [body];
 }
 
-/** Classes as bars; the whisker is the margin's interval, drawn from the second class: past its bar the first is surely first. @param {Layer} layer @param {Level} level @param {Group | undefined} group @param {string[]} classes @returns {Node[]} */
+/**
+ * Classes as bars; the whisker is the margin's interval, drawn from the second class: past its bar the first is surely first.
+ * @param {Layer} layer
+ * @param {Level} level
+ * @param {Group | undefined} group
+ * @param {string[]} classes
+ * @returns {Node[]}
+ */
 function speaks(layer, level, group, classes) {
   if (!group || group.claimed === null || !group.classes.length) return [];
   const names = level.facts.texts || classes;
   const [first, second] = group.evidence;
-  const low = second + group.low, high = second + group.high;
+  const low = second + group.low,
+    high = second + group.high;
   const most = Math.max(first, Number.isFinite(high) ? high : 0, 1e-9);
   const list = el("ol", { class: "bars" });
   group.classes.forEach((number, place) => {
@@ -78,42 +129,91 @@ function speaks(layer, level, group, classes) {
       whisker.style.setProperty("--high", String(Math.max(0, high / most)));
       bar.append(whisker);
     }
-    list.append(el("li", {}, name(visible(names[number] ?? number), { class: "class" }), bar, el("span", { class: "number" }, alike(value, most))));
+    list.append(
+      el(
+        "li",
+        {},
+        name(visible(names[number] ?? number), { class: "class" }),
+        bar,
+        el("span", { class: "number" }, alike(value, most)),
+      ),
+    );
   });
   const lead = Number.isFinite(group.margin)
-    ? `The first leads the second by ${figure(group.margin)}${Number.isFinite(high) ? ` (${figure(group.low)} to ${figure(group.high)})` : ""}.` : "";
-  const told = group.claimed ? el("p", { class: "told" }, lead)
-    : el("p", { class: "told unsure" }, el("strong", {}, "No reliable label. "), lead ? `${lead} That may be chance.` : "There are too few images.");
+    ? `The first leads the second by ${figure(group.margin)}${Number.isFinite(high) ? ` (${figure(group.low)} to ${figure(group.high)})` : ""}.`
+    : "";
+  const told = group.claimed
+    ? el("p", { class: "told" }, lead)
+    : el(
+        "p",
+        { class: "told unsure" },
+        el("strong", {}, "No reliable label. "),
+        lead ? `${lead} That may be chance.` : "There are too few images.",
+      );
   const source = level.facts.texts ? "texts" : layer.facts.evidence || "";
   return [el("h3", {}, HEADINGS[source] || "Speaks for"), list, told];
 }
 
-/** @param {Layer} layer @param {Group[]} groups @param {number} chosen @param {Reader} reader @param {number} pixels @returns {Node[]} */
+/**
+ * @param {Layer} layer
+ * @param {Group[]} groups
+ * @param {number} chosen
+ * @param {Reader} reader
+ * @param {number} pixels
+ * @returns {Node[]}
+ */
 function patches(layer, groups, chosen, reader, pixels) {
   // Those of the chosen group first, then of the others, as far as there is room.
   const order = [chosen, ...groups.keys()].filter((each, place, all) => all.indexOf(each) === place);
   const found = order.flatMap((each) => groups[each]?.patches || []).slice(0, 6);
   if (!found.length) return [];
-  return [el("h3", {}, "Real patches behind it"), el("div", { class: "strip" },
-    ...found.map((patch, number) => reader.thumbs.patch(layer, patch, Math.round(52 * pixels), `Real patch ${number + 1}`)))];
+  return [
+    el("h3", {}, "Real patches behind it"),
+    el(
+      "div",
+      { class: "strip" },
+      ...found.map((patch, number) => reader.thumbs.patch(layer, patch, Math.round(52 * pixels), `Real patch ${number + 1}`)),
+    ),
+  ];
 }
 
 /** @param {Spot} spot @param {Layer} layer @param {Level} level @param {Reader} reader @param {number} pixels @returns {Node[]} */
 function near(spot, layer, level, reader, pixels) {
   const cells = level.neighbours(spot.cell);
   if (!cells.length) return [];
-  return [el("h3", {}, "Nearest in the high-dimensional space"), el("div", { class: "strip" }, ...cells.map((cell, number) =>
-    button(`Neighbour ${number + 1}: ${shortened(cellName(level, cell, reader.classes), 80)}`, () => reader.go({ ...spot, cell }), { class: "near" },
-      reader.thumbs.icon(layer, level, cell, null, Math.round(52 * pixels), ""))))];
+  return [
+    el("h3", {}, "Nearest in the high-dimensional space"),
+    el(
+      "div",
+      { class: "strip" },
+      ...cells.map((cell, number) =>
+        button(
+          `Neighbour ${number + 1}: ${shortened(cellName(level, cell, reader.classes), 80)}`,
+          () => reader.go({ ...spot, cell }),
+          { class: "near" },
+          reader.thumbs.icon(layer, level, cell, null, Math.round(52 * pixels), ""),
+        ),
+      ),
+    ),
+  ];
 }
 
 /** @param {Spot} spot @param {Reader} reader */
 function actions(spot, reader) {
-  return el("div", { class: "acts" },
-    button(reader.pinned ? "Unpin" : "Pin", () => reader.act("pin", spot), { "data-act": "pin", "aria-pressed": String(reader.pinned) }),
-    button(reader.comparing ? "Stop comparing" : "Compare", () => reader.act("compare", spot), { "data-act": "compare", "aria-pressed": String(reader.comparing) }),
-    button("Copy as JSON", () => reader.act("copy", spot), { "data-act": "copy" }),
-    button("Save as PNG", () => reader.act("save", spot), { "data-act": "save" }));
+  return el(
+    "div",
+    { class: "acts" },
+    button(reader.pinned ? "Unpin" : "Pin", () => reader.act("pin", spot), {
+      "data-act": "pin",
+      "aria-pressed": String(reader.pinned),
+    }),
+    button(reader.comparing ? "Stop comparing" : "Compare", () => reader.act("compare", spot), {
+      "data-act": "compare",
+      "aria-pressed": String(reader.comparing),
+    }),
+    button("Copy JSON", () => reader.act("copy", spot), { "data-act": "copy" }),
+    button("Save PNG", () => reader.act("save", spot), { "data-act": "save" }),
+  );
 }
 
 /** @param {Level} level @param {number} cell @param {Group[]} groups */
@@ -128,5 +228,10 @@ function figures(level, cell, groups) {
     ["Alike in two halves (cosine)", figure(level.splitHalf[cell])],
     ["Part of the points of the first class", figure(group ? group.purity : NaN)],
   ];
-  return el("details", { class: "figures" }, el("summary", {}, "Figures"), el("dl", {}, ...rows.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])));
+  return el(
+    "details",
+    { class: "figures" },
+    el("summary", {}, "Figures"),
+    el("dl", {}, ...rows.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
+  );
 }

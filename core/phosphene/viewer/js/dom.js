@@ -24,7 +24,10 @@ export function button(label, act, attributes = {}, ...children) {
   const made = document.createElement("button");
   made.type = "button";
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (children.length) { made.setAttribute("aria-label", label); made.append(...children); } else made.append(label);
+  if (children.length) {
+    made.setAttribute("aria-label", label);
+    made.append(...children);
+  } else made.append(label);
   made.addEventListener("click", act);
   return made;
 }
@@ -46,7 +49,10 @@ export function canvas(width, height, label) {
   const made = document.createElement("canvas");
   made.width = width;
   made.height = height;
-  if (label) { made.setAttribute("role", "img"); made.setAttribute("aria-label", label); } else made.setAttribute("aria-hidden", "true");
+  if (label) {
+    made.setAttribute("role", "img");
+    made.setAttribute("aria-label", label);
+  } else made.setAttribute("aria-hidden", "true");
   return made;
 }
 

@@ -4,7 +4,8 @@
 const TAP = 6;
 
 /** What a notch of a wheel, and a pinch on a touchpad, do to the scale. */
-const WHEEL = 0.0022, TOUCHPAD = 0.01;
+const WHEEL = 0.0022,
+  TOUCHPAD = 0.01;
 
 /**
  * @typedef {object} Hands
@@ -32,12 +33,16 @@ export function listen(target, hands) {
   target.addEventListener("pointermove", (event) => {
     const { offsetX: x, offsetY: y } = event;
     const last = down.get(event.pointerId);
-    if (!last) { if (event.pointerType !== "touch") hands.hover(x, y); return; }
+    if (!last) {
+      if (event.pointerType !== "touch") hands.hover(x, y);
+      return;
+    }
     moved += Math.abs(x - last.x) + Math.abs(y - last.y);
     const other = [...down].find(([id]) => id !== event.pointerId)?.[1];
     if (other) {
       moved = Infinity;
-      const before = Math.hypot(last.x - other.x, last.y - other.y), after = Math.hypot(x - other.x, y - other.y);
+      const before = Math.hypot(last.x - other.x, last.y - other.y),
+        after = Math.hypot(x - other.x, y - other.y);
       hands.zoom(after / Math.max(1, before), (x + other.x) / 2, (y + other.y) / 2, false);
       hands.pan((x - last.x) / 2, (y - last.y) / 2);
     } else if (moved >= TAP) hands.pan(x - last.x, y - last.y);
@@ -47,14 +52,22 @@ export function listen(target, hands) {
     if (!down.delete(event.pointerId)) return;
     if (moved < TAP && !down.size) hands.tap(event.offsetX, event.offsetY);
   });
-  target.addEventListener("pointercancel", (event) => { down.delete(event.pointerId); });
-  target.addEventListener("pointerleave", () => { if (!down.size) hands.leave(); });
-  target.addEventListener("wheel", (event) => {
-    if (!hands.wheel()) return;
-    event.preventDefault();
-    const unit = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
-    const turn = Math.max(-240, Math.min(240, event.deltaY * unit));
-    hands.zoom(Math.exp(-turn * (event.ctrlKey ? TOUCHPAD : WHEEL)), event.offsetX, event.offsetY, false);
-  }, { passive: false });
+  target.addEventListener("pointercancel", (event) => {
+    down.delete(event.pointerId);
+  });
+  target.addEventListener("pointerleave", () => {
+    if (!down.size) hands.leave();
+  });
+  target.addEventListener(
+    "wheel",
+    (event) => {
+      if (!hands.wheel()) return;
+      event.preventDefault();
+      const unit = event.deltaMode === 1 ? 16 : event.deltaMode === 2 ? 400 : 1;
+      const turn = Math.max(-240, Math.min(240, event.deltaY * unit));
+      hands.zoom(Math.exp(-turn * (event.ctrlKey ? TOUCHPAD : WHEEL)), event.offsetX, event.offsetY, false);
+    },
+    { passive: false },
+  );
   target.addEventListener("dblclick", (event) => hands.zoom(event.shiftKey ? 0.5 : 2, event.offsetX, event.offsetY, true));
 }

@@ -5,7 +5,12 @@ import { onLevel, stepFrom } from "./walk.js";
 /** @typedef {import("./app.js").App} App */
 
 /** Steps of the arrows. */
-const ARROWS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] });
+const ARROWS = /** @type {Record<string, [number, number]>} */ ({
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+});
 
 /** How near a cell may come to the border of the view, in pixels. */
 const PAD = 56;
@@ -34,16 +39,33 @@ function key(app, pressed, shift) {
   const read = app.reading.read;
   /** @type {Record<string, () => void>} */
   const acts = {
-    "+": () => zoom(app, 1.6), "=": () => zoom(app, 1.6), "-": () => zoom(app, 1 / 1.6), _: () => zoom(app, 1 / 1.6),
-    0: () => { app.wholeMap(true); app.say("The whole map."); },
+    "+": () => zoom(app, 1.6),
+    "=": () => zoom(app, 1.6),
+    "-": () => zoom(app, 1 / 1.6),
+    _: () => zoom(app, 1 / 1.6),
+    0: () => {
+      app.travel.wholeMap(true);
+      app.voice.say("The whole map.");
+    },
     "/": () => byId("search", HTMLInputElement).focus(),
     "?": () => byId("help", HTMLDialogElement).showModal(),
-    Enter: () => app.reading.press(app.reading.focus), " ": () => app.reading.press(app.reading.focus),
-    Escape: () => { if (!app.reading.back() && app.shade.filter) app.only(null); },
-    p: () => { if (read) app.reading.act("pin", read); },
-    c: () => { if (read) app.reading.act("compare", read); },
-    j: () => { if (read) app.reading.act("copy", read); },
-    s: () => { if (read) app.reading.act("save", read); },
+    Enter: () => app.reading.press(app.reading.focus),
+    " ": () => app.reading.press(app.reading.focus),
+    Escape: () => {
+      if (!app.reading.back() && app.shade.filter) app.only(null);
+    },
+    p: () => {
+      if (read) app.reading.act("pin", read);
+    },
+    c: () => {
+      if (read) app.reading.act("compare", read);
+    },
+    j: () => {
+      if (read) app.reading.act("copy", read);
+    },
+    s: () => {
+      if (read) app.reading.act("save", read);
+    },
     n: () => byId("names", HTMLButtonElement).click(),
   };
   if (!Object.hasOwn(acts, pressed)) return false;
@@ -63,25 +85,38 @@ export function step(app, dx, dy) {
     const start = onLevel(layer, from.depth, from.cell, depth);
     cell = from.depth !== depth || (!dx && !dy) ? start : stepFrom(level, start, dx, dy);
   }
-  if (cell < 0) { app.say(level.count ? "The edge of the map." : "There is no cell."); return; }
+  if (cell < 0) {
+    app.voice.say(level.count ? "The edge of the map." : "There is no cell.");
+    return;
+  }
   const [x, y] = level.centre(cell);
   const half = app.camera.scale / level.size / 2 + PAD;
-  const sx = app.camera.toScreenX(x), sy = app.camera.toScreenY(y);
-  const out = (/** @type {number} */ at, /** @type {number} */ size) => at < half ? half - at : at > size - half ? size - half - at : 0;
-  const px = out(sx, app.camera.width), py = out(sy, app.camera.height);
+  const sx = app.camera.toScreenX(x),
+    sy = app.camera.toScreenY(y);
+  const out = (/** @type {number} */ at, /** @type {number} */ size) =>
+    at < half ? half - at : at > size - half ? size - half - at : 0;
+  const px = out(sx, app.camera.width),
+    py = out(sy, app.camera.height);
   if (px || py) app.moved(() => app.camera.pan(px, py));
   app.reading.walkTo({ layer: layer.index, depth, cell });
 }
 
-/** Nearer or farther about the cell that is walked on, which is then looked for on the new level. @param {App} app @param {number} factor */
+/**
+ * Nearer or farther about the cell that is walked on, which is then looked for on the new level.
+ * @param {App} app
+ * @param {number} factor
+ */
 function zoom(app, factor) {
   const { focus } = app.reading;
   const level = focus ? app.layers[focus.layer]?.levels[focus.depth] : undefined;
   const [x, y] = focus && level ? level.centre(focus.cell) : [app.camera.x, app.camera.y];
-  app.fly(app.camera.zoomed(factor, app.camera.toScreenX(x), app.camera.toScreenY(y)), () => {
+  app.travel.fly(app.camera.zoomed(factor, app.camera.toScreenX(x), app.camera.toScreenY(y)), () => {
     const { focus: now } = app.reading;
     const panel = app.panels.find((each) => each.layer.index === now?.layer);
     if (now && panel && now.depth !== panel.goal && !app.reading.pin) step(app, 0, 0);
-    else app.say(`Level of ${app.current.layer.levels[app.current.goal].size} by ${app.current.layer.levels[app.current.goal].size} cells.`);
+    else
+      app.voice.say(
+        `Level of ${app.current.layer.levels[app.current.goal].size} by ${app.current.layer.levels[app.current.goal].size} cells.`,
+      );
   });
 }

@@ -66,7 +66,10 @@ export class Level {
     let least = Infinity;
     for (let i = 0; i < this.count; i++) {
       const away = Math.hypot((this.column[i] + 0.5) / this.size - x, (this.row[i] + 0.5) / this.size - y);
-      if (away < least) { least = away; best = i; }
+      if (away < least) {
+        least = away;
+        best = i;
+      }
     }
     return best;
   }
@@ -96,9 +99,18 @@ export class Level {
     };
     const [low, high] = many("interval");
     return {
-      count: one("count", 0), tile: first ? 1 : 0, further: one("further", 0), fidelity: one("fidelity", NaN), rank: one("rank", 0),
-      claimed: this.own("group.claimed") ? one("claimed", 0) === 1 : null, classes: many("class"), evidence: many("evidence"),
-      margin: one("margin", NaN), low: low ?? NaN, high: high ?? NaN, purity: one("purity", NaN),
+      count: one("count", 0),
+      tile: first ? 1 : 0,
+      further: one("further", 0),
+      fidelity: one("fidelity", NaN),
+      rank: one("rank", 0),
+      claimed: this.own("group.claimed") ? one("claimed", 0) === 1 : null,
+      classes: many("class"),
+      evidence: many("evidence"),
+      margin: one("margin", NaN),
+      low: low ?? NaN,
+      high: high ?? NaN,
+      purity: one("purity", NaN),
       patches: many("patch").filter((patch) => patch > 0),
     };
   }
@@ -130,7 +142,9 @@ export class Layer {
   }
 
   /** @returns {Level} */
-  get finest() { return this.levels[this.levels.length - 1]; }
+  get finest() {
+    return this.levels[this.levels.length - 1];
+  }
 
   /** The points of each square of the finest level, square after square. */
   squares() {

@@ -63,7 +63,7 @@ export class Images {
 
   /** Numbers of images in the data. @param {Iterable<number>} images @returns {number[]} */
   numbers(images) {
-    return [...images].map((image) => this.number ? this.number[image] : image).sort((a, b) => a - b);
+    return [...images].map((image) => (this.number ? this.number[image] : image)).sort((a, b) => a - b);
   }
 }
 

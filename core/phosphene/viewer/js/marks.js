@@ -17,7 +17,14 @@ export function boxOf(layer, camera, spot) {
   return { x: camera.toScreenX(x) - size / 2, y: camera.toScreenY(y) - size / 2, size };
 }
 
-/** @param {CanvasRenderingContext2D} g @param {Layer} layer @param {Camera} camera @param {number} ratio @param {Marks} marks @param {Ink} ink */
+/**
+ * @param {CanvasRenderingContext2D} g
+ * @param {Layer} layer
+ * @param {Camera} camera
+ * @param {number} ratio
+ * @param {Marks} marks
+ * @param {Ink} ink
+ */
 export function drawMarks(g, layer, camera, ratio, marks, ink) {
   g.setTransform(1, 0, 0, 1, 0, 0);
   g.clearRect(0, 0, g.canvas.width, g.canvas.height);
@@ -34,7 +41,13 @@ export function drawMarks(g, layer, camera, ratio, marks, ink) {
   }
 }
 
-/** @param {CanvasRenderingContext2D} g @param {string} ground @param {string} color @param {number} wide @param {() => void} stroke */
+/**
+ * @param {CanvasRenderingContext2D} g
+ * @param {string} ground
+ * @param {string} color
+ * @param {number} wide
+ * @param {() => void} stroke
+ */
 function cased(g, ground, color, wide, stroke) {
   g.strokeStyle = ground;
   g.lineWidth = wide + 2.5;
@@ -47,12 +60,15 @@ function cased(g, ground, color, wide, stroke) {
 /** @param {CanvasRenderingContext2D} g @param {Layer} layer @param {Camera} camera @param {Spot} from @param {Ink} ink */
 function drawLinks(g, layer, camera, from, ink) {
   const start = boxOf(layer, camera, from);
-  const cx = start.x + start.size / 2, cy = start.y + start.size / 2;
+  const cx = start.x + start.size / 2,
+    cy = start.y + start.size / 2;
   for (const cell of layer.levels[from.depth].neighbours(from.cell)) {
     const end = boxOf(layer, camera, { ...from, cell });
-    const ex = end.x + end.size / 2, ey = end.y + end.size / 2;
+    const ex = end.x + end.size / 2,
+      ey = end.y + end.size / 2;
     // Bent, so that links to cells in a row do not lie on one another.
-    const mx = (cx + ex) / 2 - (ey - cy) * 0.16, my = (cy + ey) / 2 + (ex - cx) * 0.16;
+    const mx = (cx + ex) / 2 - (ey - cy) * 0.16,
+      my = (cy + ey) / 2 + (ex - cx) * 0.16;
     // From the edge of the square, not from its middle.
     const part = Math.min(0.9, (start.size / 2 + 3) / Math.max(1, Math.abs(mx - cx), Math.abs(my - cy)));
     cased(g, ink.ground, ink.accent, 2, () => {
@@ -72,7 +88,14 @@ function drawLinks(g, layer, camera, from, ink) {
   }
 }
 
-/** @param {CanvasRenderingContext2D} g @param {Layer} layer @param {Camera} camera @param {Map<number, number>} same @param {number} depth @param {Ink} ink */
+/**
+ * @param {CanvasRenderingContext2D} g
+ * @param {Layer} layer
+ * @param {Camera} camera
+ * @param {Map<number, number>} same
+ * @param {number} depth
+ * @param {Ink} ink
+ */
 function drawSame(g, layer, camera, same, depth, ink) {
   const most = Math.max(1, ...same.values());
   for (const [cell, count] of same) {

@@ -8,12 +8,19 @@ export class Meter {
   on = false;
 
   /** @param {string} name */
-  mark(name) { this.marks[name] ??= performance.now(); }
+  mark(name) {
+    this.marks[name] ??= performance.now();
+  }
 
-  start() { this.times = []; this.on = true; }
+  start() {
+    this.times = [];
+    this.on = true;
+  }
 
   /** @param {number} now */
-  frame(now) { if (this.on) this.times.push(now); }
+  frame(now) {
+    if (this.on) this.times.push(now);
+  }
 
   /** Frames a second, and the milliseconds that the slowest twentieth took longer than. */
   stop() {
@@ -21,6 +28,6 @@ export class Meter {
     const gaps = this.times.slice(1).map((time, i) => time - this.times[i]);
     const total = gaps.reduce((sum, gap) => sum + gap, 0);
     const slow = gaps.slice().sort((a, b) => a - b)[Math.floor(gaps.length * 0.95)] ?? NaN;
-    return { frames: gaps.length, perSecond: total > 0 ? 1000 * gaps.length / total : NaN, slow };
+    return { frames: gaps.length, perSecond: total > 0 ? (1000 * gaps.length) / total : NaN, slow };
   }
 }

@@ -8,17 +8,26 @@ import { figure, several, shortened, visible, whole } from "./words.js";
 const MOST = 10;
 
 /** @param {number} value a measure of which about 0.5 is chance and 1 is perfect */
-function told(value) { return `${figure(value)} ${value >= 0.95 ? "(good)" : value >= 0.85 ? "(fair)" : "(poor)"}`; }
+function told(value) {
+  return `${figure(value)} ${value >= 0.95 ? "(good)" : value >= 0.85 ? "(fair)" : "(poor)"}`;
+}
 
 /** @param {App} app @returns {Node[]} */
 export function overview(app) {
   const { layer, goal } = app.current;
   const { facts } = layer;
   /** @type {[string, string][]} */
-  const rows = [["Points", whole(app.manifest.points)], ["Channels", whole(facts.width)], ["Cells", layer.levels.map((level) => whole(level.count)).join(", ")]];
+  const rows = [
+    ["Points", whole(app.manifest.points)],
+    ["Channels", whole(facts.width)],
+    ["Cells", layer.levels.map((level) => whole(level.count)).join(", ")],
+  ];
   if (facts.outliers) rows.push(["Outside the map", whole(facts.outliers)]);
   if (facts.measures) {
-    rows.push(["Neighbours on the map are true", told(facts.measures.trustworthiness)], ["True neighbours are on the map", told(facts.measures.continuity)]);
+    rows.push(
+      ["Neighbours on the map are true", told(facts.measures.trustworthiness)],
+      ["True neighbours are on the map", told(facts.measures.continuity)],
+    );
   }
   const parts = [
     el("h2", {}, el("bdi", {}, shortened(visible(layer.name), 60))),
@@ -26,11 +35,27 @@ export function overview(app) {
     el("dl", {}, ...rows.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
   ];
   const { clusters } = layer.levels[goal];
-  const named = clusters.map((cluster, number) => ({ cluster, number })).filter(({ cluster }) => cluster[5]).slice(0, MOST);
+  const named = clusters
+    .map((cluster, number) => ({ cluster, number }))
+    .filter(({ cluster }) => cluster[5])
+    .slice(0, MOST);
   if (named.length) {
-    parts.push(el("h3", {}, "Largest regions"), el("ul", { class: "regions" }, ...named.map(({ cluster, number }) =>
-      el("li", {}, button(`${shortened(visible(cluster[0]), 60)}, ${several(cluster[1], "point")}`, () => app.only({ kind: "cluster", layer: layer.index, level: goal, number }), {},
-        el("bdi", { title: visible(cluster[0]) }, shortened(visible(cluster[0]), 40)), el("small", {}, whole(cluster[1])))))));
+    parts.push(
+      el("h3", {}, "Largest regions"),
+      el(
+        "ul",
+        { class: "regions" },
+        ...named.map(({ cluster, number }) => {
+          const go = button("", () => app.only({ kind: "cluster", layer: layer.index, level: goal, number }));
+          go.append(
+            el("bdi", { title: visible(cluster[0]) }, shortened(visible(cluster[0]), 40)),
+            " ",
+            el("small", {}, several(cluster[1], "point")),
+          );
+          return el("li", {}, go);
+        }),
+      ),
+    );
   }
   return parts;
 }

@@ -18,7 +18,11 @@ const COVER = 0.78;
 /** Width of a cell, in pixels, from which on its points are drawn. */
 const POINTS_FROM = 150;
 
-/** The side of a cell on the screen, as a part of its square: many points make it larger. @param {Level} level @param {number} cell */
+/**
+ * The side of a cell on the screen, as a part of its square: many points make it larger.
+ * @param {Level} level
+ * @param {number} cell
+ */
 export function share(level, cell) {
   return 0.6 + 0.36 * Math.sqrt(Math.min(1, level.points[cell] / (0.55 * level.most)));
 }
@@ -71,20 +75,23 @@ export class Painter {
     const level = layer.levels[depth];
     const { width, height } = g.canvas;
     const step = k / level.size;
-    const x0 = Math.floor(-ox / step), x1 = Math.floor((width - ox) / step);
-    const y0 = Math.floor(-oy / step), y1 = Math.floor((height - oy) / step);
+    const x0 = Math.floor(-ox / step),
+      x1 = Math.floor((width - ox) / step);
+    const y0 = Math.floor(-oy / step),
+      y1 = Math.floor((height - oy) / step);
     const { side, first } = level.facts.blocks;
     const mask = this.shade.mask(layer, depth);
     const tint = this.shade.tint(layer, depth);
     for (let b = 0; b < first.length; b++) {
-      const bx = level.column[first[b]] - level.column[first[b]] % ACROSS;
-      const by = level.row[first[b]] - level.row[first[b]] % ACROSS;
+      const bx = level.column[first[b]] - (level.column[first[b]] % ACROSS);
+      const by = level.row[first[b]] - (level.row[first[b]] % ACROSS);
       if (bx > x1 || by > y1 || bx + ACROSS <= x0 || by + ACROSS <= y0) continue;
       const bitmap = side ? this.sheets.get(`icon-${level.size}-${layer.index}-${b}`) : null;
       if (side && !bitmap) this.missing++;
       const stop = b + 1 < first.length ? first[b + 1] : level.count;
       for (let cell = first[b]; cell < stop; cell++) {
-        const column = level.column[cell], row = level.row[cell];
+        const column = level.column[cell],
+          row = level.row[cell];
         if (column < x0 || column > x1 || row < y0 || row > y1) continue;
         const wide = step * share(level, cell);
         // Whole pixels: pictures stay sharp, and drawing is cheaper.
@@ -111,19 +118,34 @@ export class Painter {
     g.globalAlpha = 1;
   }
 
-  /** Single points, once cells are so far apart that there is room. @param {Layer} layer @param {number} ox @param {number} oy @param {number} k @param {number} ratio @param {Ink} ink */
+  /**
+   * Single points, once cells are so far apart that there is room.
+   * @param {Layer} layer
+   * @param {number} ox
+   * @param {number} oy
+   * @param {number} k
+   * @param {number} ratio
+   * @param {Ink} ink
+   */
   points(layer, ox, oy, k, ratio, ink) {
     const { g } = this;
     const { starts, points } = layer.squares();
     const size = layer.finest.size;
-    const x0 = Math.max(0, Math.floor(-ox / k * size)), x1 = Math.min(size - 1, Math.floor((g.canvas.width - ox) / k * size));
-    const y0 = Math.max(0, Math.floor(-oy / k * size)), y1 = Math.min(size - 1, Math.floor((g.canvas.height - oy) / k * size));
+    const x0 = Math.max(0, Math.floor((-ox / k) * size)),
+      x1 = Math.min(size - 1, Math.floor(((g.canvas.width - ox) / k) * size));
+    const y0 = Math.max(0, Math.floor((-oy / k) * size)),
+      y1 = Math.min(size - 1, Math.floor(((g.canvas.height - oy) / k) * size));
     g.fillStyle = ink.dot;
     const dot = Math.round(3 * ratio);
     for (let y = y0; y <= y1 && x1 >= x0; y++) {
       for (let i = starts[y * size + x0]; i < starts[y * size + x1 + 1]; i++) {
         const p = points[i];
-        g.fillRect(Math.round(ox + layer.x[p] / layer.facts.scale * k - dot / 2), Math.round(oy + layer.y[p] / layer.facts.scale * k - dot / 2), dot, dot);
+        g.fillRect(
+          Math.round(ox + (layer.x[p] / layer.facts.scale) * k - dot / 2),
+          Math.round(oy + (layer.y[p] / layer.facts.scale) * k - dot / 2),
+          dot,
+          dot,
+        );
       }
     }
   }

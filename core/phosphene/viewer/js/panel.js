@@ -14,7 +14,8 @@ import { shortened, visible } from "./words.js";
 /** @typedef {import("./marks.js").Spot} Spot */
 
 /** A cell's width in pixels from which on the finer level is shown, and below which the coarser: apart, so that none flickers. */
-const FINER = 40, COARSER = 33;
+const FINER = 40,
+  COARSER = 33;
 
 /** Doublings after which a level that was asked for is let go. */
 const AWAY = 0.5;
@@ -44,12 +45,24 @@ export class Panel {
     const name = visible(layer.name);
     this.map = document.createElement("canvas");
     this.map.className = "map";
-    const label = { role: "application", tabindex: "0", "aria-roledescription": "map", "aria-label": `Map of ${name}`, "aria-describedby": "keys" };
+    const label = {
+      role: "application",
+      tabindex: "0",
+      "aria-roledescription": "map",
+      "aria-label": `Map of ${name}`,
+      "aria-describedby": "keys",
+    };
     for (const [key, value] of Object.entries(label)) this.map.setAttribute(key, value);
     this.top = document.createElement("canvas");
     this.top.className = "marks";
     this.top.setAttribute("aria-hidden", "true");
-    this.element = el("div", { class: "panel" }, this.map, this.top, el("p", { class: "plate", title: name }, el("bdi", {}, shortened(name, 40))));
+    this.element = el(
+      "div",
+      { class: "panel" },
+      this.map,
+      this.top,
+      el("p", { class: "plate", title: name }, el("bdi", {}, shortened(name, 40))),
+    );
     this.g = pen(this.map, false);
     this.t = pen(this.top);
     this.painter = new Painter(this.g, sheets, shade);
@@ -57,14 +70,20 @@ export class Panel {
   }
 
   /** @param {Ink} ink */
-  async colour(ink) { this.painter.haze = await haze(this.points, ink); }
+  async colour(ink) {
+    this.painter.haze = await haze(this.points, ink);
+  }
 
   /** Pixels of the canvases; as they are where nothing changed, since that would clear them. @param {number} ratio */
   resize(ratio) {
-    const width = Math.max(1, Math.round(this.camera.width * ratio)), height = Math.max(1, Math.round(this.camera.height * ratio));
+    const width = Math.max(1, Math.round(this.camera.width * ratio)),
+      height = Math.max(1, Math.round(this.camera.height * ratio));
     this.ratio = ratio;
     if (this.map.width === width && this.map.height === height) return;
-    for (const each of [this.map, this.top]) { each.width = width; each.height = height; }
+    for (const each of [this.map, this.top]) {
+      each.width = width;
+      each.height = height;
+    }
     this.marked = "";
   }
 
@@ -72,7 +91,8 @@ export class Panel {
   aim() {
     const { levels } = this.layer;
     if (this.held) {
-      if (Math.abs(Math.log2(this.camera.scale / this.held.scale)) < AWAY) return (this.goal = Math.min(this.held.depth, levels.length - 1));
+      if (Math.abs(Math.log2(this.camera.scale / this.held.scale)) < AWAY)
+        return (this.goal = Math.min(this.held.depth, levels.length - 1));
       this.held = null;
     }
     while (this.goal < levels.length - 1 && this.camera.scale / levels[this.goal + 1].size >= FINER) this.goal++;

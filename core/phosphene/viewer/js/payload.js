@@ -75,7 +75,9 @@ export class Payload {
       const script = this.page.createElement("script");
       /** @type {string | null} */
       let text = null;
-      this.waiting.set(name, (given) => { text = given; });
+      this.waiting.set(name, (given) => {
+        text = given;
+      });
       const done = () => {
         this.waiting.delete(name);
         script.remove();

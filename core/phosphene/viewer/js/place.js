@@ -1,10 +1,14 @@
 // The address keeps the view, so that a place can be shared. Nothing in it is trusted.
 
 /** @typedef {{ layer: string, size: number, row: number, column: number }} CellPlace */
-/** @typedef {{ layers: string[], x: number, y: number, zoom: number, level: number, pin: CellPlace, other: CellPlace, filter: string, overlay: string, theme: string }} Place */
+/**
+ * @typedef {{ layers: string[], x: number, y: number, zoom: number, level: number, pin: CellPlace, other: CellPlace, filter: string, overlay: string, theme: string }} Place
+ */
 
 /** @param {CellPlace} cell */
-function cellText(cell) { return `${cell.size}.${cell.row}.${cell.column}.${cell.layer}`; }
+function cellText(cell) {
+  return `${cell.size}.${cell.row}.${cell.column}.${cell.layer}`;
+}
 
 /** @param {string | null} text @returns {CellPlace | undefined} */
 function cellFrom(text) {

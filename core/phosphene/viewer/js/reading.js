@@ -39,7 +39,9 @@ export class Reading {
   }
 
   /** The cell that the panel is about. */
-  get read() { return this.pin || this.hover || this.focus; }
+  get read() {
+    return this.pin || this.hover || this.focus;
+  }
   /** The cell that is held against it. */
   get second() {
     if (!this.comparing) return null;
@@ -74,8 +76,10 @@ export class Reading {
 
   /** One step back: out of the comparison, then from the pin, then from the cell. @returns {boolean} whether there was one */
   back() {
-    if (this.comparing) { this.comparing = false; this.other = null; }
-    else if (this.pin) this.pin = null;
+    if (this.comparing) {
+      this.comparing = false;
+      this.other = null;
+    } else if (this.pin) this.pin = null;
     else if (this.focus) this.focus = null;
     else return false;
     this.changed();
@@ -90,15 +94,18 @@ export class Reading {
     if (!spot) return;
     const layer = this.app.layers[spot.layer];
     const before = this.comparing ? "Compared with: " : this.pin ? "Pinned: " : "";
-    if (layer) this.app.say(before + sentence(layer.levels[spot.depth], spot.cell, this.app.classes));
+    if (layer) this.app.voice.say(before + sentence(layer.levels[spot.depth], spot.cell, this.app.classes));
   }
 
   /** What is marked on a layer. @param {number} index @param {number} depth @returns {Marks} */
   marks(index, depth) {
-    const own = (/** @type {Spot | null} */ spot) => spot && spot.layer === index ? spot : null;
+    const own = (/** @type {Spot | null} */ spot) => (spot && spot.layer === index ? spot : null);
     /** @type {import("./marks.js").Ring[]} */
     const rings = [];
-    const pin = own(this.pin), other = own(this.other), focus = own(this.focus), hover = own(this.hover);
+    const pin = own(this.pin),
+      other = own(this.other),
+      focus = own(this.focus),
+      hover = own(this.hover);
     if (pin) rings.push({ ring: pin, kind: "pin" });
     if (other) rings.push({ ring: other, kind: "other" });
     if (focus && !same(focus, pin) && !same(focus, other)) rings.push({ ring: focus, kind: "focus" });
@@ -122,14 +129,22 @@ export class Reading {
     this.written = written;
     const held = this.root.contains(document.activeElement) ? document.activeElement?.getAttribute("data-act") : null;
     const reader = {
-      classes: this.app.classes, thumbs: this.app.thumbs, pinned: !!this.pin, comparing: this.comparing,
-      go: (/** @type {Spot} */ to) => { this.app.flyTo(to); this.press(same(to, this.pin) ? null : to); },
+      classes: this.app.classes,
+      thumbs: this.app.thumbs,
+      pinned: !!this.pin,
+      comparing: this.comparing,
+      go: (/** @type {Spot} */ to) => {
+        this.app.travel.flyTo(to);
+        this.press(same(to, this.pin) ? null : to);
+      },
       act: (/** @type {string} */ act, /** @type {Spot} */ on) => this.act(act, on),
     };
     const other = second ? this.app.layers[second.layer] : undefined;
-    this.root.replaceChildren(...(this.comparing && this.pin
-      ? comparison(this.pin, layer, other ? second : null, other || layer, { ...reader, shared: this.shared(second) })
-      : details(spot, layer, reader)));
+    this.root.replaceChildren(
+      ...(this.comparing && this.pin
+        ? comparison(this.pin, layer, other ? second : null, other || layer, { ...reader, shared: this.shared(second) })
+        : details(spot, layer, reader)),
+    );
     if (held) {
       const again = this.root.querySelector(`[data-act="${held}"]`);
       if (again instanceof HTMLElement) again.focus();
@@ -146,7 +161,8 @@ export class Reading {
   shared(second) {
     const { images } = this.app;
     if (!this.pin || !second || !images) return null;
-    const mine = this.app.imagesOf(this.pin), theirs = this.app.imagesOf(second);
+    const mine = this.app.imagesOf(this.pin),
+      theirs = this.app.imagesOf(second);
     let count = 0;
     for (const image of mine) if (theirs.has(image)) count++;
     return count;
@@ -156,7 +172,11 @@ export class Reading {
   act(act, spot) {
     const layer = this.app.layers[spot.layer];
     if (!layer) return;
-    if (act === "pin") { this.pin = this.pin ? null : spot; this.focus = spot; this.changed(); }
+    if (act === "pin") {
+      this.pin = this.pin ? null : spot;
+      this.focus = spot;
+      this.changed();
+    }
     if (act === "compare") {
       this.comparing = !this.comparing;
       this.pin = spot;
@@ -164,20 +184,29 @@ export class Reading {
       this.hover = null;
       this.focus = spot;
       this.changed();
-      if (this.comparing) this.app.say("Choose a second cell.");
+      if (this.comparing) this.app.voice.say("Choose a second cell.");
     }
     if (act === "copy") {
       const chosen = [spot, ...(this.second ? [this.second] : [])];
       const data = chosen.map((each) => {
         const { images, layers } = this.app;
-        return asData(each, /** @type {import("./layer.js").Layer} */ (layers[each.layer]), this.app.classes, images ? images.numbers(this.app.imagesOf(each)) : null);
+        return asData(
+          each,
+          /** @type {import("./layer.js").Layer} */ (layers[each.layer]),
+          this.app.classes,
+          images ? images.numbers(this.app.imagesOf(each)) : null,
+        );
       });
       const made = { atlas: this.app.manifest.atlas, network: this.app.manifest.network, cells: data };
-      copy(JSON.stringify(made, null, 1)).then((done) => this.app.note(done ? "Copied as JSON." : "This frame may not copy. Open the page in a tab of its own."));
+      copy(JSON.stringify(made, null, 1)).then((done) =>
+        this.app.voice.note(done ? "Copied as JSON." : "This frame may not copy. Open the page in a tab of its own."),
+      );
     }
     if (act === "save") {
-      savePicture(spot, layer, this.app.classes, this.app.thumbs, this.app.ink, this.app.manifest.title)
-        .then(() => this.app.note("Saved as PNG."), () => this.app.note("The picture could not be saved."));
+      savePicture(spot, layer, this.app.classes, this.app.thumbs, this.app.ink, this.app.manifest.title).then(
+        () => this.app.voice.note("Saved as PNG."),
+        () => this.app.voice.note("The picture could not be saved."),
+      );
     }
   }
 }

@@ -9,23 +9,48 @@ import { cellName, distortion, fidelity, several, shortened, visible } from "./w
 const MOST = 200;
 
 /** @param {number} value */
-function plain(value) { return Number.isFinite(value) ? Number(value.toPrecision(6)) : null; }
+function plain(value) {
+  return Number.isFinite(value) ? Number(value.toPrecision(6)) : null;
+}
 
-/** A cell as plain data: names as they are, numbers as they were kept. @param {Spot} spot @param {Layer} layer @param {string[]} classes @param {number[] | null} images */
+/**
+ * A cell as plain data: names as they are, numbers as they were kept.
+ * @param {Spot} spot
+ * @param {Layer} layer
+ * @param {string[]} classes
+ * @param {number[] | null} images
+ */
 export function asData(spot, layer, classes, images) {
   const level = layer.levels[spot.depth];
   const names = level.facts.texts || classes;
   const icon = level.groups(spot.cell)[0];
   return {
-    layer: layer.name, level: level.size, row: level.row[spot.cell], column: level.column[spot.cell], points: level.points[spot.cell],
+    layer: layer.name,
+    level: level.size,
+    row: level.row[spot.cell],
+    column: level.column[spot.cell],
+    points: level.points[spot.cell],
     images: images ? { count: images.length, numbers: images.slice(0, MOST) } : { count: level.images[spot.cell] },
-    cluster: level.cluster ? level.clusters[level.cluster[spot.cell]]?.[0] ?? null : null,
-    verdicts: { icon: icon ? fidelity(icon.fidelity, icon.rank)?.word ?? null : null, place: distortion(level.recall[spot.cell], level.stretch[spot.cell])?.word ?? null },
-    recall: plain(level.recall[spot.cell]), stretch: plain(level.stretch[spot.cell]), split_half: plain(level.splitHalf[spot.cell]),
+    cluster: level.cluster ? (level.clusters[level.cluster[spot.cell]]?.[0] ?? null) : null,
+    verdicts: {
+      icon: icon ? (fidelity(icon.fidelity, icon.rank)?.word ?? null) : null,
+      place: distortion(level.recall[spot.cell], level.stretch[spot.cell])?.word ?? null,
+    },
+    recall: plain(level.recall[spot.cell]),
+    stretch: plain(level.stretch[spot.cell]),
+    split_half: plain(level.splitHalf[spot.cell]),
     groups: level.groups(spot.cell).map((group) => ({
-      points: group.count, fidelity: plain(group.fidelity), rank: group.rank || null, reliable_label: group.claimed,
-      classes: group.classes.map((number, place) => ({ name: names[number] ?? String(number), evidence: plain(group.evidence[place]) })),
-      margin: plain(group.margin), interval: [plain(group.low), plain(group.high)], purity: plain(group.purity),
+      points: group.count,
+      fidelity: plain(group.fidelity),
+      rank: group.rank || null,
+      reliable_label: group.claimed,
+      classes: group.classes.map((number, place) => ({
+        name: names[number] ?? String(number),
+        evidence: plain(group.evidence[place]),
+      })),
+      margin: plain(group.margin),
+      interval: [plain(group.low), plain(group.high)],
+      purity: plain(group.purity),
     })),
     neighbours: level.neighbours(spot.cell).map((cell) => ({ row: level.row[cell], column: level.column[cell] })),
   };
@@ -49,10 +74,19 @@ export async function copy(text) {
   }
 }
 
-/** A cell's card as a picture file. @param {Spot} spot @param {Layer} layer @param {string[]} classes @param {import("./thumbs.js").Thumbs} thumbs @param {import("./colour.js").Ink} ink @param {string} title */
+/**
+ * A cell's card as a picture file.
+ * @param {Spot} spot
+ * @param {Layer} layer
+ * @param {string[]} classes
+ * @param {import("./thumbs.js").Thumbs} thumbs
+ * @param {import("./colour.js").Ink} ink
+ * @param {string} title
+ */
 export async function savePicture(spot, layer, classes, thumbs, ink, title) {
   const level = layer.levels[spot.depth];
-  const side = 640, foot = 132;
+  const side = 640,
+    foot = 132;
   const made = canvas(side, side + foot);
   const g = pen(made, false);
   g.fillStyle = ink.ground;
@@ -61,15 +95,46 @@ export async function savePicture(spot, layer, classes, thumbs, ink, title) {
   const across = groups.length > 1 ? 2 : 1;
   const pictures = groups.map((group) => thumbs.icon(layer, level, spot.cell, group, side / across, ""));
   await Promise.all(pictures.map((picture) => thumbs.drawn.get(picture)));
-  pictures.forEach((picture, place) => g.drawImage(picture, (place % 2) * side / across, Math.floor(place / 2) * side / across));
+  pictures.forEach((picture, place) =>
+    g.drawImage(picture, ((place % 2) * side) / across, (Math.floor(place / 2) * side) / across),
+  );
   /** @param {string} text @param {number} y @param {string} font @param {string} color */
-  const line = (text, y, font, color) => { g.font = font; g.fillStyle = color; g.fillText(text, 24, y, side - 48); };
+  const line = (text, y, font, color) => {
+    g.font = font;
+    g.fillStyle = color;
+    g.fillText(text, 24, y, side - 48);
+  };
   const [first] = groups;
-  const label = first && first.claimed ? `surely ${visible((level.facts.texts || classes)[first.classes[0]])}` : first && first.claimed === false ? "no reliable label" : "";
-  const words = [first ? fidelity(first.fidelity, first.rank)?.word : undefined, distortion(level.recall[spot.cell], level.stretch[spot.cell])?.word];
+  const label =
+    first && first.claimed
+      ? `surely ${visible((level.facts.texts || classes)[first.classes[0]])}`
+      : first && first.claimed === false
+        ? "no reliable label"
+        : "";
+  const words = [
+    first ? fidelity(first.fidelity, first.rank)?.word : undefined,
+    distortion(level.recall[spot.cell], level.stretch[spot.cell])?.word,
+  ];
   line(shortened(cellName(level, spot.cell, classes), 44), side + 40, "650 26px Inter, system-ui, sans-serif", ink.text);
-  line([several(level.points[spot.cell], "point"), shortened(label, 40), words[0] && `icon ${words[0]}`, words[1] && `place ${words[1]}`].filter(Boolean).join(" · "), side + 74, "17px Inter, system-ui, sans-serif", ink.text);
-  line(`${shortened(visible(title), 30)} · ${shortened(visible(layer.name), 30)} · row ${level.row[spot.cell] + 1}, column ${level.column[spot.cell] + 1} of ${level.size}`, side + 104, "15px Inter, system-ui, sans-serif", ink.muted);
+  line(
+    [
+      several(level.points[spot.cell], "point"),
+      shortened(label, 40),
+      words[0] && `icon ${words[0]}`,
+      words[1] && `place ${words[1]}`,
+    ]
+      .filter(Boolean)
+      .join(" · "),
+    side + 74,
+    "17px Inter, system-ui, sans-serif",
+    ink.text,
+  );
+  line(
+    `${shortened(visible(title), 30)} · ${shortened(visible(layer.name), 30)} · row ${level.row[spot.cell] + 1}, column ${level.column[spot.cell] + 1} of ${level.size}`,
+    side + 104,
+    "15px Inter, system-ui, sans-serif",
+    ink.muted,
+  );
   const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ done) => made.toBlob(done, "image/png"));
   if (!blob) throw new Error("the picture could not be made");
   const link = document.createElement("a");
@@ -80,4 +145,6 @@ export async function savePicture(spot, layer, classes, thumbs, ink, title) {
 }
 
 /** @param {string} text */
-function fileName(text) { return text.replace(/[^\p{L}\p{N}_-]+/gu, "-").slice(0, 60) || "cell"; }
+function fileName(text) {
+  return text.replace(/[^\p{L}\p{N}_-]+/gu, "-").slice(0, 60) || "cell";
+}

@@ -8,9 +8,15 @@ import { several, shortened, visible } from "./words.js";
 const MOST = 12;
 
 /** A name as it is compared: without accents, in small letters. @param {string} text */
-export function plain(text) { return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase(); }
+export function plain(text) {
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+}
 
-/** How well a name answers what was typed: 0 where it begins so, 1 where a word does, 2 where it is inside, -1 not at all. @param {string} name @param {string} typed */
+/**
+ * How well a name answers what was typed: 0 where it begins so, 1 where a word does, 2 where it is inside, -1 not at all.
+ * @param {string} name
+ * @param {string} typed
+ */
 export function match(name, typed) {
   const found = plain(name).indexOf(plain(typed));
   if (found < 0) return -1;
@@ -37,20 +43,36 @@ export class Search {
     this.say = say;
     box.addEventListener("input", () => this.update());
     box.addEventListener("focus", () => this.update());
-    box.addEventListener("blur", () => setTimeout(() => { if (document.activeElement !== box) this.close(); }, 150));
+    box.addEventListener("blur", () =>
+      setTimeout(() => {
+        if (document.activeElement !== box) this.close();
+      }, 150),
+    );
     box.addEventListener("keydown", (event) => this.key(event));
   }
 
   update() {
     this.shown = ranked(this.box.value.trim(), this.all());
     this.active = -1;
-    this.list.replaceChildren(...this.shown.map((found, number) => {
-      const option = el("li", { role: "option", id: `found-${number}`, "aria-selected": "false" },
-        el("bdi", { title: visible(found.text) }, shortened(visible(found.text), 60)), el("small", {}, found.told));
-      option.addEventListener("mousedown", (event) => { event.preventDefault(); this.choose(number); });
-      return option;
-    }));
-    if (!this.shown.length) this.list.append(el("li", { class: "nothing", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "Nothing is called so."));
+    this.list.replaceChildren(
+      ...this.shown.map((found, number) => {
+        const option = el(
+          "li",
+          { role: "option", id: `found-${number}`, "aria-selected": "false" },
+          el("bdi", { title: visible(found.text) }, shortened(visible(found.text), 60)),
+          el("small", {}, found.told),
+        );
+        option.addEventListener("mousedown", (event) => {
+          event.preventDefault();
+          this.choose(number);
+        });
+        return option;
+      }),
+    );
+    if (!this.shown.length)
+      this.list.append(
+        el("li", { class: "nothing", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "Nothing is called so."),
+      );
     this.list.hidden = false;
     this.box.setAttribute("aria-expanded", "true");
     this.box.removeAttribute("aria-activedescendant");
@@ -78,12 +100,18 @@ export class Search {
     const steps = /** @type {Record<string, number>} */ ({ ArrowDown: 1, ArrowUp: -1 });
     if (event.key in steps && this.shown.length) {
       if (this.list.hidden) this.update();
-      this.active = (this.active + steps[event.key] + this.shown.length + (this.active < 0 && event.key === "ArrowUp" ? 1 : 0)) % this.shown.length;
+      this.active =
+        (this.active + steps[event.key] + this.shown.length + (this.active < 0 && event.key === "ArrowUp" ? 1 : 0)) %
+        this.shown.length;
       [...this.list.children].forEach((option, number) => option.setAttribute("aria-selected", String(number === this.active)));
       this.list.children[this.active].scrollIntoView({ block: "nearest" });
       this.box.setAttribute("aria-activedescendant", `found-${this.active}`);
     } else if (event.key === "Enter") this.choose(Math.max(0, this.active));
-    else if (event.key === "Escape") { this.box.value = ""; this.box.blur(); this.close(); } else return;
+    else if (event.key === "Escape") {
+      this.box.value = "";
+      this.box.blur();
+      this.close();
+    } else return;
     event.preventDefault();
     event.stopPropagation();
   }

@@ -26,13 +26,21 @@ export class Shade {
     this.tints.clear();
   }
 
-  /** 1 for cells that the filter keeps; null when all are kept. @param {Layer} layer @param {number} depth @returns {Uint8Array | null} */
+  /**
+   * 1 for cells that the filter keeps; null when all are kept.
+   * @param {Layer} layer
+   * @param {number} depth
+   * @returns {Uint8Array | null}
+   */
   mask(layer, depth) {
     const level = layer.levels[depth];
     let found = this.masks.get(level);
     if (found === undefined) {
       // A heat map is of all cells: what it says of the others is half of it.
-      found = this.filter && this.overlay !== "class" ? Uint8Array.from({ length: level.count }, (_, cell) => Number(this.keeps(layer, depth, cell))) : null;
+      found =
+        this.filter && this.overlay !== "class"
+          ? Uint8Array.from({ length: level.count }, (_, cell) => Number(this.keeps(layer, depth, cell)))
+          : null;
       this.masks.set(level, found);
     }
     return found;
@@ -48,14 +56,22 @@ export class Shade {
     if (layer.index !== filter.layer || !level.cluster) return true;
     let number = level.cluster[cell];
     let at = depth;
-    while (at > filter.level) { number = layer.levels[at].clusters[number]?.[4] ?? -1; at--; }
+    while (at > filter.level) {
+      number = layer.levels[at].clusters[number]?.[4] ?? -1;
+      at--;
+    }
     if (at === filter.level) return number === filter.number;
     let wanted = filter.number;
     for (let k = filter.level; k > at; k--) wanted = layer.levels[k].clusters[wanted]?.[4] ?? -1;
     return number === wanted;
   }
 
-  /** A colour a cell, four bytes each; null without an overlay. @param {Layer} layer @param {number} depth @returns {Uint8ClampedArray | null} */
+  /**
+   * A colour a cell, four bytes each; null without an overlay.
+   * @param {Layer} layer
+   * @param {number} depth
+   * @returns {Uint8ClampedArray | null}
+   */
   tint(layer, depth) {
     const level = layer.levels[depth];
     let found = this.tints.get(level);
@@ -65,7 +81,8 @@ export class Shade {
         found = new Uint8ClampedArray(4 * level.count);
         for (let cell = 0; cell < level.count; cell++) {
           const value = this.value(layer, depth, cell);
-          if (Number.isFinite(value)) found.set([...(this.overlay === "class" ? signed(value, this.dark) : sequential(value)), 255], 4 * cell);
+          if (Number.isFinite(value))
+            found.set([...(this.overlay === "class" ? signed(value, this.dark) : sequential(value)), 255], 4 * cell);
         }
       }
       this.tints.set(level, found);
@@ -73,7 +90,13 @@ export class Shade {
     return found;
   }
 
-  /** The value that the overlay shows, in 0..1, or -1..1 of evidence. @param {Layer} layer @param {number} depth @param {number} cell @returns {number} */
+  /**
+   * The value that the overlay shows, in 0..1, or -1..1 of evidence.
+   * @param {Layer} layer
+   * @param {number} depth
+   * @param {number} cell
+   * @returns {number}
+   */
   value(layer, depth, cell) {
     const level = layer.levels[depth];
     if (this.overlay === "density") return Math.log1p(level.points[cell]) / Math.log1p(level.most);
@@ -93,7 +116,12 @@ export class Shade {
   }
 }
 
-/** Whether one of a cell's groups is surely of a class, or is most of it. @param {Level} level @param {number} cell @param {number} target */
+/**
+ * Whether one of a cell's groups is surely of a class, or is most of it.
+ * @param {Level} level
+ * @param {number} cell
+ * @param {number} target
+ */
 export function ofClass(level, cell, target) {
   const classes = level.own("group.class");
   const claimed = level.own("group.claimed");
@@ -103,7 +131,14 @@ export function ofClass(level, cell, target) {
   return false;
 }
 
-/** Mean evidence of a cell for a class; of the coarser level where this one was not kept. @param {Layer} layer @param {number} depth @param {number} cell @param {number} target @returns {number} */
+/**
+ * Mean evidence of a cell for a class; of the coarser level where this one was not kept.
+ * @param {Layer} layer
+ * @param {number} depth
+ * @param {number} cell
+ * @param {number} target
+ * @returns {number}
+ */
 export function evidenceFor(layer, depth, cell, target) {
   const level = layer.levels[depth];
   const classes = level.heat ? level.heat.length / Math.max(1, level.count) : 0;
@@ -123,7 +158,9 @@ export function mostEvidence(layer, target) {
   if (!known.has(target)) {
     let most = 1e-9;
     layer.levels.forEach((level, depth) => {
-      if (level.heat) for (let cell = 0; cell < level.count; cell++) most = Math.max(most, Math.abs(evidenceFor(layer, depth, cell, target)) || 0);
+      if (level.heat)
+        for (let cell = 0; cell < level.count; cell++)
+          most = Math.max(most, Math.abs(evidenceFor(layer, depth, cell, target)) || 0);
     });
     known.set(target, most);
   }

@@ -33,7 +33,10 @@ export class Sheets {
   /** The sheet, or null while it is on its way. @param {string} name @returns {ImageBitmap | null} */
   get(name) {
     let sheet = this.held.get(name);
-    if (!sheet) { sheet = { bitmap: null, used: 0, state: "new" }; this.held.set(name, sheet); }
+    if (!sheet) {
+      sheet = { bitmap: null, used: 0, state: "new" };
+      this.held.set(name, sheet);
+    }
     sheet.used = this.clock;
     if (!sheet.bitmap && sheet.state === "new") {
       sheet.state = "waiting";
@@ -44,17 +47,29 @@ export class Sheets {
   }
 
   /** Whether all that was asked for is there, or cannot come. */
-  get settled() { return this.busy === 0 && this.queue.length === 0; }
+  get settled() {
+    return this.busy === 0 && this.queue.length === 0;
+  }
 
   next() {
     while (this.busy < LANES && this.queue.length) {
       const name = /** @type {string} */ (this.queue.pop());
       const sheet = /** @type {Held} */ (this.held.get(name));
-      if (sheet.used < this.clock - STALE) { sheet.state = "new"; continue; }
+      if (sheet.used < this.clock - STALE) {
+        sheet.state = "new";
+        continue;
+      }
       this.busy++;
       this.decode(name, sheet)
-        .catch((error) => { sheet.state = "bad"; this.failed(error); })
-        .finally(() => { this.busy--; this.next(); this.changed(); });
+        .catch((error) => {
+          sheet.state = "bad";
+          this.failed(error);
+        })
+        .finally(() => {
+          this.busy--;
+          this.next();
+          this.changed();
+        });
     }
   }
 

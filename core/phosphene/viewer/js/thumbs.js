@@ -13,7 +13,9 @@ export class Thumbs {
   drawn = new WeakMap();
 
   /** @param {(name: string) => Promise<Uint8Array<ArrayBuffer>>} load */
-  constructor(load) { this.load = load; }
+  constructor(load) {
+    this.load = load;
+  }
 
   /** @param {string} name @returns {Promise<ImageBitmap>} */
   sheet(name) {
@@ -43,10 +45,28 @@ export class Thumbs {
     const bitmap = await this.sheet(`${series}-${k}`);
     const ink = pen(target);
     ink.imageSmoothingQuality = "high";
-    ink.drawImage(bitmap, (place % across) * facts.side, Math.floor(place / across) * facts.side, facts.side, facts.side, 0, 0, target.width, target.height);
+    ink.drawImage(
+      bitmap,
+      (place % across) * facts.side,
+      Math.floor(place / across) * facts.side,
+      facts.side,
+      facts.side,
+      0,
+      0,
+      target.width,
+      target.height,
+    );
   }
 
-  /** A picture of a cell, or of one of its groups. @param {Layer} layer @param {Level} level @param {number} cell @param {Group | null} group @param {number} size @param {string} label */
+  /**
+   * A picture of a cell, or of one of its groups.
+   * @param {Layer} layer
+   * @param {Level} level
+   * @param {number} cell
+   * @param {Group | null} group
+   * @param {number} size
+   * @param {string} label
+   */
   icon(layer, level, cell, group, size, label) {
     const made = canvas(size, size, label);
     const ink = pen(made);
@@ -55,9 +75,14 @@ export class Thumbs {
     const further = group ? group.further : 0;
     /** @type {Promise<void>} */
     let drawn = Promise.resolve();
-    if (further > 0 && level.facts.further) drawn = this.draw(`more-${level.size}-${layer.index}`, level.facts.further, further - 1, ACROSS, made);
-    else if (level.kind[cell] && level.facts.blocks.side) drawn = this.draw(`icon-${level.size}-${layer.index}`, level.facts.blocks, cell, ACROSS, made);
-    this.drawn.set(made, drawn.catch(() => made.setAttribute("data-missing", "")));
+    if (further > 0 && level.facts.further)
+      drawn = this.draw(`more-${level.size}-${layer.index}`, level.facts.further, further - 1, ACROSS, made);
+    else if (level.kind[cell] && level.facts.blocks.side)
+      drawn = this.draw(`icon-${level.size}-${layer.index}`, level.facts.blocks, cell, ACROSS, made);
+    this.drawn.set(
+      made,
+      drawn.catch(() => made.setAttribute("data-missing", "")),
+    );
     return made;
   }
 
@@ -65,7 +90,8 @@ export class Thumbs {
   patch(layer, patch, size, label) {
     const made = canvas(size, size, label);
     const facts = layer.facts.patches;
-    if (facts) this.draw(`patch-${layer.index}`, facts, patch - 1, facts.across, made).catch(() => made.setAttribute("data-missing", ""));
+    if (facts)
+      this.draw(`patch-${layer.index}`, facts, patch - 1, facts.across, made).catch(() => made.setAttribute("data-missing", ""));
     return made;
   }
 }

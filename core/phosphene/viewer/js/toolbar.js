@@ -6,7 +6,12 @@ import { figure, several, shortened, visible } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 
-const OVERLAYS = /** @type {const} */ ([["", "Pictures"], ["density", "Density"], ["fidelity", "Fidelity of icons"], ["distortion", "Distortion of the map"]]);
+const OVERLAYS = /** @type {const} */ ([
+  ["", "Pictures"],
+  ["density", "Density"],
+  ["fidelity", "Fidelity of icons"],
+  ["distortion", "Distortion of the map"],
+]);
 
 /** Layers side by side, at most. */
 const MOST = 4;
@@ -35,22 +40,41 @@ export class Toolbar {
     const help = byId("help", HTMLDialogElement);
     byId("ask", HTMLButtonElement).addEventListener("click", () => help.showModal());
     byId("close", HTMLButtonElement).addEventListener("click", () => help.close());
-    byId("names", HTMLButtonElement).addEventListener("click", () => { app.names = !app.names; this.update(); app.ask(); });
-    byId("closer", HTMLButtonElement).addEventListener("click", () => app.zoomBy(1.6));
-    byId("farther", HTMLButtonElement).addEventListener("click", () => app.zoomBy(1 / 1.6));
-    byId("all", HTMLButtonElement).addEventListener("click", () => app.wholeMap(true));
-    this.search = new Search(byId("search", HTMLInputElement), byId("found", HTMLUListElement), () => this.findable(), (text) => app.say(text));
+    byId("names", HTMLButtonElement).addEventListener("click", () => {
+      app.names = !app.names;
+      this.update();
+      app.ask();
+    });
+    byId("closer", HTMLButtonElement).addEventListener("click", () => app.travel.zoomBy(1.6));
+    byId("farther", HTMLButtonElement).addEventListener("click", () => app.travel.zoomBy(1 / 1.6));
+    byId("all", HTMLButtonElement).addEventListener("click", () => app.travel.wholeMap(true));
+    this.search = new Search(
+      byId("search", HTMLInputElement),
+      byId("found", HTMLUListElement),
+      () => this.findable(),
+      (text) => app.voice.say(text),
+    );
   }
 
   /** Classes, and the clusters of the layers that are shown. @returns {import("./search.js").Found[]} */
   findable() {
     const { app } = this;
     /** @type {import("./search.js").Found[]} */
-    const found = app.classes.map((text, number) => ({ kind: "class", text, told: "class", choose: () => app.only({ kind: "class", number }) }));
+    const found = app.classes.map((text, number) => ({
+      kind: "class",
+      text,
+      told: "class",
+      choose: () => app.only({ kind: "class", number }),
+    }));
     for (const panel of app.panels) {
       panel.layer.levels[panel.goal].clusters.forEach(([text, count], number) => {
         const told = `${several(count, "point")} · ${shortened(visible(panel.layer.name), 24)}`;
-        found.push({ kind: "cluster", text, told, choose: () => app.only({ kind: "cluster", layer: panel.layer.index, level: panel.goal, number }) });
+        found.push({
+          kind: "cluster",
+          text,
+          told,
+          choose: () => app.only({ kind: "cluster", layer: panel.layer.index, level: panel.goal, number }),
+        });
       });
     }
     return found;
@@ -64,17 +88,28 @@ export class Toolbar {
     this.side ||= app.shown.length > 1;
     const choose = (/** @type {number} */ index) => {
       let next = [index];
-      if (this.side) next = app.shown.includes(index) ? app.shown.filter((each) => each !== index) : [...app.shown, index].sort((a, b) => a - b);
-      if (next.length > MOST) app.note(`Side by side there is room for ${MOST}.`);
+      if (this.side)
+        next = app.shown.includes(index) ? app.shown.filter((each) => each !== index) : [...app.shown, index].sort((a, b) => a - b);
+      if (next.length > MOST) app.voice.note(`Side by side there is room for ${MOST}.`);
       else if (next.length) app.show(next);
     };
-    const buttons = app.manifest.layers.map((layer, index) => button(`Layer ${shortened(visible(layer.name), 60)}`, () => choose(index),
-      { "aria-pressed": String(app.shown.includes(index)), title: visible(layer.name) }, el("bdi", {}, shortened(visible(layer.name), 18))));
-    const both = button("Side by side", () => {
-      this.side = !this.side;
-      const next = app.manifest.layers.map((_, index) => index);
-      app.show(this.side ? [...new Set([...app.shown, ...next])].slice(0, 2).sort((a, b) => a - b) : app.shown.slice(-1));
-    }, { "aria-pressed": String(this.side), class: "beside" });
+    const buttons = app.manifest.layers.map((layer, index) =>
+      button(
+        `Layer ${shortened(visible(layer.name), 60)}`,
+        () => choose(index),
+        { "aria-pressed": String(app.shown.includes(index)), title: visible(layer.name) },
+        el("bdi", {}, shortened(visible(layer.name), 18)),
+      ),
+    );
+    const both = button(
+      "Side by side",
+      () => {
+        this.side = !this.side;
+        const next = app.manifest.layers.map((_, index) => index);
+        app.show(this.side ? [...new Set([...app.shown, ...next])].slice(0, 2).sort((a, b) => a - b) : app.shown.slice(-1));
+      },
+      { "aria-pressed": String(this.side), class: "beside" },
+    );
     root.replaceChildren(...buttons, both);
   }
 
@@ -95,23 +130,45 @@ export class Toolbar {
     const { filter } = app.shade;
     root.hidden = !filter;
     if (!filter) return root.replaceChildren();
-    const text = filter.kind === "class" ? app.classes[filter.number] : app.manifest.layers[filter.layer].levels[filter.level].clusters?.[filter.number][0] || "";
-    const parts = [el("span", {}, "Only ", el("bdi", { title: visible(text) }, shortened(visible(text), 40)), el("small", {}, ` ${several(app.lit(), "cell")}`))];
+    const text =
+      filter.kind === "class"
+        ? app.classes[filter.number]
+        : app.manifest.layers[filter.layer].levels[filter.level].clusters?.[filter.number][0] || "";
+    const parts = [
+      el(
+        "span",
+        {},
+        "Only ",
+        el("bdi", { title: visible(text) }, shortened(visible(text), 40)),
+        el("small", {}, ` ${several(app.lit(), "cell")}`),
+      ),
+    ];
     if (filter.kind === "class" && app.manifest.layers.some((layer) => layer.evidence)) {
       const on = app.shade.overlay === "class" && app.shade.target === filter.number;
-      parts.push(button("Heat map", () => {
-        app.shade.overlay = on ? "" : "class";
-        app.shade.target = on ? -1 : filter.number;
-        app.reshade();
-      }, { "aria-pressed": String(on) }));
+      parts.push(
+        button(
+          "Heat map",
+          () => {
+            app.shade.overlay = on ? "" : "class";
+            app.shade.target = on ? -1 : filter.number;
+            app.reshade();
+          },
+          { "aria-pressed": String(on) },
+        ),
+      );
     }
-    root.replaceChildren(...parts, button("Show all cells again", () => app.only(null), { class: "close" }, "×"));
+    root.replaceChildren(
+      ...parts,
+      button("Show all cells again", () => app.only(null), { class: "close" }, "×"),
+    );
   }
 
   legend() {
     const { app } = this;
     const root = byId("legend", HTMLDivElement);
-    const told = app.panels.length ? app.shade.legend(app.panels[0].layer, shortened(visible(app.classes[app.shade.target] ?? ""), 30)) : null;
+    const told = app.panels.length
+      ? app.shade.legend(app.panels[0].layer, shortened(visible(app.classes[app.shade.target] ?? ""), 30))
+      : null;
     root.hidden = !told;
     if (!told) return root.replaceChildren();
     const steps = Array.from({ length: 24 }, (_, i) => {
@@ -121,7 +178,12 @@ export class Toolbar {
       step.style.setProperty("background", `rgb(${r}, ${g}, ${b})`);
       return step;
     });
-    return root.replaceChildren(el("span", { class: "title" }, told.title), el("span", {}, told.low), el("span", { class: "ramp", "aria-hidden": "true" }, ...steps), el("span", {}, told.high));
+    return root.replaceChildren(
+      el("span", { class: "title" }, told.title),
+      el("span", {}, told.low),
+      el("span", { class: "ramp", "aria-hidden": "true" }, ...steps),
+      el("span", {}, told.high),
+    );
   }
 
   /** Levels as buttons; each flies so near that it is shown. */
@@ -134,7 +196,16 @@ export class Toolbar {
     const now = `${panel.layer.index}:${panel.goal}`;
     if (root.dataset.now === now) return;
     root.dataset.now = now;
-    root.replaceChildren(...levels.map((level, depth) => button(`Level of ${level.size} by ${level.size} cells`, () => app.toLevel(depth),
-      { "aria-pressed": String(depth === panel.goal), title: `${figure(level.size)} × ${figure(level.size)} cells` }, String(level.size))));
+    this.filter();
+    root.replaceChildren(
+      ...levels.map((level, depth) =>
+        button(
+          `Level of ${level.size} by ${level.size} cells`,
+          () => app.travel.toLevel(depth),
+          { "aria-pressed": String(depth === panel.goal), title: `${figure(level.size)} × ${figure(level.size)} cells` },
+          String(level.size),
+        ),
+      ),
+    );
   }
 }

@@ -6,21 +6,39 @@
 /** How much less a cell aside is worth than one straight ahead. */
 const ASIDE = 2.5;
 
-/** The nearest cell in a direction, or -1 at the edge. @param {Level} level @param {number} from @param {number} dx @param {number} dy @returns {number} */
+/**
+ * The nearest cell in a direction, or -1 at the edge.
+ * @param {Level} level
+ * @param {number} from
+ * @param {number} dx
+ * @param {number} dy
+ * @returns {number}
+ */
 export function stepFrom(level, from, dx, dy) {
   let best = -1;
   let least = Infinity;
   for (let cell = 0; cell < level.count; cell++) {
-    const x = level.column[cell] - level.column[from], y = level.row[cell] - level.row[from];
+    const x = level.column[cell] - level.column[from],
+      y = level.row[cell] - level.row[from];
     const along = x * dx + y * dy;
     if (along <= 0) continue;
     const cost = along + ASIDE * (Math.abs(x * dy) + Math.abs(y * dx));
-    if (cost < least) { least = cost; best = cell; }
+    if (cost < least) {
+      least = cost;
+      best = cell;
+    }
   }
   return best;
 }
 
-/** The cell of another level at the place of one, or the nearest. @param {Layer} layer @param {number} from @param {number} cell @param {number} to @returns {number} */
+/**
+ * The cell of another level at the place of one, or the nearest.
+ * @param {Layer} layer
+ * @param {number} from
+ * @param {number} cell
+ * @param {number} to
+ * @returns {number}
+ */
 export function onLevel(layer, from, cell, to) {
   if (from === to) return cell;
   const [x, y] = layer.levels[from].centre(cell);

@@ -19,34 +19,53 @@ export function shortened(text, most) {
 }
 
 /** @param {number} value @returns {string} */
-export function whole(value) { return value.toLocaleString("en"); }
+export function whole(value) {
+  return value.toLocaleString("en");
+}
 
 /** @param {number} count @param {string} one */
-export function several(count, one) { return `${whole(count)} ${one}${count === 1 ? "" : "s"}`; }
+export function several(count, one) {
+  return `${whole(count)} ${one}${count === 1 ? "" : "s"}`;
+}
 
 /** Three digits that count, and a true minus. @param {number} value @returns {string} */
 export function figure(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  return (size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : Number(value.toPrecision(2)).toString()).replace("-", "−");
+  return (
+    size >= 100
+      ? value.toFixed(0)
+      : size >= 10
+        ? value.toFixed(1)
+        : size >= 0.1 || size === 0
+          ? value.toFixed(2)
+          : Number(value.toPrecision(2)).toString()
+  ).replace("-", "−");
 }
 
 /** Figures under one another have as many digits: those that the largest asks for. @param {number} value @param {number} most */
 export function alike(value, most) {
-  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(most) || 1))));
+  const digits = Math.min(Math.abs(most) < 0.01 ? 6 : 3, Math.max(0, 2 - Math.floor(Math.log10(Math.abs(most) || 1))));
   return value.toFixed(digits).replace("-", "−");
 }
 
 const SHAPES = { sharp: "●", fair: "◐", doubtful: "○" };
 
 /** @param {"sharp" | "fair" | "doubtful"} word @param {string} told @returns {Verdict} */
-function verdict(word, told) { return { word, shape: SHAPES[word], told }; }
+function verdict(word, told) {
+  return { word, shape: SHAPES[word], told };
+}
 
 /** How well an icon shows its own group. @param {number} cosine @param {number} rank @returns {Verdict | null} */
 export function fidelity(cosine, rank) {
   if (!Number.isFinite(cosine)) return null;
-  const told = `The icon, read again by the network, points like the group it stands for: cosine ${figure(cosine)}. ` +
-    (rank === 1 ? "No other group is nearer." : rank > 1 ? `${several(rank - 1, "other group")} ${rank === 2 ? "is" : "are"} nearer.` : "");
+  const told =
+    `The icon, read again by the network, points like the group it stands for: cosine ${figure(cosine)}. ` +
+    (rank === 1
+      ? "No other group is nearer."
+      : rank > 1
+        ? `${several(rank - 1, "other group")} ${rank === 2 ? "is" : "are"} nearer.`
+        : "");
   if (cosine >= 0.9 && rank <= 1) return verdict("sharp", told);
   return verdict(cosine >= 0.7 && rank <= 5 ? "fair" : "doubtful", told);
 }
@@ -57,8 +76,15 @@ export function distortion(recall, stretch) {
   const away = Number.isFinite(stretch) ? Math.abs(stretch) : 0;
   const kept = Number.isFinite(recall) ? recall : 1;
   const times = figure(2 ** away);
-  const told = (Number.isFinite(recall) ? `Of the true neighbours of its points ${Math.round(recall * 100)}% are near them on the map. ` : "") +
-    (Number.isFinite(stretch) ? (away < 0.07 ? "It takes as much room as is usual." : `The map is ${stretch > 0 ? "stretched" : "squeezed"} ${times} times here.`) : "");
+  const told =
+    (Number.isFinite(recall)
+      ? `Of the true neighbours of its points ${Math.round(recall * 100)}% are near them on the map. `
+      : "") +
+    (Number.isFinite(stretch)
+      ? away < 0.07
+        ? "It takes as much room as is usual."
+        : `The map is ${stretch > 0 ? "stretched" : "squeezed"} ${times} times here.`
+      : "");
   if (away <= 1.5 && kept >= 0.2) return verdict("sharp", told);
   return verdict(away <= 3 && kept >= 0.1 ? "fair" : "doubtful", told);
 }
@@ -69,18 +95,32 @@ export function clusterName(level, cell) {
   return cluster ? visible(cluster[0]) : "";
 }
 
-/** What a cell is called: after its cluster, else its class, else its place. @param {Level} level @param {number} cell @param {string[]} classes */
+/**
+ * What a cell is called: after its cluster, else its class, else its place.
+ * @param {Level} level
+ * @param {number} cell
+ * @param {string[]} classes
+ */
 export function cellName(level, cell, classes) {
   const label = level.label(cell);
-  return clusterName(level, cell) || (label >= 0 ? visible((level.facts.texts || classes)[label]) : "") || `Row ${level.row[cell] + 1}, column ${level.column[cell] + 1}`;
+  return (
+    clusterName(level, cell) ||
+    (label >= 0 ? visible((level.facts.texts || classes)[label]) : "") ||
+    `Row ${level.row[cell] + 1}, column ${level.column[cell] + 1}`
+  );
 }
 
 /** One sentence for a screen reader. @param {Level} level @param {number} cell @param {string[]} classes @returns {string} */
 export function sentence(level, cell, classes) {
   const [group] = level.groups(cell);
   const names = level.facts.texts || classes;
-  const parts = [shortened(cellName(level, cell, classes), 80), `row ${level.row[cell] + 1}, column ${level.column[cell] + 1} of ${level.size}`, several(level.points[cell], "point")];
-  if (group && group.claimed !== null) parts.push(group.claimed ? `surely ${shortened(visible(names[group.classes[0]]), 80)}` : "no reliable label");
+  const parts = [
+    shortened(cellName(level, cell, classes), 80),
+    `row ${level.row[cell] + 1}, column ${level.column[cell] + 1} of ${level.size}`,
+    several(level.points[cell], "point"),
+  ];
+  if (group && group.claimed !== null)
+    parts.push(group.claimed ? `surely ${shortened(visible(names[group.classes[0]]), 80)}` : "no reliable label");
   const icon = group ? fidelity(group.fidelity, group.rank) : null;
   const place = distortion(level.recall[cell], level.stretch[cell]);
   if (icon) parts.push(`icon ${icon.word}`);
