@@ -22,7 +22,7 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "demo layers diagnose activations units embed attribute",
         "render sheet dream accentuate invert replay",
     )
-    names = f"{looks} {makes} trust quiz compare parity bench".split()
+    names = f"{looks} {makes} trust quiz compare parity bench atlas".split()
     assert re.findall(r"^\W*(\w+)  +[A-Z]", done.stdout.partition("Commands")[2], re.MULTILINE) == names
 
 

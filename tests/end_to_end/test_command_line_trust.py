@@ -113,7 +113,7 @@ def test_people_answer_the_quiz_and_stand_on_the_cards(run, tmp_path: Path) -> N
         (("trust", "specimen", "coins", "--quiz", "quiz.npz"), 2, "answers: expected --quiz and --answers together"),
         (("trust", "specimen", "coins", "--answers", "a.json"), 2, "quiz: expected --quiz and --answers together"),
         (("trust", "specimen", "coins", "--quiz", "none.npz", "--answers", "a.json"), 1, "none.npz"),
-        (("trust", "specimen", "coins", "--quiz", "text", "--answers", "a.json"), 1, "not a quiz of phosphene"),
+        (("trust", "specimen", "coins", "--quiz", "text", "--answers", "a.json"), 1, "no quiz of phosphene"),
         (("quiz", "specimen"), 2, "Missing argument"),
         (("quiz", "specimen", "stage1:a"), 2, "target: expected CLASS, LAYER:CHANNEL"),
         (("quiz", "specimen", "coins", "--out", "quiz.npz"), 2, "a name that ends in .html"),

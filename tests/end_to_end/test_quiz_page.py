@@ -184,6 +184,8 @@ def test_a_reload_goes_on_where_one_was(opened: Opened, tmp_path: Path) -> None:
     given = opened.quiz.answers.tolist()
     opened.press("Enter")
     opened.answer(given[:5])
+    # What a page keeps reaches the browser's other processes a moment later, and a reload may begin in one of them.
+    opened.page.wait_for_timeout(500)
     opened.page.reload()
     assert "5 of 13 answered" in opened.page.inner_text("#kept")
     opened.press("Enter")
