@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ from urllib.parse import unquote
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from tools import need
+
 SHOTS = os.environ.get("PHOSPHENE_SCREENSHOTS")
 Opener = Callable[..., "Opened"]
 
@@ -78,10 +78,9 @@ class Opened:
 def launched() -> Iterator[Any]:
     """A browser, for a fixture."""
     playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium: apt-get install chromium")
+    chromium = need("chromium")
     with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running
         running.close()
 

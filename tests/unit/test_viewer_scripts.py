@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from phosphene.viewer.joining import FOLDER, join_modules, program
+from tools import need
 
 TESTS = sorted((Path(__file__).parents[1] / "viewer").glob("*.test.mjs"))
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        pytest.skip("no node: install Node.js 20 or later")
-    return found
+    return need("node")
 
 
 def test_its_modules(node: str, tmp_path: Path) -> None:
@@ -29,6 +27,13 @@ def test_its_modules(node: str, tmp_path: Path) -> None:
     files = [str(path.relative_to(Path(__file__).parents[2])) for path in TESTS]
     done = subprocess.run([node, "--test", *files], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert files and done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_types() -> None:
+    options = "--noEmit --allowJs --checkJs --strict --target es2022 --module es2022 --moduleResolution bundler".split()
+    command = [need("tsc"), *options, "--lib", "es2023,dom,dom.iterable", str(FOLDER / "main.js")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_joined_modules_do_what_they_did_apart(node: str) -> None:
