@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,8 @@ from phosphene.atlas.patches import PatchSettings, gather_patches
 from phosphene.backend import Network
 from phosphene.data.sources import source_of
 from phosphene.draws import integer
+from phosphene.errors import InvalidParameter
+from phosphene.rendering import canvas_size
 
 __all__ = ["BuildSettings", "build"]
 
@@ -123,6 +125,13 @@ def build(
         grid = replace(settings.chart.grid, levels=tuple(levels))
         settings = replace(settings, chart=replace(settings.chart, grid=grid))
     spec = network.input
+    if isinstance(images, Iterator) and settings.patches is not None:
+        raise InvalidParameter(
+            "images", allowed="images that can be gone through twice", received=images,
+            fix="Hand over a list, a folder or a sequence, or BuildSettings(patches=None): patches are read at the end.",
+        )  # fmt: skip
+    if settings.icons is not None:
+        canvas_size(network, settings.icons.size)
     source = source_of(images, spec.size, spec.channels, count=count)
     watch = Watch(progress)
     store = collect(
