@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.activations import ImagesLike, activations
 from phosphene.ascent import Progress
 from phosphene.backend import Network
+from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.data.streaming import stream
 from phosphene.draws import integer
@@ -169,7 +171,11 @@ def probe(
             fix="Give more images, or fewer folds.",
         )  # fmt: skip
     spec = network.input
-    source = source_of(images, spec.size, spec.channels, count=len(wanted))  # counts only what has no length of its own
+    # Only of what has no length of its own the labels are the count: of the rest each image must have one.
+    unsized = (
+        hasattr(images, "__iter__") and not hasattr(images, "__len__") and not isinstance(images, (str, Path, Source))
+    )
+    source = source_of(images, spec.size, spec.channels, count=len(wanted) if unsized else None)
     if len(source) != len(wanted):
         raise InvalidParameter(
             "labels", allowed=f"{len(source)} labels, one an image", received=said(f"{len(wanted)}"), fix=""
