@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from phosphene import errors
 from phosphene.atlas.cells import Level
+from phosphene.atlas.cutting import cut_patches, resized
 from phosphene.atlas.gridding import GridSettings, grid
-from phosphene.atlas.patches import Patches, PatchSettings, cut_patches, representatives, resized
+from phosphene.atlas.patches import Patches, PatchSettings, representatives
 from phosphene.atlas.windows import Window
 from phosphene.backend import InputSpec
 from phosphene.data.source import Source

@@ -14,6 +14,7 @@ A file a step, each a pure function of arrays that runs alone::
     icons         each cell's mean inverted to a picture, coarse to fine (`icon_set`); `own_icons` by a function of one's own
     patches       the real image patches behind each cell, cut to the `windows` that positions mostly look at
     class_map     the map of what speaks for a class, or for one against another
+    class_atlas   that map as an atlas of its own
     patch_test    whether what a cell shows decides the class: its patches pasted into other images (`cell_tests`: of a map's cells)
     building      from images to all of it
     summary       the figures of all of it in one place
@@ -36,6 +37,7 @@ from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.building import BuildSettings, build
 from phosphene.atlas.cell_tests import CellTest, patch_tests
 from phosphene.atlas.charting import ChartSettings, chart
+from phosphene.atlas.class_atlas import class_atlas
 from phosphene.atlas.class_map import ClassMap, class_map
 from phosphene.atlas.clustering import ClusterSettings
 from phosphene.atlas.collecting import collect
@@ -72,6 +74,7 @@ __all__ = [
     "Window",
     "build",
     "chart",
+    "class_atlas",
     "class_map",
     "collect",
     "draw_icons",

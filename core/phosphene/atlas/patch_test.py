@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.activations import ImagesLike, read_layers
 from phosphene.ascent import Progress
-from phosphene.atlas.patches import resized
+from phosphene.atlas.cutting import resized
 from phosphene.atlas.windows import total_stride
 from phosphene.backend import Network
 from phosphene.data.source import Source

@@ -14,27 +14,24 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.activations import ImagesLike
 from phosphene.ascent import Progress
 from phosphene.atlas.cells import Grid, Level
+from phosphene.atlas.cutting import cut_patches
 from phosphene.atlas.splitting import directions
 from phosphene.atlas.windows import MASS, Window, window
 from phosphene.backend import Network
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import picked
 from phosphene.draws import integer
-from phosphene.errors import InvalidParameter, MissingDependency, OtherStore, said
+from phosphene.errors import InvalidParameter, OtherStore
 from phosphene.progress import reporter
 from phosphene.types import Size
 
 if TYPE_CHECKING:
     from phosphene.atlas.atlas import Atlas
 
-__all__ = ["PatchSettings", "Patches", "check_origin", "cut_patches", "gather_patches", "representatives", "resized"]
+__all__ = ["PatchSettings", "Patches", "check_origin", "gather_patches", "patch_arrays", "representatives"]
 
 BLOCK = 50_000
 """Members whose activations are held in double precision at once."""
-
-AT_ONCE = 256
-"""Images after which progress is told."""
 
 
 @dataclass(frozen=True)
@@ -148,93 +145,6 @@ def representatives(
     return found
 
 
-def cut_patches(
-    network: Network,
-    source: Source,
-    images: ArrayLike,
-    boxes: ArrayLike,
-    size: Size | None = None,
-    *,
-    executor: Executor | None = None,
-    tell: Callable[[int], bool | None] | None = None,
-) -> NDArray[np.uint8]:
-    """Boxes of images, cut out. Each image is read once, in ascending order, and only one is held.
-
-    Parameters
-    ----------
-    network : Network
-        Whose input the images are.
-    source : Source
-    images : array-like (P,) of int
-        Which image each patch is of; in any order.
-    boxes : array-like (P, 4) of int
-        Top, bottom, left, right in pixels, half-open and inside the image, such as `phosphene.atlas.windows.Window.boxes` gives.
-    size : (int, int), optional
-        Height and width that the patches are brought to; that of the boxes when absent, which must then be the same for all.
-    executor : concurrent.futures.Executor, optional
-        Who reads and decodes the images.
-    tell : callable, optional
-        Called with the number of images done, now and then.
-
-    Returns
-    -------
-    numpy.ndarray (P, height, width, C)
-        Bytes.
-
-    Raises
-    ------
-    InvalidParameter
-        For boxes outside the image, empty ones, and images that there are not.
-    CorruptFile, InvalidImages
-        For an image that cannot be read, or that does not fit the network.
-    MissingDependency
-        When Pillow is not installed and a patch has to be resized.
-    """
-    spec = network.input
-    wanted, corners = np.asarray(images, np.int64), np.asarray(boxes, np.int64).reshape(-1, 4)
-    top, bottom, left, right = corners.T
-    bad = (top < 0) | (left < 0) | (bottom > spec.size[0]) | (right > spec.size[1]) | (top >= bottom) | (left >= right)
-    if len(wanted) != len(corners) or bad.any():
-        raise InvalidParameter(
-            "boxes", allowed=f"one for each of {len(wanted)} patches, inside {spec.size[0]} x {spec.size[1]} pixels",
-            received=said(str(corners[bad][0].tolist()) if bad.any() else f"{len(corners)} of them"),
-            fix="Top, bottom, left, right.",
-        )  # fmt: skip
-    shape = size or (int((bottom - top).max(initial=1)), int((right - left).max(initial=1)))
-    found = np.empty((len(wanted), *shape, spec.channels), np.uint8)
-    order = np.argsort(wanted, kind="stable")
-    numbers, starts = np.unique(wanted[order], return_index=True)
-    runs = np.split(order, starts[1:])
-    pictures = picked(source, numbers.tolist(), spec.size, spec.channels, executor=executor)
-    for done, (picture, run) in enumerate(zip(pictures, runs, strict=True), 1):
-        pixels = np.round(picture * 255).clip(0, 255).astype(np.uint8)
-        for row in run:
-            found[row] = resized(pixels[top[row] : bottom[row], left[row] : right[row]], shape)
-        if tell is not None and (done % AT_ONCE == 0 or done == len(numbers)):
-            tell(done)
-    return found
-
-
-def resized(picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """A picture ``(H, W, C)`` at another size, bicubic; itself where it has that size."""
-    if picture.shape[:2] == tuple(size):
-        return picture
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingDependency("pillow", "demo") from error
-    # Channel by channel: Pillow knows pictures of one, three and four channels only.
-    planes = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(picture[..., channel])).resize(
-                (size[1], size[0]), Image.Resampling.BICUBIC
-            )
-        )
-        for channel in range(picture.shape[-1])
-    ]
-    return np.stack(planes, axis=-1)
-
-
 def check_origin(atlas: Atlas, network: Network, source: Source) -> None:
     """Raise `OtherStore` unless the atlas was collected from these images with these weights."""
     identity = atlas.store.manifest.identity
@@ -307,24 +217,35 @@ def gather_patches(
     cut = atlas.steps.read(f"grid.{layer}")
 
     def make() -> dict[str, NDArray[Any]]:
-        rows, image, begin = atlas.activations(layer), atlas.images(), time.perf_counter()
-        found = {level.size: representatives(level, rows, image, settings.most) for level in Grid.of(cut.arrays).levels}
-        point = _shown(list(found.values()), settings)
-        moving: Window = window(network, layer, mass=settings.mass)
-        boxes = moving.boxes(atlas.positions(layer)[point])
-        total = len(np.unique(image[point]))
-        with reporter(progress, "patches", total) as tell:
-
-            def state(done: int) -> bool | None:
-                return tell(Progress(done, total, "images", time.perf_counter() - begin))
-
-            size = _fitting(moving.size, settings.side)
-            pictures = cut_patches(network, source, image[point], boxes, size, executor=executor, tell=state)
-        arrays: dict[str, NDArray[Any]] = {f"points.{size}": points for size, points in found.items()}
-        return {**arrays, "point": point, "pictures": pictures, "boxes": boxes}
+        rows, image, places = atlas.activations(layer), atlas.images(), atlas.positions(layer)
+        return patch_arrays(
+            network, source, layer, Grid.of(cut.arrays), rows, image, places, settings, executor, progress
+        )
 
     atlas.steps.keep(f"patches.{layer}", asdict(settings), cut.identity, make)
     return atlas
+
+
+def patch_arrays(
+    network: Network, source: Source, layer: str, grid: Grid, rows: NDArray[np.floating], image: NDArray[np.int64],
+    places: NDArray[np.int32], settings: PatchSettings, executor: Executor | None = None,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> dict[str, NDArray[Any]]:  # fmt: skip
+    """What the step of patches holds, of points with these activations, images and positions."""
+    begin = time.perf_counter()
+    found = {level.size: representatives(level, rows, image, settings.most) for level in grid.levels}
+    point = _shown(list(found.values()), settings)
+    moving: Window = window(network, layer, mass=settings.mass)
+    boxes, total = moving.boxes(places[point]), len(np.unique(image[point]))
+    with reporter(progress, "patches", total) as tell:
+
+        def state(done: int) -> bool | None:
+            return tell(Progress(done, total, "images", time.perf_counter() - begin))
+
+        size = _fitting(moving.size, settings.side)
+        pictures = cut_patches(network, source, image[point], boxes, size, executor=executor, tell=state)
+    arrays: dict[str, NDArray[Any]] = {f"points.{size}": points for size, points in found.items()}
+    return {**arrays, "point": point, "pictures": pictures, "boxes": boxes}
 
 
 def _shown(found: list[NDArray[np.int64]], settings: PatchSettings) -> NDArray[np.int64]:
