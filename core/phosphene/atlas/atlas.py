@@ -174,6 +174,7 @@ class Atlas:
         path: str | Path,
         *,
         layers: Sequence[str] | str | None = None,
+        beside: Mapping[str, Atlas] | None = None,
         max_mb: float = 25.0,
         crop: float | Mapping[str, float] | None = None,
         title: str | None = None,
@@ -181,7 +182,7 @@ class Atlas:
         """Write the atlas as one page that opens from the file, without a network; see `phosphene.viewer.view`."""
         from phosphene.viewer import view
 
-        return view(self, path, layers=layers, max_mb=max_mb, crop=crop, title=title)
+        return view(self, path, layers=layers, beside=beside, max_mb=max_mb, crop=crop, title=title)
 
     def _repr_html_(self) -> str | None:
         """The atlas in a notebook, once it has a map."""

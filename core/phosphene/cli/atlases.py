@@ -65,6 +65,10 @@ def view(
     layers: Annotated[
         str | None, typer.Option(help="some of its layers, such as stage2,stage3; all where absent")
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER of an atlas of the same images, such as another model's; repeatable"),
+    ] = None,
     max_mb: Annotated[
         float, typer.Option(help="size of the page at most; what is more lies in files beside it")
     ] = 25.0,
@@ -74,7 +78,8 @@ def view(
 
     check_out(out, ".html")
     wanted = None if layers is None else [part.strip() for part in layers.split(",") if part.strip()]
-    typer.echo(ph.Atlas.open(folder).view(out, layers=wanted, max_mb=max_mb))
+    others = {name: ph.Atlas.open(place) for name, place in map(_named, beside or ())}
+    typer.echo(ph.Atlas.open(folder).view(out, layers=wanted, beside=others, max_mb=max_mb))
 
 
 @atlas.command()
@@ -86,6 +91,15 @@ def report(
 
     check_out(out, ".html")
     typer.echo(ph.Atlas.open(folder).report(out))
+
+
+def _named(text: str) -> tuple[str, str]:
+    from phosphene.errors import InvalidParameter
+
+    name, separator, folder = text.partition("=")
+    if not name or not separator or not folder:
+        raise InvalidParameter("beside", allowed="NAME=FOLDER", received=text, fix="For example other=out/other-atlas.")
+    return name, folder
 
 
 def _numbers(text: str) -> list[int]:

@@ -6,17 +6,15 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
-
-import numpy as np
 
 from phosphene.atlas.atlas import Atlas
 from phosphene.errors import InvalidParameter, nearest, said
 from phosphene.viewer.document import document
-from phosphene.viewer.gathering import Columns, default_crop, gather, narrow
+from phosphene.viewer.gathering import default_crop, gather
 from phosphene.viewer.payload import Block, choose_quality, pack_columns, pack_sheets, part
 from phosphene.viewer.sheets import Sheet, share_of
+from phosphene.viewer.together import check_beside, image_columns
 from phosphene.writing import check_writable, write_whole
 
 __all__ = ["notebook_frame", "view"]
@@ -36,6 +34,7 @@ def view(
     path: str | Path,
     *,
     layers: Sequence[str] | str | None = None,
+    beside: Mapping[str, Atlas] | None = None,
     max_mb: float = 25.0,
     crop: float | Mapping[str, float] | None = None,
     title: str | None = None,
@@ -51,6 +50,9 @@ def view(
         Of the page.
     layers : str or sequence of str, optional
         Those that are shown, in this order; all that have a grid when absent.
+    beside : mapping of str to Atlas, optional
+        Atlases of the same images, with the same classes, whose layers follow those of this one, by the name that stands before
+        theirs: of another model, or of a class (`phosphene.atlas.class_atlas`). A cell shows where its images lie in them.
     max_mb : float, default 25.0
         Megabytes of the page, at most. It chooses how well pictures are kept; those that do not fit then (real patches first,
         finest level first) lie in a folder beside the page, called as it is with ".files" at its end, and are read when they are
@@ -69,18 +71,19 @@ def view(
     Raises
     ------
     InvalidParameter
-        For a layer that there is not or that has no grid, and for other values outside what is allowed.
+        For a layer that there is not or that has no grid, an atlas beside it of other images or classes, and other values outside
+        what is allowed.
     UnwritablePath
         When the page cannot be written. It is then as it was.
     """
     target = check_writable(path)
-    page, beside = _made(atlas, layers, max_mb, crop, title, target.name)
+    page, files = _made(atlas, layers, beside or {}, max_mb, crop, title, target.name)
     folder = target.parent / f"{target.name}{BESIDE}"
-    for block in beside:
+    for block in files:
         write_whole(folder / block.file, block.script)
     write_whole(target, page.encode())
     # What an earlier page of this name had beside it, no page asks for any more.
-    kept = {block.file for block in beside}
+    kept = {block.file for block in files}
     for old in folder.glob("*.js"):
         if OWN.fullmatch(old.name) and old.name not in kept:
             old.unlink()
@@ -91,7 +94,7 @@ def notebook_frame(atlas: Atlas) -> str | None:
     """The page in a frame that a notebook shows, without what does not fit into it; None for an atlas without a grid."""
     if not any(name.startswith("grid.") for name in atlas.steps.names):
         return None
-    page, _ = _made(atlas, None, NOTEBOOK_MB, None, None, None)
+    page, _ = _made(atlas, None, {}, NOTEBOOK_MB, None, None, None)
     return (
         f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts" title="Activation atlas" width="100%" height="640" '
         'style="border:0;border-radius:12px"></iframe>'
@@ -101,6 +104,7 @@ def notebook_frame(atlas: Atlas) -> str | None:
 def _made(
     atlas: Atlas,
     layers: Sequence[str] | str | None,
+    others: Mapping[str, Atlas],
     max_mb: float,
     crop: float | Mapping[str, float] | None,
     title: str | None,
@@ -112,13 +116,22 @@ def _made(
         raise InvalidParameter("max_mb", allowed="a number of at least 1", received=max_mb, fix="25 is usual.")
     crops = _crops(atlas, chosen, crop)
     heading = _title(atlas, title)
-    gathered = [gather(atlas, layer, index, crops[layer]) for index, layer in enumerate(chosen)]
-    points, where = pack_columns("points", _images(atlas))
-    packed, facts = [points], []
+    shown = [(0, atlas, layer, layer, crops[layer]) for layer in chosen]
+    for source, (name_of, other) in enumerate(others.items(), start=1):
+        check_beside(atlas, other, name_of)
+        shown += [
+            (source, other, layer, f"{name_of} · {layer}", default_crop(other, layer)) for layer in _layers(other, None)
+        ]
+    gathered = [gather(each, layer, index, share) for index, (_, each, layer, _, share) in enumerate(shown)]
+    points = [
+        pack_columns(f"points-{index}", each) for index, each in enumerate(image_columns([atlas, *others.values()]))
+    ]
+    packed, facts = [block for block, _ in points], []
     for index, each in enumerate(gathered):
         block, directory = pack_columns(f"data-{index}", each.columns)
         packed.append(block)
-        facts.append(each.facts | {"columns": directory, "data": block.name})
+        source, _, _, called, _ = shown[index]
+        facts.append(each.facts | {"name": called, "source": source, "columns": directory, "data": block.name})
     sheets: list[Sheet] = [sheet for each in gathered for sheet in each.sheets]
     room = max_mb * 1e6 - sum(len(block.text) for block in packed) - 300_000
     quality = choose_quality(sheets, room)
@@ -128,7 +141,7 @@ def _made(
     inside.sort(key=lambda block: (block.rank > 0, _layer_of(block) != start, block.rank))
     manifest = {
         "format": FORMAT, "title": heading, "classes": _classes(atlas, chosen), "start": start, "layers": facts,
-        "points": atlas.store.manifest.rows, "images": {"columns": where, "data": points.name},
+        "points": atlas.store.manifest.rows, "images": [{"columns": where, "data": block.name} for block, where in points],
         "network": str(atlas.store.manifest.notes.get("network", "")), "atlas": atlas.identity,
         "blocks": {block.name: len(block.text) for block in [*inside, *beside]},
         "beside": {block.name: quote(f"{name}{BESIDE}/{block.file}") if name else "" for block in beside},
@@ -181,12 +194,3 @@ def _classes(atlas: Atlas, layers: list[str]) -> list[str]:
     names = ["logits", *(f"attribution.{layer}" for layer in layers)]
     count = max((arrays[name].shape[0] for name in names if name in arrays), default=0)
     return list(atlas.classes)[:count] or [f"class {number}" for number in range(count)]
-
-
-def _images(atlas: Atlas) -> Columns:
-    """Which image each point is of, counted from 0, and the images' own numbers where they are others."""
-    numbers, place = np.unique(atlas.images(), return_inverse=True)
-    columns: dict[str, Any] = {"image": narrow(place)}
-    if len(numbers) and (numbers[0] != 0 or numbers[-1] != len(numbers) - 1) and numbers[0] >= 0:
-        columns["number"] = narrow(numbers) if numbers[-1] < 2**32 else numbers.astype(np.float64)
-    return columns

@@ -33,7 +33,7 @@ export class App {
   panels = [];
   /** @type {number[]} */
   shown = [];
-  /** @type {import("./linking.js").Images | null} */
+  /** @type {import("./linking.js").Images[] | null} of each atlas */
   images = null;
   /** @type {((now: number) => boolean) | null} */
   flying = null;
@@ -313,7 +313,7 @@ export class App {
   /** @param {Spot} spot @returns {Set<number>} */
   imagesOf(spot) {
     const layer = this.layers[spot.layer];
-    return layer && this.images ? this.images.of(layer, layer.levels[spot.depth], spot.cell) : new Set();
+    return layer && this.images ? this.images[layer.facts.source].of(layer, layer.levels[spot.depth], spot.cell) : new Set();
   }
 
   /**
@@ -328,7 +328,7 @@ export class App {
     if (!layer || !this.images) return null;
     const key = JSON.stringify([spot, index, depth]);
     if (this.sameKnown?.key !== key)
-      this.sameKnown = { key, cells: this.images.cells(this.imagesOf(spot), layer, layer.levels[depth]) };
+      this.sameKnown = { key, cells: this.images[layer.facts.source].cells(this.imagesOf(spot), layer, layer.levels[depth]) };
     return this.sameKnown.cells;
   }
 

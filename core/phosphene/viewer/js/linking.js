@@ -67,9 +67,16 @@ export class Images {
   }
 }
 
-/** @param {import("./payload.js").Payload} payload @returns {Promise<Images>} */
+/**
+ * Those of each atlas on the page; images are counted over all of them.
+ * @param {import("./payload.js").Payload} payload
+ * @returns {Promise<Images[]>}
+ */
 export async function readImages(payload) {
-  const { columns, data } = payload.manifest.images;
-  const found = columnsOf(await gunzip(await payload.bytes(data)), columns);
-  return new Images(found.get("image") || new Uint8Array(0), found.get("number"));
+  return Promise.all(
+    payload.manifest.images.map(async ({ columns, data }) => {
+      const found = columnsOf(await gunzip(await payload.bytes(data)), columns);
+      return new Images(found.get("image") || new Uint8Array(0), found.get("number"));
+    }),
+  );
 }

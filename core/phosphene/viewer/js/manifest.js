@@ -15,6 +15,7 @@
 /**
  * @typedef {object} LayerFacts
  * @property {string} name
+ * @property {number} source which atlas it is of
  * @property {number} scale
  * @property {number} outliers
  * @property {number} width channels
@@ -34,7 +35,7 @@
  * @property {number} start
  * @property {LayerFacts[]} layers
  * @property {number} points
- * @property {{ columns: import("./bytes.js").Place[], data: string }} images
+ * @property {{ columns: import("./bytes.js").Place[], data: string }[]} images of each atlas on the page
  * @property {string} network
  * @property {string} atlas
  * @property {Record<string, number>} blocks

@@ -194,7 +194,7 @@ export class Reading {
           each,
           /** @type {import("./layer.js").Layer} */ (layers[each.layer]),
           this.app.classes,
-          images ? images.numbers(this.app.imagesOf(each)) : null,
+          images ? images[0].numbers(this.app.imagesOf(each)) : null,
         );
       });
       const made = { atlas: this.app.manifest.atlas, network: this.app.manifest.network, cells: data };
