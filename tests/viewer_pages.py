@@ -10,10 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
-
-from tools import need
-
 SHOTS = os.environ.get("PHOSPHENE_SCREENSHOTS")
 Opener = Callable[..., "Opened"]
 
@@ -73,16 +69,6 @@ class Opened:
     def shot(self, name: str) -> None:
         if SHOTS:
             self.page.screenshot(path=str(Path(SHOTS) / f"{name}.png"))
-
-
-def launched() -> Iterator[Any]:
-    """A browser, for a fixture."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = need("chromium")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def opening(browser: Any) -> Iterator[Opener]:

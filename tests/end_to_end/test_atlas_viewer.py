@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from viewer_atlases import small_atlas
-from viewer_pages import Opener, launched, opening
+from viewer_pages import Opener
 
 pytest.importorskip("zarr")
 pytest.importorskip("sklearn")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from launched()
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of two layers, in a folder whose name must be quoted in an address."""
-    folder = tmp_path_factory.mktemp("an atlas #1 ü%")
-    return small_atlas(folder / "atlas").view(folder / "page.html")
-
-
-@pytest.fixture
-def opener(browser: Any) -> Iterator[Opener]:
-    yield from opening(browser)
 
 
 def test_walking_by_mouse_through_all_levels(opener: Opener, plain: Path) -> None:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from phosphene.errors import InvalidParameter
 from viewer_atlases import small_atlas
-from viewer_pages import Opener, launched, opening
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from launched()
-
-
-@pytest.fixture
-def opener(browser: Any) -> Iterator[Opener]:
-    yield from opening(browser)
+from viewer_pages import Opener
 
 
 @pytest.fixture

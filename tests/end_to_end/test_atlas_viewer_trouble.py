@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +11,7 @@ import pytest
 
 from phosphene.viewer import view
 from viewer_atlases import small_atlas, with_patches
-from viewer_pages import Opener, launched, opening
+from viewer_pages import Opener
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='hit'\">", "</script><script>document.title='hit'</script>", "שלום‮txt.exe 🐌",
@@ -21,23 +20,6 @@ HOSTILE = (
 
 pytest.importorskip("zarr")
 pytest.importorskip("sklearn")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    yield from launched()
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of two layers, in a folder whose name must be quoted in an address."""
-    folder = tmp_path_factory.mktemp("an atlas #1 ü%")
-    return small_atlas(folder / "atlas").view(folder / "page.html")
-
-
-@pytest.fixture
-def opener(browser: Any) -> Iterator[Opener]:
-    yield from opening(browser)
 
 
 def test_names_are_text_whatever_they_say(opener: Opener, tmp_path: Path) -> None:

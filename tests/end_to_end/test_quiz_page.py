@@ -14,7 +14,6 @@ import pytest
 
 from phosphene.results import Quiz
 from small_quizzes import small_quiz
-from tools import need
 
 STORED = "localStorage.getItem(localStorage.key(0))"
 
@@ -49,16 +48,6 @@ class Opened:
         path = Path(folder / download.value.suggested_filename)
         download.value.save_as(path)
         return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = need("chromium")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.charting import ChartSettings, chart
 from phosphene.atlas.class_map import ClassMap
 from phosphene.atlas.gridding import GridSettings
-from phosphene.atlas.icons import IconSettings, check_model, draw_icons
+from phosphene.atlas.icons import IconSettings, draw_icons
 from phosphene.atlas.measures import MeasureSettings
 from phosphene.atlas.patches import PatchSettings, check_origin, patch_arrays
 from phosphene.backend import Network
@@ -71,7 +71,6 @@ def class_atlas(
     """
     spec, layer, settings = network.input, found.layer, patches or PatchSettings()
     source = source_of(images, spec.size, spec.channels)
-    check_model(atlas, network)
     check_origin(atlas, network, source)
     rows, numbers, places = (
         atlas.activations(layer)[found.points],

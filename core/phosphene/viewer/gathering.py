@@ -59,17 +59,11 @@ def there(read: Callable[..., Step], *arguments: object) -> Step | None:
         return None
 
 
-def patches_of(atlas: Atlas, layer: str, size: int) -> Any:
-    """Real patches of a level, or None: an atlas from activations has none."""
-    read = getattr(atlas, "patches", None)
-    return None if read is None else there(read, layer, size)
-
-
 def default_crop(atlas: Atlas, layer: str) -> float:
     """As much of an icon as the layer's real patches show of an image, or the central five eighths."""
     patches, icons = None, None
     for level in atlas.grid(layer).levels:
-        patches = patches or patches_of(atlas, layer, level.size)
+        patches = patches or there(atlas.patches, layer, level.size)
         icons = icons or there(atlas.icons, layer, level.size)
     if patches is None or icons is None or not len(patches.boxes) or not len(icons):
         return DEFAULT_CROP
@@ -177,7 +171,7 @@ def _level(
     groups = group_columns(level, cells, icons, labels or there(atlas.text_labels, layer, level.size))
     if labels is None and groups.names:
         facts["texts"] = list(groups.names)
-    patches = patches_of(atlas, layer, level.size)
+    patches = there(atlas.patches, layer, level.size)
     columns |= picture_cells(pictured, level, cells, groups, icons, patches, crop, depth, facts)
     return columns | groups.columns, facts
 
