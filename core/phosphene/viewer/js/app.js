@@ -228,8 +228,7 @@ export class App {
     let drawn = 0;
     for (const panel of this.panels) {
       fading = panel.advance(now, this.still.matches) || fading;
-      panel.draw(this.ink, this.names);
-      panel.mark(this.reading.marks(panel.layer.index, panel.goal), this.ink);
+      panel.draw(this.reading.marks(panel.layer.index, panel.goal), this.ink, this.names);
       drawn += panel.painter.drawn - panel.painter.missing;
     }
     drawMinimap(this.mini, this.panels[0]?.painter.haze || null, this.camera, this.ink);

@@ -30,8 +30,6 @@ export class Panel {
   ratio = 1;
   /** @type {{ depth: number, scale: number } | null} */
   held = null;
-  /** @type {string} */
-  marked = "";
 
   /**
    * @param {Layer} layer
@@ -84,7 +82,6 @@ export class Panel {
       each.width = width;
       each.height = height;
     }
-    this.marked = "";
   }
 
   /** The level whose cells have a good size now; one that was asked for stays until one zooms away from there. */
@@ -116,16 +113,13 @@ export class Panel {
     return cell < 0 ? null : { layer: this.layer.index, depth: this.goal, cell };
   }
 
-  /** @param {Ink} ink @param {boolean} names */
-  draw(ink, names) {
+  /** @param {Marks} marks @param {Ink} ink @param {boolean} names */
+  draw(marks, ink, names) {
     this.painter.paint(this.layer, this.camera, this.ratio, this.fade, ink);
-    if (names) drawNames(this.g, placeNames(this.layer, this.goal, this.camera, this.g), this.ratio, ink);
-  }
-
-  /** @param {Marks} marks @param {Ink} ink */
-  mark(marks, ink) {
-    const empty = !marks.rings.length && !marks.links && !marks.same;
-    this.top.hidden = empty;
-    if (!empty) drawMarks(this.t, this.layer, this.camera, this.ratio, marks, ink);
+    const bare = !marks.rings.length && !marks.links && !marks.same;
+    this.top.hidden = bare;
+    if (!bare) drawMarks(this.t, this.layer, this.camera, this.ratio, marks, ink);
+    // Above the marks, so that no ring cuts a name.
+    if (names) drawNames(bare ? this.g : this.t, placeNames(this.layer, this.goal, this.camera, this.g), this.ratio, ink);
   }
 }
