@@ -16,8 +16,9 @@ from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.class_map import ClassMap
 from phosphene.atlas.cutting import cut_patches
+from phosphene.atlas.origin import check_origin
 from phosphene.atlas.patch_test import Cutouts, PatchTest, others, pasted
-from phosphene.atlas.patches import check_origin, representatives
+from phosphene.atlas.patches import representatives
 from phosphene.atlas.splitting import directions
 from phosphene.atlas.windows import MASS, window
 from phosphene.backend import Network

@@ -17,7 +17,8 @@ from phosphene.atlas.class_map import ClassMap
 from phosphene.atlas.gridding import GridSettings
 from phosphene.atlas.icons import IconSettings, draw_icons
 from phosphene.atlas.measures import MeasureSettings
-from phosphene.atlas.patches import PatchSettings, check_origin, patch_arrays
+from phosphene.atlas.origin import check_origin
+from phosphene.atlas.patches import PatchSettings, patch_arrays
 from phosphene.backend import Network
 from phosphene.data.sources import source_of
 

@@ -18,12 +18,13 @@ from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Grid, Level
 from phosphene.atlas.icon_set import Icons, groups_of, icons_of, step_name
+from phosphene.atlas.origin import check_model
 from phosphene.atlas.positions import places_of
 from phosphene.atlas.splitting import directions
 from phosphene.atlas.steps import Kept, identity_of
 from phosphene.backend import Network
 from phosphene.draws import integer
-from phosphene.errors import InvalidParameter, OtherStore
+from phosphene.errors import InvalidParameter
 from phosphene.objectives import direction
 from phosphene.optimizers import adam
 from phosphene.parameterizations import fourier
@@ -148,16 +149,6 @@ def draw_icons(
                     return atlas
             above = Parents(level, icons_of(level, [part.arrays for part in parts]), [part.identity for part in parts])
     return atlas
-
-
-def check_model(atlas: Atlas, network: Network) -> None:
-    """Raise `OtherStore` unless the activations of an atlas are those of a network."""
-    model = dict(atlas.store.manifest.identity).get("model")
-    if model is not None and model != network.fingerprint():
-        raise OtherStore(
-            f"{atlas.folder}: collected from a model of other weights. Give the model that it was collected from, or collect "
-            "anew into another folder."
-        )
 
 
 @dataclass(frozen=True)

@@ -15,20 +15,21 @@ from phosphene.activations import ImagesLike
 from phosphene.ascent import Progress
 from phosphene.atlas.cells import Grid, Level
 from phosphene.atlas.cutting import cut_patches
+from phosphene.atlas.origin import check_origin
 from phosphene.atlas.splitting import directions
 from phosphene.atlas.windows import MASS, Window, window
 from phosphene.backend import Network
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.draws import integer
-from phosphene.errors import InvalidParameter, OtherStore
+from phosphene.errors import InvalidParameter
 from phosphene.progress import reporter
 from phosphene.types import Size
 
 if TYPE_CHECKING:
     from phosphene.atlas.atlas import Atlas
 
-__all__ = ["PatchSettings", "Patches", "check_origin", "gather_patches", "patch_arrays", "representatives"]
+__all__ = ["PatchSettings", "Patches", "gather_patches", "patch_arrays", "representatives"]
 
 BLOCK = 50_000
 """Members whose activations are held in double precision at once."""
@@ -143,29 +144,6 @@ def representatives(
     near = place < most
     found[owner[best][near], place[near]] = members[best][near]
     return found
-
-
-def check_origin(atlas: Atlas, network: Network, source: Source) -> None:
-    """Raise `OtherStore` unless the atlas was collected from these images with these weights."""
-    identity = atlas.store.manifest.identity
-    if "model" not in identity:
-        raise InvalidParameter(
-            "atlas", allowed="one that was collected from images", received=atlas.store,
-            fix="An atlas from activations does not know where in which image its points are: use phosphene.atlas.collect.",
-        )  # fmt: skip
-    for name, now, fix in (
-        ("model", network.fingerprint(), "load the network that it was collected with, or collect another atlas"),
-        (
-            "data",
-            source.identity(),
-            "hand over the same images, in the same order, or collect another atlas from these",
-        ),
-    ):
-        if identity[name] != now:
-            raise OtherStore(
-                f"{'network' if name == 'model' else 'images'}: {atlas.folder} is an atlas of another {name}: it is "
-                f"{identity[name]}, and this is {now}. To see its own patches {fix}."
-            )
 
 
 def gather_patches(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +69,7 @@ class Steps:
     @property
     def names(self) -> tuple[str, ...]:
         """Steps that are there."""
-        found = []
-        for path in sorted(self.folder.glob("*.json")):
-            found.append(self._entry(path)["name"])
-        return tuple(found)
+        return tuple(sorted(unquote(path.stem) for path in self.folder.glob("*.json")))
 
     def keep(
         self, name: str, settings: Mapping[str, Any], of: str, make: Callable[[], Mapping[str, NDArray[Any]]]
