@@ -21,6 +21,7 @@ from phosphene.feature_maps import on_grid
 from phosphene.maps import upsample
 from phosphene.rendering import describe
 from phosphene.results import Embedding
+from phosphene.threads import threads_kept
 from phosphene.types import Floats
 
 __all__ = ["embed", "probe"]
@@ -232,7 +233,8 @@ def _points(vectors: Floats, method: str, dimensions: int, seed: int, options: d
     except ImportError as error:
         raise MissingDependency("umap-learn", "umap") from error
     given = {"n_neighbors": min(NEIGHBOURS, len(vectors) - 1), "n_jobs": 1, **options}
-    return umap.UMAP(n_components=dimensions, random_state=seed, **given).fit_transform(vectors), np.empty(0)
+    with threads_kept():
+        return umap.UMAP(n_components=dimensions, random_state=seed, **given).fit_transform(vectors), np.empty(0)
 
 
 def _sklearn(module: str) -> Any:

@@ -128,7 +128,7 @@ def test_what_is_of_something_else_is_refused_with_the_way_out(built: Atlas, net
     ):  # fmt: skip
         with pytest.raises(errors.OtherStore, match=rf"(?s)({message}).*[Cc]hoose another folder"):
             call(**wrong)
-    with pytest.raises(errors.OtherStore, match="collected from a model of other weights"):
+    with pytest.raises(errors.OtherStore, match="is an atlas of another model"):
         draw_icons(built, other, LAYER, SETTINGS.icons)
     assert _files(built.folder) == before
 

@@ -15,6 +15,7 @@ from phosphene.atlas.procrustes import fit_similarity
 from phosphene.draws import generator, integer
 from phosphene.errors import InvalidParameter, MissingDependency, said
 from phosphene.errors import nearest as nearest_name
+from phosphene.threads import threads_kept
 from phosphene.types import Floats
 
 __all__ = ["METHODS", "Layout", "LayoutSettings", "lay_out", "lay_out_layers", "line_up"]
@@ -257,7 +258,8 @@ def _umap(
             random_state=settings.seed, n_jobs=1, precomputed_knn=(indices, distances, None),
         )  # fmt: skip
         # With the neighbours and the start given, the vectors themselves are not looked at.
-        found: Floats = model.fit_transform(begin)
+        with threads_kept():
+            found: Floats = model.fit_transform(begin)
     return found
 
 

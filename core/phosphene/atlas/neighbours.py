@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from phosphene.draws import integer
 from phosphene.errors import InvalidParameter, MissingDependency, said
+from phosphene.threads import threads_kept
 
 __all__ = ["METRICS", "GraphSettings", "Neighbours", "nearest", "neighbour_graph", "scaled"]
 
@@ -106,7 +107,8 @@ def neighbour_graph(vectors: NDArray[np.floating], settings: GraphSettings | Non
     if exact:
         distances, indices = _brute(points, count + 1).kneighbors(points)
     else:
-        indices, distances = _descent(points, count + 1, settings.seed).neighbor_graph
+        with threads_kept():
+            indices, distances = _descent(points, count + 1, settings.seed).neighbor_graph
     indices, distances = _without_self(indices.astype(np.int32), np.asarray(distances, np.float32))
     return Neighbours(indices, _own_distance(distances, settings.metric), settings.metric, exact)
 
@@ -124,7 +126,8 @@ def nearest(
     if len(known) <= settings.exact_up_to:
         distances, indices = _brute(known, count).kneighbors(asked)
     else:
-        indices, distances = _descent(known, max(count, 30), settings.seed).query(asked, k=count, epsilon=0.3)
+        with threads_kept():
+            indices, distances = _descent(known, max(count, 30), settings.seed).query(asked, k=count, epsilon=0.3)
     return indices.astype(np.int32), _own_distance(np.asarray(distances, np.float32), settings.metric)
 
 
