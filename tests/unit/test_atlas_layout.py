@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import phosphene.atlas.layout as layout_module
 from phosphene import errors
 from phosphene.atlas.layout import METHODS, LayoutSettings, lay_out, lay_out_layers
-from phosphene.atlas.neighbours import GraphSettings, Neighbours, nearest, neighbour_graph
+from phosphene.atlas.neighbours import GraphSettings, Neighbours, nearest_among, neighbour_graph
 from phosphene.atlas.procrustes import disparity, fit_similarity
 
 pytest.importorskip("sklearn")
@@ -72,7 +73,7 @@ def test_zeros_are_near_zeros_and_as_far_from_all_else() -> None:
 
 def test_nearest_among_others() -> None:
     vectors = _vectors()
-    indices, distances = nearest(vectors[:300], vectors[300:], 4, GraphSettings(metric="euclidean"))
+    indices, distances = nearest_among(vectors[:300], 4, GraphSettings(metric="euclidean"))(vectors[300:])
     wanted = np.linalg.norm(vectors[300:, None].astype(np.float64) - vectors[None, :300], axis=2)
     np.testing.assert_array_equal(indices, np.argsort(wanted, axis=1)[:, :4])
     np.testing.assert_allclose(distances, np.sort(wanted, axis=1)[:, :4], rtol=1e-4)
@@ -90,8 +91,8 @@ def test_approximate_neighbours_are_almost_all_there() -> None:
     assert (rough.indices[:, :, None] == exact.indices[:, None]).any(axis=2).mean() > 0.9
     assert (rough.indices != np.arange(2500)[:, None]).all()
     # Queries against an approximate index, as of points that are placed among many landmarks.
-    indices, _ = nearest(vectors[:2000], vectors[2000:], 5, GraphSettings(exact_up_to=100))
-    truth, _ = nearest(vectors[:2000], vectors[2000:], 5)
+    indices, _ = nearest_among(vectors[:2000], 5, GraphSettings(exact_up_to=100))(vectors[2000:])
+    truth, _ = nearest_among(vectors[:2000], 5)(vectors[2000:])
     assert (indices[:, :, None] == truth[:, None]).any(axis=2).mean() > 0.9
 
 
@@ -112,6 +113,20 @@ def test_points_that_are_no_landmarks_lie_among_their_own(graph: Neighbours) -> 
     rest = np.setdiff1d(np.arange(400), found.landmarks)
     near = np.argsort(np.linalg.norm(found.points[rest, None] - found.points[None], axis=2), axis=1)[:, 1:6]
     assert (GROUPS[near] == GROUPS[rest, None]).mean() > 0.97
+
+
+def test_landmarks_are_indexed_once_for_all_that_are_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To index them costs more than to place ten thousand points among them."""
+    made = []
+    index = layout_module.nearest_among
+    monkeypatch.setattr(layout_module, "nearest_among", lambda *given: made.append(given) or index(*given))
+    monkeypatch.setattr(layout_module, "PLACED_AT_ONCE", 40)
+    vectors = _vectors()
+    found = lay_out(vectors, neighbour_graph(vectors), LayoutSettings("pca", landmarks=250))
+    assert len(made) == 1 and np.isfinite(found.points).all()
+    monkeypatch.undo()
+    whole = lay_out(vectors, neighbour_graph(vectors), LayoutSettings("pca", landmarks=250))
+    np.testing.assert_allclose(found.points, whole.points, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["tsne", "umap"])

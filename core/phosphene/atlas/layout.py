@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.neighbours import GraphSettings, Neighbours, nearest, neighbour_graph, scaled
+from phosphene.atlas.neighbours import GraphSettings, Neighbours, nearest_among, neighbour_graph, scaled
 from phosphene.atlas.procrustes import fit_similarity
 from phosphene.draws import generator, integer
 from phosphene.errors import InvalidParameter, MissingDependency, said
@@ -27,6 +27,9 @@ METHODS = {
 }
 PLACED_BY = 15
 """Landmarks by which a point that is none is placed."""
+
+PLACED_AT_ONCE = 10_000
+"""Points whose landmarks are searched for in one go."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +204,13 @@ def _place(
     found = np.empty((len(rows), points.shape[1]), np.float32)
     found[chosen] = points
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
-    for begin in range(0, len(rest), 10_000):
-        part = rest[begin : begin + 10_000]
+    nearest = nearest_among(rows[chosen], PLACED_BY, GraphSettings(metric=metric, seed=seed))
+    for begin in range(0, len(rest), PLACED_AT_ONCE):
+        part = rest[begin : begin + PLACED_AT_ONCE]
         # Three are the least that are searched among; what is too many is left away again.
         many = max(3, len(part))
         asked = np.resize(part, many)
-        indices, distances = nearest(rows[chosen], rows[asked], PLACED_BY, GraphSettings(metric=metric, seed=seed))
+        indices, distances = nearest(rows[asked])
         indices, distances = indices[: len(part)], distances[: len(part)].astype(np.float64)
         # UMAP's own weights: the nearest counts fully, and the scale is that of the point's surroundings.
         above = distances - distances[:, :1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,12 @@ from phosphene.draws import integer
 from phosphene.errors import InvalidParameter, MissingDependency, said
 from phosphene.threads import threads_kept
 
-__all__ = ["METRICS", "GraphSettings", "Neighbours", "nearest", "neighbour_graph", "scaled"]
+__all__ = ["METRICS", "GraphSettings", "Neighbours", "Search", "nearest_among", "neighbour_graph", "scaled"]
 
 METRICS = ("cosine", "euclidean")
+
+Search = Callable[[NDArray[np.floating]], tuple[NDArray[np.int32], NDArray[np.float32]]]
+"""From queries to their nearest rows and the distances of these."""
 
 
 @dataclass(frozen=True)
@@ -113,22 +117,40 @@ def neighbour_graph(vectors: NDArray[np.floating], settings: GraphSettings | Non
     return Neighbours(indices, _own_distance(distances, settings.metric), settings.metric, exact)
 
 
-def nearest(
-    reference: NDArray[np.floating],
-    queries: NDArray[np.floating],
-    count: int,
-    settings: GraphSettings | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Rows of `reference` that are nearest to each query, and their distances, both ``(M, count)``; see `neighbour_graph`."""
+def nearest_among(reference: NDArray[np.floating], count: int, settings: GraphSettings | None = None) -> Search:
+    """What finds the rows of `reference` that are nearest to each query; see `neighbour_graph`.
+
+    Parameters
+    ----------
+    reference : (N, C)
+        An index of them is made now, once for all queries.
+    count : int
+        Neighbours a query.
+    settings : GraphSettings, optional
+        Its metric, its seed and up to how many points the search is exact.
+
+    Returns
+    -------
+    callable
+        Of queries ``(M, C)``: their rows in `reference` and their distances, both ``(M, count)``.
+    """
     settings = settings or GraphSettings()
-    known, asked = scaled(reference, settings.metric), scaled(queries, settings.metric)
+    known = scaled(reference, settings.metric)
     count = min(count, len(known))
-    if len(known) <= settings.exact_up_to:
-        distances, indices = _brute(known, count).kneighbors(asked)
-    else:
-        with threads_kept():
-            indices, distances = _descent(known, max(count, 30), settings.seed).query(asked, k=count, epsilon=0.3)
-    return indices.astype(np.int32), _own_distance(np.asarray(distances, np.float32), settings.metric)
+    exact = len(known) <= settings.exact_up_to
+    with threads_kept():
+        index = _brute(known, count) if exact else _descent(known, max(count, 30), settings.seed)
+
+    def search(queries: NDArray[np.floating]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        asked = scaled(queries, settings.metric)
+        if exact:
+            distances, indices = index.kneighbors(asked)
+        else:
+            with threads_kept():
+                indices, distances = index.query(asked, k=count, epsilon=0.3)
+        return indices.astype(np.int32), _own_distance(np.asarray(distances, np.float32), settings.metric)
+
+    return search
 
 
 def scaled(vectors: NDArray[np.floating], metric: str) -> NDArray[np.float32]:
