@@ -39,8 +39,7 @@ lint: $(VENV)/.all
 	$(BIN)/mypy
 
 bench: $(VENV)/.all
-	@failed=0; for script in $$(grep -l '__name__ == "__main__"' benchmarks/*.py); do \
-		case $$script in */report.py|*/quality.py) continue;; esac; \
+	@failed=0; for script in $$(grep -l '"--rounds"' benchmarks/*.py); do \
 		echo "== $$script"; \
 		$(BIN)/python "$$script" $(if $(ROUNDS),--rounds $(ROUNDS)) || failed=1; \
 	done; \

@@ -56,3 +56,14 @@ test("a flight begins and ends where it should, and rises in between", () => {
   }
   assert.ok(flight({ x: 0.1, y: 0.2, scale: 5000 }, { x: 0.9, y: 0.7, scale: 3000 }, 800).at(0.5).scale < 3000);
 });
+
+test("the whole map is in view when it fits, and not once one has moved or zoomed", () => {
+  const camera = new Camera(40);
+  camera.resize(900, 700);
+  camera.set(camera.fit());
+  assert.ok(camera.complete);
+  camera.set({ ...camera.fit(), x: 0 });
+  assert.ok(!camera.complete);
+  camera.set({ ...camera.fit(), scale: 2 * camera.whole });
+  assert.ok(!camera.complete);
+});

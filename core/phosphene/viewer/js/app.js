@@ -231,7 +231,9 @@ export class App {
       panel.draw(this.reading.marks(panel.layer.index, panel.goal), this.ink, this.names);
       drawn += panel.painter.drawn - panel.painter.missing;
     }
-    drawMinimap(this.mini, this.panels[0]?.painter.haze || null, this.camera, this.ink);
+    // Of the whole map it would tell nothing, and cover a corner.
+    this.mini.canvas.hidden = this.camera.complete;
+    if (!this.camera.complete) drawMinimap(this.mini, this.panels[0]?.painter.haze || null, this.camera, this.ink);
     this.toolbar.levels();
     if (drawn > 0 && this.panels.every((panel) => !panel.painter.missing)) this.meter.mark("complete");
     if (drawn > 0) this.meter.mark("first");

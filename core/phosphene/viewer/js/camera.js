@@ -43,6 +43,10 @@ export class Camera {
   get zoom() {
     return Math.log2(this.scale / this.whole);
   }
+  /** Whether no part of the map is out of view. */
+  get complete() {
+    return this.toMapX(0) <= 0 && this.toMapX(this.width) >= 1 && this.toMapY(0) <= 0 && this.toMapY(this.height) >= 1;
+  }
   /** @returns {Pose} */
   get pose() {
     return { x: this.x, y: this.y, scale: this.scale };
