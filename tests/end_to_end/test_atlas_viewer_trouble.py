@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,26 @@ def test_atlases_of_little(opener: Opener, tmp_path: Path, kind: dict[str, Any])
     opened.press("Escape", "+", "+", "0", "c", "/")
     opened.settle()
     opened.shot("little " + " ".join(kind))
+
+
+def test_without_pictures_cells_are_told_by_class_and_name(opener: Opener, tmp_path: Path) -> None:
+    opened = opener(small_atlas(tmp_path / "atlas", layers=("a",), icons=False).view(tmp_path / "page.html"))
+    page = opened.page
+    assert page.locator("#overlay option").first.inner_text() == "First class"
+    assert "A colour a class" in page.inner_text("#legend")
+    page.mouse.move(*opened.spot(8, 8, 16))
+    opened.until(lambda: "row 9, column 9" in page.inner_text("#details"))
+    text = page.inner_text("#details")
+    assert "Icon" not in text.partition("Figures")[0] and page.locator("#details .big").count() == 0
+    near = page.locator("#details .regions button")
+    assert near.count() == 6 and re.search(r"(sun|sea|stone)\s+row \d+, column \d+", near.first.inner_text())
+    near.first.click()
+    opened.until(lambda: opened.settle().state()["pin"] is not None)
+    assert "row 9, column 9" not in page.inner_text(".facts-of")
+    page.get_by_role("button", name="Compare").click()
+    page.mouse.click(*opened.spot(5, 9, 16))
+    opened.until(lambda: page.locator(".side h2").count() == 2)
+    opened.shot("without pictures")
 
 
 def test_files_beside_the_page_are_read_when_they_are_needed(opener: Opener, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from phosphene import errors
 from phosphene.atlas import Atlas
 from phosphene.viewer import view
 from phosphene.viewer.closeness import nearest_cells
+from phosphene.viewer.colours import category_colours
 from phosphene.viewer.gathering import gather
 from phosphene.viewer.payload import Block, part
 from phosphene.viewer.sheets import cropped, lay
@@ -115,6 +116,33 @@ def test_patches_fill_in_for_icons_that_there_are_not(tmp_path: Path) -> None:
     assert (found.columns["4.kind"] == 2).all() and found.facts["patches"]["across"] == 20
     assert {sheet.name for sheet in found.sheets} == {"icon-4-0-0", "patch-0-0"}
     assert found.columns["4.group.patch"].max() <= 50
+
+
+def test_colours_of_categories_differ_until_they_come_again() -> None:
+    colours = category_colours(np.arange(-1, 42))
+    assert (colours[0] == 128).all()
+    assert len({tuple(colour) for colour in colours[1:22].tolist()}) == 21
+    np.testing.assert_array_equal(colours[22:], colours[1:22])
+
+
+def test_cells_without_pictures_have_the_colour_of_their_class_or_region(tmp_path: Path) -> None:
+    bare = small_atlas(tmp_path / "bare", layers=("a",), levels=(4,), icons=False)
+    found = gather(bare, "a", 0, 1.0)
+    labels, level = bare.labels("a", 4), bare.grid("a").level(4)
+    assert found.facts["levels"][0]["colours"] == "class" and not found.columns["4.kind"].any()
+    for row, column, colour in zip(
+        found.columns["4.row"], found.columns["4.column"], found.columns["4.colour"], strict=True
+    ):
+        (cell,) = np.flatnonzero((level.cells == (row, column)).all(axis=1))
+        groups = np.flatnonzero(level.group_cells == cell)
+        largest = groups[np.argmax(np.diff(level.group_starts)[groups])]
+        wanted = labels.classes[largest][0] if labels.claimed[largest] else -1
+        np.testing.assert_array_equal(colour, category_colours(np.array([wanted]))[0])
+    region = gather(small_atlas(tmp_path / "none", layers=("a",), levels=(4,), labels=False, icons=False), "a", 0, 1.0)
+    assert region.facts["levels"][0]["colours"] == "region"
+    np.testing.assert_array_equal(region.columns["4.colour"], category_colours(region.columns["4.cluster"]))
+    pictured = gather(small_atlas(tmp_path / "icons", layers=("a",), levels=(4,)), "a", 0, 1.0)
+    assert "colours" not in pictured.facts["levels"][0]
 
 
 def test_what_does_not_fit_leaves_the_page_last_wanted_first() -> None:

@@ -15,6 +15,7 @@ from phosphene.atlas.clustering import Clusters
 from phosphene.atlas.evidence import Evidence, network_evidence
 from phosphene.errors import InvalidParameter
 from phosphene.viewer.closeness import evidence_of_cells, nearest_cells
+from phosphene.viewer.colours import colour_cells
 from phosphene.viewer.groups import group_columns
 from phosphene.viewer.pictures import Pictured, picture_cells
 from phosphene.viewer.sheets import ACROSS, Sheet
@@ -172,8 +173,11 @@ def _level(
     if labels is None and groups.names:
         facts["texts"] = list(groups.names)
     patches = there(atlas.patches, layer, level.size)
-    columns |= picture_cells(pictured, level, cells, groups, icons, patches, crop, depth, facts)
-    return columns | groups.columns, facts
+    columns |= groups.columns | picture_cells(pictured, level, cells, groups, icons, patches, crop, depth, facts)
+    if not columns["kind"].any():
+        colours, facts["colours"] = colour_cells(columns, "texts" in facts)
+        columns["colour"] = columns["colour"] if colours is None else colours
+    return columns, facts
 
 
 def _shown(level: Level) -> NDArray[np.int64]:

@@ -45,7 +45,7 @@ def view(
     ----------
     atlas : Atlas
         With the grid of at least one layer; see `phosphene.atlas.chart`. Icons, labels, clusters and patches are shown where
-        they are there.
+        they are there; a level without any picture has the colours of its classes or regions.
     path : path
         Of the page.
     layers : str or sequence of str, optional

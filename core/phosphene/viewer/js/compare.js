@@ -26,12 +26,12 @@ export function comparison(spot, layer, other, otherLayer, reader) {
     const level = of.levels[each.depth];
     const [group] = level.groups(each.cell);
     const called = cellName(level, each.cell, reader.classes);
-    const big = reader.thumbs.icon(of, level, each.cell, null, Math.round(160 * pixels), `Icon of ${shortened(called, 80)}`);
-    big.className = "big";
+    const big = level.pictured && reader.thumbs.icon(of, level, each.cell, null, Math.round(160 * pixels), `Icon of ${shortened(called, 80)}`);
+    if (big) big.className = "big";
     return el(
       "div",
       { class: `side ${kind}` },
-      big,
+      ...(big ? [big] : []),
       el("h2", {}, name(called)),
       el("p", { class: "muted" }, several(level.points[each.cell], "point")),
       el(
@@ -43,7 +43,7 @@ export function comparison(spot, layer, other, otherLayer, reader) {
       el(
         "p",
         { class: "chips" },
-        chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon"),
+        ...(level.pictured ? [chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon")] : []),
         chip(distortion(level.recall[each.cell], level.stretch[each.cell]), "Place"),
       ),
     );

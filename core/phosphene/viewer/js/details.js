@@ -54,7 +54,7 @@ export function details(spot, layer, reader) {
   /** @param {number} chosen */
   const show = (chosen) => {
     const group = groups[chosen];
-    const big = reader.thumbs.icon(
+    const big = level.pictured && reader.thumbs.icon(
       layer,
       level,
       spot.cell,
@@ -62,7 +62,7 @@ export function details(spot, layer, reader) {
       Math.round(184 * pixels),
       `Icon of ${shortened(called, 80)}`,
     );
-    big.className = "big";
+    if (big) big.className = "big";
     const kinds =
       groups.length > 1
         ? el(
@@ -77,15 +77,17 @@ export function details(spot, layer, reader) {
                   kinds?.querySelectorAll("button")[number]?.focus();
                 },
                 { class: "kind", "aria-pressed": String(number === chosen) },
-                reader.thumbs.icon(layer, level, spot.cell, each, Math.round(46 * pixels), ""),
+                level.pictured
+                  ? reader.thumbs.icon(layer, level, spot.cell, each, Math.round(46 * pixels), "")
+                  : name(visible((level.facts.texts || reader.classes)[each.classes[0]] ?? "")),
                 `${share}%`,
               );
             }),
           )
         : null;
-    icons.replaceChildren(big, ...(kinds ? [kinds] : []));
+    icons.replaceChildren(...(big ? [big] : []), ...(kinds ? [kinds] : []));
     chips.replaceChildren(
-      chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon"),
+      ...(level.pictured ? [chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon")] : []),
       chip(distortion(level.recall[spot.cell], level.stretch[spot.cell]), "Place"),
     );
     rest.replaceChildren(...speaks(layer, level, group, reader.classes), ...patches(layer, groups, chosen, reader, pixels));
@@ -94,7 +96,7 @@ export function details(spot, layer, reader) {
   facts.prepend(chips);
   body.append(
     el("h2", {}, name(called)),
-    el("div", { class: "head" }, icons, facts),
+    el("div", { class: level.pictured ? "head" : "head bare" }, icons, facts),
     rest,
     ...near(spot, layer, level, reader, pixels),
     actions(spot, reader),
@@ -181,8 +183,27 @@ function patches(layer, groups, chosen, reader, pixels) {
 function near(spot, layer, level, reader, pixels) {
   const cells = level.neighbours(spot.cell);
   if (!cells.length) return [];
+  const heading = el("h3", {}, "Nearest in the high-dimensional space");
+  if (!level.pictured) {
+    const named = cells.map((cell, number) => {
+      const label = level.label(cell);
+      const called = label < 0 ? cellName(level, cell, reader.classes) : visible((level.facts.texts || reader.classes)[label]);
+      return el(
+        "li",
+        {},
+        button(
+          `Neighbour ${number + 1}: ${shortened(called, 80)}`,
+          () => reader.go({ ...spot, cell }),
+          {},
+          name(called),
+          el("small", {}, `row ${level.row[cell] + 1}, column ${level.column[cell] + 1}`),
+        ),
+      );
+    });
+    return [heading, el("ul", { class: "regions" }, ...named)];
+  }
   return [
-    el("h3", {}, "Nearest in the high-dimensional space"),
+    heading,
     el(
       "div",
       { class: "strip" },

@@ -33,6 +33,8 @@ export class Level {
     this.near = sure("near");
     this.kind = sure("kind");
     this.colour = sure("colour");
+    /** Whether any of its cells has a picture. */
+    this.pictured = facts.blocks.side > 0;
     this.cluster = own("cluster");
     this.heat = own("heat");
     this.recall = fromThousandths(own("recall"), facts.cells);

@@ -11,6 +11,7 @@
  * @property {ClusterFacts[]} [clusters]
  * @property {number} [heat] evidence that 127 stands for
  * @property {string[]} [texts] names of its labels where they are not classes
+ * @property {"class" | "text" | "region" | ""} [colours] what the colours of its cells are of, where it has no pictures
  */
 /**
  * @typedef {object} LayerFacts

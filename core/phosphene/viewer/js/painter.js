@@ -12,6 +12,9 @@ import { MARGIN } from "./density.js";
 /** Brightness of cells that a filter leaves out. */
 const DIM = 0.13;
 
+/** Of cells without pictures, where points are drawn: these are all that there is to see. */
+const SHEER = 0.3;
+
 /** How much an overlay covers of a picture. */
 const COVER = 0.78;
 
@@ -32,6 +35,7 @@ export class Painter {
   haze = null;
   drawn = 0;
   missing = 0;
+  near = false;
 
   /** @param {CanvasRenderingContext2D} g @param {Sheets} sheets @param {Shade} shade */
   constructor(g, sheets, shade) {
@@ -64,7 +68,8 @@ export class Painter {
     if (this.haze) g.drawImage(this.haze, ox - k * MARGIN, oy - k * MARGIN, k * (1 + 2 * MARGIN), k * (1 + 2 * MARGIN));
     const base = Math.floor(fade);
     const part = fade - base;
-    if (k / layer.finest.size > POINTS_FROM * ratio) this.points(layer, ox, oy, k, ratio, ink);
+    this.near = k / layer.finest.size > POINTS_FROM * ratio;
+    if (this.near) this.points(layer, ox, oy, k, ratio, ink);
     this.level(layer, base, 1, ox, oy, k);
     if (part > 0) this.level(layer, base + 1, part, ox, oy, k);
   }
@@ -98,7 +103,7 @@ export class Painter {
         const size = Math.max(1, Math.round(wide));
         const px = Math.round(ox + column * step + (step - wide) / 2);
         const py = Math.round(oy + row * step + (step - wide) / 2);
-        const lit = mask && !mask[cell] ? alpha * DIM : alpha;
+        const lit = (mask && !mask[cell] ? alpha * DIM : alpha) * (this.near && !level.pictured ? SHEER : 1);
         g.globalAlpha = lit;
         if (bitmap && level.kind[cell]) {
           const place = cell - first[b];

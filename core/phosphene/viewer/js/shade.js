@@ -6,7 +6,14 @@ import { figure } from "./words.js";
 /** @typedef {import("./layer.js").Level} Level */
 /** @typedef {{ kind: "class", number: number } | { kind: "cluster", layer: number, level: number, number: number }} Filter */
 /** @typedef {"" | "density" | "fidelity" | "distortion" | "class"} Overlay */
-/** @typedef {{ title: string, low: string, high: string, signed: boolean }} Legend */
+/** @typedef {{ title: string, low: string, high: string, signed: boolean, plain?: boolean }} Legend */
+
+/** What the colours of cells without pictures mean. */
+const MEANT = {
+  class: "A colour a class, grey where none is sure",
+  text: "A colour a description, grey where none is sure",
+  region: "A colour a region",
+};
 
 export class Shade {
   /** @type {Filter | null} */
@@ -105,9 +112,11 @@ export class Shade {
     return evidenceFor(layer, depth, cell, this.target) / mostEvidence(layer, this.target);
   }
 
-  /** @param {Layer} layer @param {string} name of the class @returns {Legend | null} */
-  legend(layer, name) {
+  /** @param {Layer} layer @param {number} depth @param {string} name of the class @returns {Legend | null} */
+  legend(layer, depth, name) {
     const finest = layer.finest;
+    const colours = layer.levels[depth].facts.colours;
+    if (!this.overlay && colours) return { title: MEANT[colours], low: "", high: "", signed: false, plain: true };
     if (this.overlay === "density") return { title: "Points a cell", low: "1", high: figure(finest.most), signed: false };
     if (this.overlay === "fidelity") return { title: "Fidelity of the icon (cosine)", low: "0.4", high: "1", signed: false };
     if (this.overlay === "distortion") return { title: "Stretched or squeezed", low: "as usual", high: "16 times", signed: false };

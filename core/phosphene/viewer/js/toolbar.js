@@ -13,6 +13,9 @@ const OVERLAYS = /** @type {const} */ ([
   ["distortion", "Distortion of the map"],
 ]);
 
+/** What cells without pictures are coloured by. */
+const COLOURS = { class: "First class", text: "First description", region: "Region", "": "Nothing" };
+
 /** Layers side by side, at most. */
 const MOST = 4;
 
@@ -23,7 +26,11 @@ export class Toolbar {
   constructor(app) {
     this.app = app;
     this.select = byId("overlay", HTMLSelectElement);
-    this.select.append(...OVERLAYS.map(([value, text]) => new Option(text, value)));
+    const levels = app.manifest.layers.flatMap((layer) => layer.levels);
+    const colours = levels.every((level) => !level.blocks.side) ? levels[0].colours || "" : null;
+    this.select.append(
+      ...OVERLAYS.map(([value, text]) => new Option(value || colours === null ? text : COLOURS[colours], value)),
+    );
     if (app.classes.length && app.manifest.layers.some((layer) => layer.evidence)) {
       const group = document.createElement("optgroup");
       group.label = "Evidence for a class";
@@ -167,10 +174,11 @@ export class Toolbar {
     const { app } = this;
     const root = byId("legend", HTMLDivElement);
     const told = app.panels.length
-      ? app.shade.legend(app.panels[0].layer, shortened(visible(app.classes[app.shade.target] ?? ""), 30))
+      ? app.shade.legend(app.panels[0].layer, app.panels[0].goal, shortened(visible(app.classes[app.shade.target] ?? ""), 30))
       : null;
     root.hidden = !told;
     if (!told) return root.replaceChildren();
+    if (told.plain) return root.replaceChildren(el("span", {}, told.title));
     const steps = Array.from({ length: 24 }, (_, i) => {
       const part = i / 23;
       const [r, g, b] = told.signed ? signed(2 * part - 1, app.ink.dark) : sequential(part);
@@ -197,6 +205,7 @@ export class Toolbar {
     if (root.dataset.now === now) return;
     root.dataset.now = now;
     this.filter();
+    this.legend();
     root.replaceChildren(
       ...levels.map((level, depth) =>
         button(
