@@ -187,7 +187,7 @@ MAKERS: dict[str, Callable[[int, str], Any]] = {
 CASES = [
     ("in place", 3, (37, 53), 1),
     pytest.param("functional", 1, (16, 24), 2, marks=pytest.mark.slow),
-    ("module", 7, (15, 9), 3),
+    pytest.param("module", 7, (15, 9), 3, marks=pytest.mark.slow),
 ]
 
 

@@ -33,7 +33,7 @@ def _vit(backend: str) -> tuple[Network, int]:
     return MADE[key], ports.VIT_SIZE
 
 
-QUICK = {("torch", "gradcam"), ("torch", "layercam"), ("jax", "layercam")}
+QUICK = {("torch", "gradcam"), ("torch", "layercam")}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "jitter": {"transforms": [ph.jitter(3)]},
     "noise first": {"transforms": [ph.noise(0.1), ph.scale(0.9, 1.1)]},
 }
-QUICK = {("torch", "default"), ("torch", "none"), ("jax", "none")}
+QUICK = {("torch", "default"), ("torch", "none")}
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ RUNS = {"default": rendered("default", 6), "maco": rendered("maco", 3), "dream":
 @pytest.mark.parametrize(
     ("backend", "name"),
     [
-        pytest.param(backend, name, marks=pytest.mark.slow if (backend, name) == ("jax", "maco") else ())
+        pytest.param(backend, name, marks=pytest.mark.slow if backend == "jax" and name != "dream" else ())
         for backend in ("torch", "jax")
         for name in RUNS
     ],

@@ -77,6 +77,7 @@ def test_each_figure_is_what_a_slow_way_finds(
         assert card.score_interval[0] < card.score < card.score_interval[1] or card.score in (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_backends_agree(
     assessed: dict[str, tuple[Network, list[ph.Renders], ph.TrustCards]], images: np.ndarray
 ) -> None:

@@ -17,7 +17,8 @@ def test_help_names_it(tmp_path: Path) -> None:
     assert done.returncode == 0 and "bench" in done.stdout
 
 
-def test_a_table_and_a_file(backend: str, tmp_path: Path) -> None:
+def test_a_table_and_a_file(costly_backend: str, tmp_path: Path) -> None:
+    backend = costly_backend
     done = run(
         "bench", "specimen", "--backend", backend, "--layer", "stem", *QUICK, "--out", "a/x.json",
         cwd=tmp_path,

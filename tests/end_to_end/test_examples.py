@@ -17,7 +17,7 @@ from phosphene.data import Crops
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PORTS = {"flax_nnx": "flax", "flax_linen": "flax", "equinox_module": "equinox", "plain_function": "jax"}
-SLOW = ("flax_linen", "equinox_module")
+SLOW = ("flax_linen", "equinox_module", "plain_function")
 
 
 @pytest.fixture(autouse=True)
