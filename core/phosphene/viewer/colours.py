@@ -32,7 +32,7 @@ def category_colours(numbers: NDArray[np.integer]) -> NDArray[np.uint8]:
     return colours
 
 
-def colour_cells(columns: dict[str, NDArray[Any]], texts: bool) -> tuple[NDArray[np.uint8] | None, str]:
+def colour_cells(columns: dict[str, NDArray[Any]], texts: bool) -> tuple[NDArray[np.uint8], str]:
     """A colour for each cell, and what it is of.
 
     Parameters
@@ -44,10 +44,10 @@ def colour_cells(columns: dict[str, NDArray[Any]], texts: bool) -> tuple[NDArray
 
     Returns
     -------
-    numpy.ndarray (M, 3) or None
-        None where nothing is known of the cells.
+    numpy.ndarray (M, 3)
+        Grey where nothing is known of the cells.
     str
-        "class", "text" or "region"; empty for None.
+        "class", "text" or "region"; empty where nothing is known.
     """
     if "group.class" in columns:
         first = columns["groups"][:-1].astype(np.int64)
@@ -55,4 +55,4 @@ def colour_cells(columns: dict[str, NDArray[Any]], texts: bool) -> tuple[NDArray
         return category_colours(np.where(columns["group.claimed"][first] > 0, best, -1)), "text" if texts else "class"
     if "cluster" in columns:
         return category_colours(columns["cluster"].astype(np.int64)), "region"
-    return None, ""
+    return category_colours(np.full(len(columns["kind"]), -1)), ""

@@ -175,8 +175,7 @@ def _level(
     patches = there(atlas.patches, layer, level.size)
     columns |= groups.columns | picture_cells(pictured, level, cells, groups, icons, patches, crop, depth, facts)
     if not columns["kind"].any():
-        colours, facts["colours"] = colour_cells(columns, "texts" in facts)
-        columns["colour"] = columns["colour"] if colours is None else colours
+        columns["colour"], facts["colours"] = colour_cells(columns, "texts" in facts)
     return columns, facts
 
 

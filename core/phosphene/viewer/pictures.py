@@ -95,16 +95,22 @@ def picture_cells(
     depth: int,
     facts: dict[str, Any],
 ) -> dict[str, NDArray[Any]]:
-    """Lay out the pictures of a level: of each cell that of its first group; a real patch where no icon was made."""
+    """Lay out the pictures of a level: of each cell that of its first group; a real patch where no icon was made.
+
+    Where no cell has one there is no "colour" among the columns.
+    """
     columns: dict[str, NDArray[Any]] = {}
     starts = np.concatenate([[0], np.cumsum(np.bincount(groups.owners, minlength=len(cells)))])[:-1]
     first = groups.icons[starts]
-    kind = np.where(first >= 0, 1, 0).astype(np.uint8)
-    side = LARGEST
-    made = None
-    if icons is not None and len(icons):
-        made = cropped(icons.images, crop)
-        side = made.shape[1]
+    columns["kind"] = kind = np.where(first >= 0, 1, 0).astype(np.uint8)
+    block = level.cells[cells] // ACROSS
+    edges = np.flatnonzero(np.any(np.diff(block, axis=0) != 0, axis=1)) + 1
+    bounds = [0, *edges.tolist(), len(cells)]
+    facts["blocks"] = {"side": 0, "first": bounds[:-1]}
+    made = cropped(icons.images, crop) if icons is not None and len(icons) else None
+    if made is None and patches is None:
+        return columns
+    side = LARGEST if made is None else made.shape[1]
     tiles = np.full((len(cells), side, side, 3), 128, np.uint8)
     if made is not None:
         tiles[first >= 0] = made[first[first >= 0]]
@@ -117,13 +123,8 @@ def picture_cells(
             shown = cropped(patches.pictures[rows[starts[bare], 0]], 1.0, side)
             kind[bare] = 2
             tiles[bare] = _resized(shown, side)
-    columns["kind"] = kind
-    columns["colour"] = tiles.mean(axis=(1, 2)).round().astype(np.uint8)
-    block = level.cells[cells] // ACROSS
-    edges = np.flatnonzero(np.any(np.diff(block, axis=0) != 0, axis=1)) + 1
-    bounds = [0, *edges.tolist(), len(cells)]
-    facts["blocks"] = {"side": 0, "first": bounds[:-1]}
     if kind.any():
+        columns["colour"] = tiles.mean(axis=(1, 2)).round().astype(np.uint8)
         facts["blocks"] = pictured.add(f"icon-{level.size}", tiles, bounds, lambda _: ICON_RANK + depth, ACROSS)
     return columns
 

@@ -232,8 +232,9 @@ export class App {
       drawn += panel.painter.drawn - panel.painter.missing;
     }
     // Of the whole map it would tell nothing, and cover a corner.
-    this.mini.canvas.hidden = this.camera.complete;
-    if (!this.camera.complete) drawMinimap(this.mini, this.panels[0]?.painter.haze || null, this.camera, this.ink);
+    const { complete } = this.camera;
+    this.mini.canvas.hidden = complete;
+    if (!complete) drawMinimap(this.mini, this.panels[0]?.painter.haze || null, this.camera, this.ink);
     this.toolbar.levels();
     if (drawn > 0 && this.panels.every((panel) => !panel.painter.missing)) this.meter.mark("complete");
     if (drawn > 0) this.meter.mark("first");

@@ -1,8 +1,8 @@
 // Two cells side by side: what each is, and what speaks for each class in both.
 import { button, el } from "./dom.js";
-import { chip, name } from "./details.js";
+import { name, portrait, trust } from "./details.js";
 import { evidenceFor } from "./shade.js";
-import { alike, cellName, distortion, fidelity, several, shortened, visible } from "./words.js";
+import { alike, cellName, several, visible } from "./words.js";
 
 /** @typedef {import("./layer.js").Layer} Layer */
 /** @typedef {import("./marks.js").Spot} Spot */
@@ -26,12 +26,10 @@ export function comparison(spot, layer, other, otherLayer, reader) {
     const level = of.levels[each.depth];
     const [group] = level.groups(each.cell);
     const called = cellName(level, each.cell, reader.classes);
-    const big = level.pictured && reader.thumbs.icon(of, level, each.cell, null, Math.round(160 * pixels), `Icon of ${shortened(called, 80)}`);
-    if (big) big.className = "big";
     return el(
       "div",
       { class: `side ${kind}` },
-      ...(big ? [big] : []),
+      ...portrait(of, each, null, Math.round(160 * pixels), reader),
       el("h2", {}, name(called)),
       el("p", { class: "muted" }, several(level.points[each.cell], "point")),
       el(
@@ -40,12 +38,7 @@ export function comparison(spot, layer, other, otherLayer, reader) {
         name(visible(of.name)),
         ` · row ${level.row[each.cell] + 1}, column ${level.column[each.cell] + 1} of ${level.size}`,
       ),
-      el(
-        "p",
-        { class: "chips" },
-        ...(level.pictured ? [chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon")] : []),
-        chip(distortion(level.recall[each.cell], level.stretch[each.cell]), "Place"),
-      ),
+      el("p", { class: "chips" }, ...trust(level, each.cell, group)),
     );
   };
   const second = other

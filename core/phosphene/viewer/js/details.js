@@ -1,6 +1,6 @@
 // A cell, read closely. Names come from strangers, so they are text, and stand apart from what is around them.
 import { button, el } from "./dom.js";
-import { alike, cellName, distortion, fidelity, figure, several, shortened, visible, whole } from "./words.js";
+import { alike, cellName, distortion, fidelity, figure, labelName, several, shortened, visible, whole } from "./words.js";
 
 /** @typedef {import("./layer.js").Layer} Layer */
 /** @typedef {import("./layer.js").Level} Level */
@@ -26,6 +26,34 @@ export function chip(verdict, of) {
     el("i", { "aria-hidden": "true" }, verdict.shape),
     `${of} ${verdict.word}`,
   );
+}
+
+/**
+ * How far a cell can be trusted: the icon of a group of it, where there are icons, and its place.
+ * @param {Level} level
+ * @param {number} cell
+ * @param {Group | undefined} group
+ */
+export function trust(level, cell, group) {
+  const place = chip(distortion(level.recall[cell], level.stretch[cell]), "Place");
+  return level.pictured ? [chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon"), place] : [place];
+}
+
+/**
+ * A cell's icon, or that of one of its groups, large; nothing where its level has no pictures.
+ * @param {Layer} layer
+ * @param {Spot} spot
+ * @param {Group | null} group
+ * @param {number} size
+ * @param {Reader} reader
+ */
+export function portrait(layer, spot, group, size, reader) {
+  const level = layer.levels[spot.depth];
+  if (!level.pictured) return [];
+  const called = shortened(cellName(level, spot.cell, reader.classes), 80);
+  const big = reader.thumbs.icon(layer, level, spot.cell, group, size, `Icon of ${called}`);
+  big.className = "big";
+  return [big];
 }
 
 /** @param {string} text @param {Record<string, string>} [attributes] */
@@ -54,15 +82,6 @@ export function details(spot, layer, reader) {
   /** @param {number} chosen */
   const show = (chosen) => {
     const group = groups[chosen];
-    const big = level.pictured && reader.thumbs.icon(
-      layer,
-      level,
-      spot.cell,
-      group || null,
-      Math.round(184 * pixels),
-      `Icon of ${shortened(called, 80)}`,
-    );
-    if (big) big.className = "big";
     const kinds =
       groups.length > 1
         ? el(
@@ -85,11 +104,8 @@ export function details(spot, layer, reader) {
             }),
           )
         : null;
-    icons.replaceChildren(...(big ? [big] : []), ...(kinds ? [kinds] : []));
-    chips.replaceChildren(
-      ...(level.pictured ? [chip(group ? fidelity(group.fidelity, group.rank) : null, "Icon")] : []),
-      chip(distortion(level.recall[spot.cell], level.stretch[spot.cell]), "Place"),
-    );
+    icons.replaceChildren(...portrait(layer, spot, group || null, Math.round(184 * pixels), reader), ...(kinds ? [kinds] : []));
+    chips.replaceChildren(...trust(level, spot.cell, group));
     rest.replaceChildren(...speaks(layer, level, group, reader.classes), ...patches(layer, groups, chosen, reader, pixels));
   };
   show(0);
@@ -186,8 +202,7 @@ function near(spot, layer, level, reader, pixels) {
   const heading = el("h3", {}, "Nearest in the high-dimensional space");
   if (!level.pictured) {
     const named = cells.map((cell, number) => {
-      const label = level.label(cell);
-      const called = label < 0 ? cellName(level, cell, reader.classes) : visible((level.facts.texts || reader.classes)[label]);
+      const called = labelName(level, cell, reader.classes) || cellName(level, cell, reader.classes);
       return el(
         "li",
         {},

@@ -35,7 +35,6 @@ export class Painter {
   haze = null;
   drawn = 0;
   missing = 0;
-  near = false;
 
   /** @param {CanvasRenderingContext2D} g @param {Sheets} sheets @param {Shade} shade */
   constructor(g, sheets, shade) {
@@ -68,10 +67,12 @@ export class Painter {
     if (this.haze) g.drawImage(this.haze, ox - k * MARGIN, oy - k * MARGIN, k * (1 + 2 * MARGIN), k * (1 + 2 * MARGIN));
     const base = Math.floor(fade);
     const part = fade - base;
-    this.near = k / layer.finest.size > POINTS_FROM * ratio;
-    if (this.near) this.points(layer, ox, oy, k, ratio, ink);
-    this.level(layer, base, 1, ox, oy, k);
-    if (part > 0) this.level(layer, base + 1, part, ox, oy, k);
+    const near = k / layer.finest.size > POINTS_FROM * ratio;
+    if (near) this.points(layer, ox, oy, k, ratio, ink);
+    /** @param {number} depth */
+    const cover = (depth) => (near && !layer.levels[depth].pictured ? SHEER : 1);
+    this.level(layer, base, cover(base), ox, oy, k);
+    if (part > 0) this.level(layer, base + 1, part * cover(base + 1), ox, oy, k);
   }
 
   /** @param {Layer} layer @param {number} depth @param {number} alpha @param {number} ox @param {number} oy @param {number} k */
@@ -103,7 +104,7 @@ export class Painter {
         const size = Math.max(1, Math.round(wide));
         const px = Math.round(ox + column * step + (step - wide) / 2);
         const py = Math.round(oy + row * step + (step - wide) / 2);
-        const lit = (mask && !mask[cell] ? alpha * DIM : alpha) * (this.near && !level.pictured ? SHEER : 1);
+        const lit = mask && !mask[cell] ? alpha * DIM : alpha;
         g.globalAlpha = lit;
         if (bitmap && level.kind[cell]) {
           const place = cell - first[b];

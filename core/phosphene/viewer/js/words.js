@@ -96,16 +96,26 @@ export function clusterName(level, cell) {
 }
 
 /**
+ * The class, or the text, that a cell is surely of; empty where none is.
+ * @param {Level} level
+ * @param {number} cell
+ * @param {string[]} classes
+ */
+export function labelName(level, cell, classes) {
+  const label = level.label(cell);
+  return label < 0 ? "" : visible((level.facts.texts || classes)[label]);
+}
+
+/**
  * What a cell is called: after its cluster, else its class, else its place.
  * @param {Level} level
  * @param {number} cell
  * @param {string[]} classes
  */
 export function cellName(level, cell, classes) {
-  const label = level.label(cell);
   return (
     clusterName(level, cell) ||
-    (label >= 0 ? visible((level.facts.texts || classes)[label]) : "") ||
+    labelName(level, cell, classes) ||
     `Row ${level.row[cell] + 1}, column ${level.column[cell] + 1}`
   );
 }
