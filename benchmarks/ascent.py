@@ -22,17 +22,16 @@ from resnet50 import LAYERS, resnet50
 from vit_b import vit_b
 
 import phosphene as ph
-from phosphene.ascent import Ascent, Plan, Target, pipeline, window_of
+from phosphene.ascent import Job, Plan, Program, Target, View
 from phosphene.ascent.driver import _arguments, _draws, _enter, _fresh
-from phosphene.ascent.pipeline import draw
-from phosphene.ascent.program import native
+from phosphene.ascent.pipeline import draw, pipeline, seen_size
 from phosphene.ascent.step import Step, constants_of
-from phosphene.backend import Network
+from phosphene.backend import Network, native
 from phosphene.draws import generator
 from phosphene.errors import ModelFailed
-from phosphene.penalties import Penalty
-from phosphene.presets import preset_named
-from phosphene.projections import Projection
+from phosphene.regularizers.penalties import Penalty
+from phosphene.regularizers.projections import Projection
+from phosphene.rendering.presets import preset_named
 
 Work = Callable[[], Any]
 
@@ -122,45 +121,45 @@ def engine(network: Network, case: Case, chunk: int) -> tuple[Work, int]:
     """`chunk` steps of the recipe through the backend's loop, and the pixels a side that the network sees."""
     canvas = (SIZE, SIZE)
     recipe = preset_named(case.recipe, canvas, canvas)
-    window = window_of(recipe.transforms, canvas)
+    seen = seen_size(recipe.transforms, canvas)
     try:
-        network.shapes(window)
+        network.shapes(seen)
     except ModelFailed:
-        window = canvas  # a network of fixed size sees the picture's middle
+        seen = canvas  # a network of one fixed size sees the picture's middle
     bound = [ph.channel(case.layer, index).bind(network, network.shapes(canvas)) for index in range(case.batch)]
     projections = tuple(item for item in recipe.regularizers if isinstance(item, Projection))
-    ascent = Ascent(
+    program = Program(
         network=network,
         form=bound[0].form,
+        view=View(bound[0].form, pipeline(recipe.transforms, canvas, seen)),
         parameterization=recipe.parameterization,
-        pipeline=pipeline(recipe.transforms, canvas, window),
         penalties=tuple(item for item in recipe.regularizers if isinstance(item, Penalty)),
         projections=(*projections, *recipe.parameterization.bounds()),
         optimizer=recipe.optimizer,
         canvas=(*canvas, 3),
-        rule=None,
     )
 
     def draws(index: int) -> Callable[[], Any]:
-        return lambda: draw(ascent.pipeline, 0, str(index), chunk)
+        return lambda: draw(program.view.pipeline, 0, str(index), chunk)
 
-    targets = [
-        Target(recipe.parameterization.initial(generator(0, str(index)), (*canvas, 3)), item.arguments, draws(index))
+    initial = [recipe.parameterization.initial(generator(0, str(index)), (*canvas, 3)) for index in range(case.batch)]
+    targets = tuple(
+        Target(item.label, index, initial[index], item.arguments, item.arguments, draws(index))
         for index, item in enumerate(bound)
-    ]
-    plan = Plan(steps=chunk, slots=case.batch)
-    slots = [_enter(index, targets) for index in range(case.batch)]
-    fixed = native(network, {**constants_of(ascent, None), "weights": None})
-    constants = {**fixed, "weights": network.weights(), "arguments": _arguments(ascent, targets, slots)}
+    )
+    job, plan = Job(program, targets, capacity=case.batch), Plan(steps=chunk)
+    slots = [_enter(index, job) for index in range(case.batch)]
+    fixed = native(network, constants_of(program))
+    constants = {**fixed, "weights": network.weights(), "arguments": _arguments(job, slots)}
     xs = native(network, {"draws": _draws(slots, chunk), "index": np.arange(chunk, dtype=np.int32)})
-    state = {"carry": _fresh(ascent, targets, slots, plan)}
+    state = {"carry": _fresh(job, slots, plan)}
 
     def steps() -> None:
         with network.scope():
-            state["carry"], seen = network.backend.loop(Step(ascent, warming=False), constants, state["carry"], xs)
+            state["carry"], seen = network.backend.loop(Step(program, warming=False), constants, state["carry"], xs)
             network.backend.to_numpy(seen["value"])  # as the engine does once a chunk
 
-    return steps, window[0]
+    return steps, seen[0]
 
 
 def compare(case: Case, rounds: int, chunk: int) -> dict[str, Any]:
@@ -186,7 +185,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose description contains this; nothing is written then")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--chunk", type=int, default=2, help="steps a round")
-    parser.add_argument("--threads", type=int, help="of PyTorch; its own choice when absent")
+    parser.add_argument("--threads", type=int, help="threads of PyTorch (default: its own choice)")
     parser.add_argument("--out", type=Path, default=RESULTS / "ascent.json")
     given = parser.parse_args()
     threads = None
@@ -203,9 +202,14 @@ def main() -> None:
         print(said(rows[-1]), flush=True)
         if not given.only:
             write(
-                given.out, "ascent", "What does a step cost over the bare truncated forward and backward pass?", rows,
-                threads=threads, packages=given.backend, notes=[f"Times are of {given.chunk} steps."],
-            )  # fmt: skip
+                given.out,
+                "ascent",
+                "What does a step cost over the bare truncated forward and backward pass?",
+                rows,
+                threads=threads,
+                packages=given.backend,
+                notes=[f"Times are of {given.chunk} steps."],
+            )
 
 
 if __name__ == "__main__":

@@ -1,22 +1,22 @@
-"""Measure how true an atlas's map, icons and labels are, and what an icon costs beside the published recipe.
+"""Measure how faithful the map, icons and labels of an atlas are, and compare the cost of an icon with the published recipe.
 
 ``python benchmarks/atlas.py [--images 20000] [--icons 64] [--folder DIR] [--backend torch] [--page]``
 
-An atlas of the embedded network's last two stages is built as ``phosphene atlas build`` does, and its own figures are read. Then
-some of its level-20 cells are inverted by other recipes, and all are judged alike: the cosine between the mean activation of the
-cell and the one that is read again from the clean picture, without transforms, at its position.
+An atlas of the last two stages of the embedded network is built as by ``phosphene atlas build``, and its measures are read.
+Some of its level-20 cells are then inverted by other recipes. All are assessed in the same way: by the cosine between the mean
+activation of the cell and the activation of the picture at the central position, without transforms.
 
 ``atlas``
     The icon of the atlas.
 ``alone``
-    The same objective from noise, in as many evaluations as an icon of the coarsest level: what starting from a parent is worth.
+    The same objective from noise, with as many evaluations as an icon of the coarsest level: the benefit of starting from a parent.
 ``published``
     Carter et al. (2019): 512 evaluations, lucid's transforms, ``(h.v) cos(h, v)^p`` at the centre, where v is the mean in the
     whitened space, for p of 1 and 4; ``raw`` is the same with the mean itself.
 ``raw, 64 evaluations``
-    The raw objective in an eighth of them, and a jitter of one pixel.
+    The raw objective with an eighth of the evaluations, and a jitter of one pixel.
 ``patch``
-    The most typical real patch of the cell, as an image of its own: no ascent at all.
+    The most typical real patch of the cell, without any ascent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 import phosphene as ph
 from phosphene.atlas.cells import Level
-from phosphene.atlas.splitting import directions
+from phosphene.atlas.partition import directions
 from phosphene.backend import Network
 from phosphene.data.crops import Crops, parse
 
@@ -55,7 +55,7 @@ def centre(network: Network, images: NDArray[np.floating], layer: str) -> NDArra
 
 
 def halves(rows: NDArray[np.float32], level: Level, groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Cosine between the means of two random halves of each group, the mean of four ways to halve it; NaN below ten points."""
+    """Cosine between the means of two random halves of each group, averaged over four splits; NaN below ten points."""
     random, found = np.random.default_rng(0), np.full(len(groups), np.nan)
     for row, group in enumerate(groups):
         members = level.members_of_group(int(group))
@@ -71,30 +71,36 @@ def halves(rows: NDArray[np.float32], level: Level, groups: NDArray[np.int64]) -
 
 
 def of_icons(atlas: ph.Atlas, layer: str) -> dict[str, Any]:
-    """What the icons of a layer are worth, level by level and together."""
+    """Measures of the icons of a layer, by level and overall."""
     rows, grid, found, everything = atlas.activations(layer), atlas.grid(layer), {}, []
     for level in grid.levels:
         icons = atlas.icons(layer, level.size)
         split = halves(rows, level, icons.groups)
         many = ~np.isnan(split)
         figures = {
-            "icons": len(icons), "fidelity": float(np.median(icons.fidelity)), "own": float(np.mean(icons.rank == 1)),
-            "own_of_five": float(np.mean(icons.rank <= 5)), "evaluations": float(np.median(icons.evaluations)),
-            "mean_evaluations": float(np.mean(icons.evaluations)), "split_half": float(np.nanmedian(split)),
+            "icons": len(icons),
+            "fidelity": float(np.median(icons.fidelity)),
+            "own": float(np.mean(icons.rank == 1)),
+            "own_of_five": float(np.mean(icons.rank <= 5)),
+            "evaluations": float(np.median(icons.evaluations)),
+            "mean_evaluations": float(np.mean(icons.evaluations)),
+            "split_half": float(np.nanmedian(split)),
             "as_true_as_split_half": float(np.mean(icons.fidelity[many] >= split[many])),
-        }  # fmt: skip
+        }
         found[str(level.size)] = figures
         everything.append((icons.fidelity, icons.evaluations, (icons.fidelity >= split)[many]))
     fidelity, evaluations, above = (np.concatenate(parts) for parts in zip(*everything, strict=True))
     found["all"] = {
-        "icons": len(fidelity), "fidelity": float(np.median(fidelity)), "evaluations": float(np.median(evaluations)),
+        "icons": len(fidelity),
+        "fidelity": float(np.median(fidelity)),
+        "evaluations": float(np.median(evaluations)),
         "as_true_as_split_half": float(np.mean(above)),
-    }  # fmt: skip
+    }
     return found
 
 
 def of_labels(atlas: ph.Atlas, layer: str, truth: NDArray[np.int64]) -> dict[str, Any]:
-    """Share of kept groups with a label, and how many of these are the class that most of their images are of."""
+    """Share of kept groups with a label, and share of these labels that are the majority class of their images."""
     images, found = atlas.images(), {}
     for level in atlas.grid(layer).levels:
         labels = atlas.labels(layer, level.size)
@@ -103,14 +109,18 @@ def of_labels(atlas: ph.Atlas, layer: str, truth: NDArray[np.int64]) -> dict[str
         claimed = labels.claimed[groups]
         right = labels.classes[groups, 0] == np.asarray(majority)
         found[str(level.size)] = {
-            "groups": len(groups), "claimed": float(claimed.mean()), "agree": float(right[claimed].mean()),
-            "from": labels.source, "cells": int(level.kept.sum()), "clusters": len(atlas.clusters(layer, level.size).counts),
-        }  # fmt: skip
+            "groups": len(groups),
+            "claimed": float(claimed.mean()),
+            "agree": float(right[claimed].mean()),
+            "from": labels.source,
+            "cells": int(level.kept.sum()),
+            "clusters": len(atlas.clusters(layer, level.size).counts),
+        }
     return found
 
 
 def recipes(network: Network, atlas: ph.Atlas, crops: Crops, count: int) -> dict[str, Any]:
-    """Icons of the same cells by several recipes."""
+    """Compare icons of the same cells by several recipes."""
     level, icons = atlas.grid(JUDGED).level(20), atlas.icons(JUDGED, 20)
     chosen = np.linspace(0, len(icons) - 1, min(count, len(icons))).astype(np.int64)
     means = level.group_means[icons.groups[chosen]].astype(np.float64)
@@ -128,9 +138,12 @@ def recipes(network: Network, atlas: ph.Atlas, crops: Crops, count: int) -> dict
         own = cosines[np.arange(len(chosen)), chosen]
         rank = (cosines > own[:, None]).sum(axis=1) + 1
         found[name] = {
-            "evaluations": evaluations, "fidelity": float(np.median(own)), "tenth": float(np.percentile(own, 10)),
-            "own": float(np.mean(rank == 1)), "own_of_five": float(np.mean(rank <= 5)),
-        }  # fmt: skip
+            "evaluations": evaluations,
+            "fidelity": float(np.median(own)),
+            "tenth": float(np.percentile(own, 10)),
+            "own": float(np.mean(rank == 1)),
+            "own_of_five": float(np.mean(rank <= 5)),
+        }
         print(f"  {name}: {found[name]}", flush=True)
 
     def ascend(vectors: NDArray[np.float64], **options: Any) -> NDArray[np.floating]:
@@ -140,14 +153,17 @@ def recipes(network: Network, atlas: ph.Atlas, crops: Crops, count: int) -> dict
 
     judge("atlas", icons.images[chosen] / 255, float(np.median(icons.evaluations[chosen])))
     alone: dict[str, Any] = {
-        "parameterization": ph.fourier(decay=1.0), "regularizers": [ph.total_variation(2)], "transforms": [],
-        "optimizer": ph.adam(0.05), "steps": 64,
-    }  # fmt: skip
+        "parameterization": ph.parameterizations.fourier(decay=1.0),
+        "regularizers": [ph.regularizers.total_variation(2)],
+        "transforms": [],
+        "optimizer": ph.optimizers.adam(0.05),
+        "steps": 64,
+    }
     judge("alone", ascend(means, measure="cosine", **alone), 64)
     for power in (1, 4):
         judge(f"published, p {power}", ascend(whitened, preset="lucid", cosine_power=power), 512)
         judge(f"published, raw, p {power}", ascend(means, preset="lucid", cosine_power=power), 512)
-    plain = alone | {"regularizers": [ph.total_variation(0.05)], "transforms": [ph.jitter(1)]}
+    plain = alone | {"regularizers": [ph.regularizers.total_variation(0.05)], "transforms": [ph.transforms.jitter(1)]}
     judge("raw, 64 evaluations", ascend(means, cosine_power=4, **plain), 64)
     points = atlas.patches(JUDGED, 20).points[icons.groups[chosen], 0]
     own = directions(rows[points])
@@ -162,7 +178,7 @@ def recipes(network: Network, atlas: ph.Atlas, crops: Crops, count: int) -> dict
 
 
 def measure(given: argparse.Namespace, folder: Path) -> None:
-    """Build, read the figures, and write them down."""
+    """Build the atlas, and write its measures."""
     network, crops = ph.load("specimen", backend=given.backend), parse(f"photos:{given.images}")
     stages: dict[str, float] = {}
     last = time.perf_counter()
@@ -177,15 +193,23 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
     atlas = ph.Atlas.build(network, f"photos:{given.images}", LAYERS, folder, levels=LEVELS, progress=told)
     seconds = time.perf_counter() - begin
     found: dict[str, Any] = {
-        "images": given.images, "device": device()["machine"], "versions": versions(given.backend),
-        "date": datetime.now(UTC).date().isoformat(), "seconds": seconds, "stages": stages, "layers": {},
-    }  # fmt: skip
+        "images": given.images,
+        "device": device()["machine"],
+        "versions": versions(given.backend),
+        "date": datetime.now(UTC).date().isoformat(),
+        "seconds": seconds,
+        "stages": stages,
+        "layers": {},
+    }
     for layer in LAYERS:
         kept = atlas.measures(layer)
         found["layers"][layer] = {
-            "trustworthiness": kept.trustworthiness, "continuity": kept.continuity, "recall": kept.recall,
-            "icons": of_icons(atlas, layer), "labels": of_labels(atlas, layer, crops.labels),
-        }  # fmt: skip
+            "trustworthiness": kept.trustworthiness,
+            "continuity": kept.continuity,
+            "recall": kept.recall,
+            "icons": of_icons(atlas, layer),
+            "labels": of_labels(atlas, layer, crops.labels),
+        }
         print(layer, json.dumps(found["layers"][layer], indent=1), flush=True)
     found["recipes"] = recipes(network, atlas, crops, given.icons)
     print(f"{seconds:.0f} s", {name: round(value) for name, value in stages.items()})
@@ -194,13 +218,15 @@ def measure(given: argparse.Namespace, folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=20_000, help="results are written for 20000 alone")
-    parser.add_argument("--icons", type=int, default=64, help="cells that the other recipes invert")
-    parser.add_argument("--folder", type=Path, help="where to build it; an atlas that is there is taken as it is")
+    parser.add_argument(
+        "--images", type=int, default=20_000, help="number of images; results are written only for 20000"
+    )
+    parser.add_argument("--icons", type=int, default=64, help="number of cells that the other recipes invert")
+    parser.add_argument("--folder", type=Path, help="folder of the atlas; an existing atlas is reused")
     parser.add_argument("--backend", default="torch")
-    parser.add_argument("--page", action="store_true", help="make the page of what was found before")
+    parser.add_argument("--page", action="store_true", help="write the page from earlier results")
     given = parser.parse_args()
     if not given.page:
         with TemporaryDirectory() as folder:
@@ -208,31 +234,35 @@ def main() -> None:
     (ROOT / "docs" / "atlas-figures.md").write_text(page())
 
 
-HEAD = """# How true is the atlas?
+HEAD = """# How faithful is the atlas?
 
-This page is made by `python benchmarks/atlas.py`, which tells what is measured. [The activation atlas](atlas.md) tells what its
-parts are.
+This page is generated by `python benchmarks/atlas.py`, whose docstring describes the measurements. See
+[the activation atlas](atlas.md) for an explanation of its parts.
 """
 
 
 def page() -> str:
-    """Tables of all that was found."""
+    """The page, with the tables of all results."""
     lines = [HEAD]
     for path in sorted(RESULTS.glob("atlas_*.json"), reverse=True):
         found = json.loads(path.read_text())
         told = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
         lines += [
-            f"## {path.stem.rpartition('_')[2]}", "",
-            f"{found['images']:,} crops; {found['date']}, {found['device']}; {told}.", "",
-            "| layer | trustworthiness | continuity | recall of neighbours |", "|---|---|---|---|",
+            f"## {path.stem.rpartition('_')[2]}",
+            "",
+            f"{found['images']:,} crops; {found['date']}, {found['device']}; {told}.",
+            "",
+            "| layer | trustworthiness | continuity | neighbour recall |",
+            "|---|---|---|---|",
             *(
                 f"| {layer} | {kept['trustworthiness']:.3f} | {kept['continuity']:.3f} | {kept['recall']:.2f} |"
                 for layer, kept in found["layers"].items()
-            ), "",
-            "| layer | level | cells | icons | fidelity | own cell nearest | of five | evaluations | split half | as true as that "
-            "| labelled | label is the majority's |",
+            ),
+            "",
+            "| layer | level | cells | icons | fidelity | own nearest | own in five | evaluations | split half | at split half "
+            "| labelled | majority class |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|",
-        ]  # fmt: skip
+        ]
         for layer, kept in found["layers"].items():
             for level, labels in kept["labels"].items():
                 icons = kept["icons"][level]
@@ -243,15 +273,18 @@ def page() -> str:
                 )
         rows = {name: row for name, row in found["recipes"].items() if isinstance(row, dict)}
         lines += [
-            "", f"Recipes on the same cells of {JUDGED}, level 20:", "",
-            "| recipe | evaluations | fidelity | of the worst tenth | own cell nearest | of five |", "|---|---|---|---|---|---|",
-        ]  # fmt: skip
+            "",
+            f"Recipes on the same cells of {JUDGED}, level 20:",
+            "",
+            "| recipe | evaluations | fidelity | 10th percentile | own nearest | own in five |",
+            "|---|---|---|---|---|---|",
+        ]
         for name, row in rows.items():
             near = f"{row['own']:.0%} | {row['own_of_five']:.0%}" if "own" in row else "|"
             lines.append(f"| {name} | {row['evaluations']:g} | {row['fidelity']:.3f} | {row['tenth']:.3f} | {near} |")
         lines += [
             "",
-            f"The icon is truer than the most typical patch in {found['recipes']['icon_beats_patch']:.0%} of cells.",
+            f"The icon is at least as faithful as the most typical patch in {found['recipes']['icon_beats_patch']:.0%} of cells.",
             "",
         ]
     return "\n".join(lines)

@@ -213,9 +213,15 @@ def main() -> int:
             rows += costs(jax_contestants(), given.rounds, "JAX")
         # After each backend, so that one that is stopped leaves what the other found.
         write(
-            given.out, "attribution", QUESTION, rows,
-            threads=given.threads, packages=packages, notes=NOTES, agreement=maps,
-        )  # fmt: skip
+            given.out,
+            "attribution",
+            QUESTION,
+            rows,
+            threads=given.threads,
+            packages=packages,
+            notes=NOTES,
+            agreement=maps,
+        )
     return int(any(row["correlation"] < LEAST for row in maps))
 
 

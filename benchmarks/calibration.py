@@ -1,22 +1,22 @@
-"""Set the thresholds of trust cards against pictures of which it is known what they are worth.
+"""Calibrate the thresholds of trust cards on pictures of known quality.
 
 ``python benchmarks/calibration.py [--backend torch jax] [--channels N] [--seeds 3] [--page]``
 
-All channels of the embedded network's last two stages are pictured by the default recipe, and by others:
+All channels of the last two stages of the embedded network are rendered in several ways:
 
 ``default``
-    Thresholds were set such that most of those of even number are reliable; those of odd number were not looked at.
+    The default recipe. Thresholds were set so that most even channels are reliable; odd channels were not used.
 ``random weights``
-    The same recipe on a copy whose weights were drawn anew (of the same mean and deviation a layer), which has learnt nothing.
+    The default recipe on a copy with random weights (of the same mean and standard deviation per array).
 ``noise``
-    Ascent on bare pixels, stopped where it excites the unit as much as the default's picture does.
+    Gradient ascent on pixels, stopped when it activates the unit as much as the default's picture does.
 ``stronger noise``
-    The same at its end, where it excites the unit more.
+    The same after all steps, when it activates the unit more.
 ``lucid``
-    The published recipe, of three times as many gradient evaluations.
+    The published recipe, with three times as many gradient evaluations.
 
-What is found goes to ``benchmarks/results/pictures``, a file a backend, and ``docs/calibration.md`` is made of these; ``--page``
-makes the page alone.
+Results are written to ``benchmarks/results/pictures``, one file per backend, from which ``docs/calibration.md`` is made; ``--page``
+only makes the page.
 """
 
 from __future__ import annotations
@@ -44,8 +44,12 @@ RESULTS = ALL_RESULTS / "pictures"
 LAYERS = {"stage2": 64, "stage3": 128}
 SIZE, CROPS, SNAPSHOTS = 64, 1000, 24
 NOISE: dict[str, Any] = {
-    "parameterization": ph.pixel(), "transforms": [], "regularizers": [], "optimizer": ph.adam(0.05), "steps": 96,
-}  # fmt: skip
+    "parameterization": ph.parameterizations.pixel(),
+    "transforms": [],
+    "regularizers": [],
+    "optimizer": ph.optimizers.adam(0.05),
+    "steps": 96,
+}
 FIGURES = (
     "score",
     "natural_score",
@@ -61,7 +65,7 @@ FIGURES = (
 
 
 def randomised(network: Network) -> Network:
-    """A copy with weights drawn anew, of the same mean and deviation an array; running statistics stay."""
+    """Return a copy with random weights of the same mean and standard deviation per array; running statistics are kept."""
     rng = np.random.default_rng(0)
 
     def draw(path: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -74,7 +78,7 @@ def randomised(network: Network) -> Network:
 
 
 class Bench:
-    """A network, its units, and images to hold pictures against."""
+    """A network, its units, and images with which pictures are compared."""
 
     def __init__(self, backend: str, most: int | None, seeds: int) -> None:
         self.network, self.seeds = ph.load("specimen", backend=backend), seeds
@@ -88,34 +92,39 @@ class Bench:
         self.images = Crops(CROPS, seed=41).images()
 
     def runs(self, network: Network, seeds: int, **options: Any) -> list[ph.Renders]:
-        """Pictures of all units, a result a seed."""
+        """Render all units, one result per seed."""
         return [
             ph.render(network, self.objectives, size=SIZE, seed=seed, progress=False, **options)
             for seed in range(seeds)
         ]
 
     def cards(self, runs: Sequence[ph.Renders], network: Network | None = None) -> list[dict[str, Any]]:
-        """Cards as plain figures."""
+        """Return the trust cards as plain data."""
         found = ph.assess(
             network or self.network, runs, self.images, objectives=self.objectives, seeds=len(runs), progress=False
         )
         return [
             {
-                "unit": index, "layer": layer, "word": card.word, "low": card.score_interval[0], "asked": card.asked,
-                "standing": list(card.standing), "twin": card.nearest[0][1] if card.nearest else None,
+                "unit": index,
+                "layer": layer,
+                "word": card.word,
+                "low": card.score_interval[0],
+                "asked": card.asked,
+                "standing": list(card.standing),
+                "twin": card.nearest[0][1] if card.nearest else None,
                 **{name: getattr(card, name) for name in FIGURES},
             }
             for (layer, index), card in zip(self.units, found, strict=True)
-        ]  # fmt: skip
+        ]
 
     def values(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Of each unit on its picture."""
+        """Return the activation of each unit on its picture."""
         read = ph.activations(self.network, images, list(LAYERS))
         means = {layer: read[layer].mean(axis=(1, 2)) for layer in LAYERS}
         return np.asarray([means[layer][row, index] for row, (layer, index) in enumerate(self.units)], np.float64)
 
     def as_strong(self, noise: ph.Renders, wanted: NDArray[np.float64]) -> ph.Renders:
-        """Of each ascent the first picture on its way that excites its unit as much as is wanted; the last where none does."""
+        """Return the first snapshots that activate their units as much as wanted, or else the last ones."""
         assert noise.snapshots is not None  # noqa: S101
         frames = noise.snapshots.astype(np.float32) / np.float32(255)
         values = np.stack([self.values(frame) for frame in frames])
@@ -126,13 +135,18 @@ class Bench:
 
 
 def measure(backend: str, given: argparse.Namespace) -> None:
-    """All kinds of pictures in turn, written down as they are done."""
+    """Assess all kinds of pictures, and write the results of each as soon as it is done."""
     bench = Bench(backend, given.channels, given.seeds)
     target = RESULTS / f"calibration_{backend}.json"
     found: dict[str, Any] = {
-        "thresholds": asdict(THRESHOLDS), "images": CROPS, "seeds": given.seeds, "device": device()["machine"],
-        "versions": versions(backend), "date": datetime.now(UTC).date().isoformat(), "cards": {},
-    }  # fmt: skip
+        "thresholds": asdict(THRESHOLDS),
+        "images": CROPS,
+        "seeds": given.seeds,
+        "device": device()["machine"],
+        "versions": versions(backend),
+        "date": datetime.now(UTC).date().isoformat(),
+        "cards": {},
+    }
 
     def write(kind: str, cards: list[dict[str, Any]]) -> None:
         found["cards"][kind] = cards
@@ -154,7 +168,7 @@ def measure(backend: str, given: argparse.Namespace) -> None:
 
 
 def rounded(plain: Any) -> Any:
-    """Plain JSON with numbers of five digits: more say nothing, and fill the file."""
+    """Round the numbers of plain JSON to five digits."""
     if isinstance(plain, dict):
         return {name: rounded(value) for name, value in plain.items()}
     if isinstance(plain, list):
@@ -167,10 +181,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", nargs="+", default=["torch", "jax"])
     parser.add_argument(
-        "--channels", type=int, help="even ones of each layer, to set thresholds by; nothing is written then"
+        "--channels", type=int, help="Number of even channels of each layer, to set thresholds; nothing is written."
     )
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--page", action="store_true", help="make the page of what was found before")
+    parser.add_argument("--page", action="store_true", help="Only make the page from earlier results.")
     given = parser.parse_args()
     for backend in [] if given.page else given.backend:
         measure(backend, given)
@@ -178,28 +192,32 @@ def main() -> None:
         (ROOT / "docs" / "calibration.md").write_text(page())
 
 
-HEAD = """# What the words of a trust card are worth
+HEAD = """# Calibration of trust cards
 
-This page is made by `python benchmarks/calibration.py`, which tells what each kind of picture is. [How to read these
-pictures](trust.md) tells what a card holds. Thresholds, of which the first makes a picture doubtful and the second lets it fail:
+This page is made by `python benchmarks/calibration.py`, which describes each kind of picture. [How to read these
+pictures](trust.md) describes the measures of a card. A picture is doubtful beyond the first threshold of a measure, and has failed
+beyond the second:
 """
 
 
 def page() -> str:
-    """A table a backend, and what follows from it."""
+    """Return the page, with one table per backend."""
     paths = sorted(RESULTS.glob("calibration_*.json"), reverse=True)
     limits = json.loads(paths[0].read_text())["thresholds"]
-    lines = [HEAD, "| figure | doubtful | failed |", "|---|---|---|"]
+    lines = [HEAD, "| measure | doubtful | failed |", "|---|---|---|"]
     lines += [f"| {name.replace('_', ' ')} | {one:g} | {two:g} |" for name, (one, two) in limits.items()]
     for path in paths:
         found = json.loads(path.read_text())
         told = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
         lines += [
-            "", f"## {path.stem.rpartition('_')[2]}", "",
-            f"{found['images']} crops, {found['seeds']} seeds; {found['date']}, {found['device']}; {told}.", "",
+            "",
+            f"## {path.stem.rpartition('_')[2]}",
+            "",
+            f"{found['images']} crops, {found['seeds']} seeds; {found['date']}, {found['device']}; {told}.",
+            "",
             "| pictures | units | reliable | doubtful | failed | pairs told apart | above chance | with the best real image |",
             "|---|---|---|---|---|---|---|---|",
-        ]  # fmt: skip
+        ]
         for kind, cards in found["cards"].items():
             lines += [_row(kind, part, cards) for part in (("even", "odd") if kind == "default" else ("all",))]
         lines += ["", *_claims(found)]
@@ -212,7 +230,7 @@ def _row(kind: str, part: str, cards: list[dict[str, Any]]) -> str:
     asked = [card for card in rows if card["asked"]]
     shares = " | ".join(f"{words.count(word) / len(rows):.0%}" for word in ("reliable", "doubtful", "failed"))
     if kind == "lucid":
-        shares = "| | "  # one seed: no word is claimed
+        shares = "| | "  # there is no verdict for one seed
     above = np.mean([card["low"] > 0.5 for card in asked])
     score, natural = (np.mean([card[name] for card in asked]) for name in ("score", "natural_score"))
     title = kind if part == "all" else f"{kind}, {part} numbers"
@@ -220,7 +238,7 @@ def _row(kind: str, part: str, cards: list[dict[str, Any]]) -> str:
 
 
 def _claims(found: dict[str, Any]) -> list[str]:
-    """How many channels' noise, where it is stronger, has the lower card."""
+    """Return how often the noise picture has the lower card, among units that it activates more."""
     cards = found["cards"]
     if "stronger noise" not in cards:
         return []
@@ -231,8 +249,8 @@ def _claims(found: dict[str, Any]) -> list[str]:
     ]
     lower = np.mean([two < one for one, two in pairs])
     return [
-        f"Bare noise excites {len(pairs)} of {len(cards['default'])} units more than the default's picture does; of these its card "
-        f"is the lower one in {lower:.0%}."
+        f"Noise pictures activate {len(pairs)} of {len(cards['default'])} units more than the pictures of the default recipe do; "
+        f"in {lower:.0%} of these cases they have the lower card."
     ]
 
 

@@ -125,9 +125,12 @@ def rows_of(what: str, target: float, taken: dict[str, list[float]], prefix: str
     for preset in PRESETS:
         name = f"phosphene, {preset}"
         found = row(
-            f"{what}; {'same recipe' if preset == 'lucent' else 'our default'}", target,
-            {name: taken[f"{prefix}ours, {preset}"], "lucent": taken["lucent"]}, name, "lucent",
-        )  # fmt: skip
+            f"{what}; {'same recipe' if preset == 'lucent' else 'our default'}",
+            target,
+            {name: taken[f"{prefix}ours, {preset}"], "lucent": taken["lucent"]},
+            name,
+            "lucent",
+        )
         rows.append(found)
     if "bare" in taken and not prefix:
         rows.append(row(f"{what}; bare passes, nothing else", None, taken, "bare", "lucent"))
@@ -214,9 +217,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += work(match, given.rounds, steps)
         # After each case, so that a run that is stopped leaves what it found.
         write(
-            given.out, "lucent", QUESTION, rows,
-            threads=torch.get_num_threads(), packages=("torch", "torch-lucent", "kornia"), notes=NOTES,
-        )  # fmt: skip
+            given.out,
+            "lucent",
+            QUESTION,
+            rows,
+            threads=torch.get_num_threads(),
+            packages=("torch", "torch-lucent", "kornia"),
+            notes=NOTES,
+        )
 
 
 if __name__ == "__main__":

@@ -1,31 +1,31 @@
-"""Judge the pictures of each recipe, on classes and channels of the embedded network.
+"""Measure the quality of each recipe's pictures, for classes and channels of the embedded network.
 
 ``python benchmarks/quality.py [--backend torch jax] [--presets default lucid ...] [--channels 64] [--seeds 2] [--vit FILE]``
 
-``--tune`` shows the even channels and writes nothing.
+``--tune`` uses the even channels and writes nothing.
 
 The columns were fixed before anything was tuned:
 
 ``clean``, ``robust``
-    Value of the clean picture, and mean over sixteen held-out transforms, as percentiles of the unit's values on 1,000 crops.
+    Value of the picture, and its mean over sixteen held-out transforms, as percentiles of the unit's values on 1,000 crops.
 ``margin``
-    The robust value in deviations of these values above their mean, since percentiles end at 100.
+    The robust value as a z-score with respect to these values, since percentiles end at 100.
 ``rank``
-    Place of the unit among all of its layer on the picture, each in deviations of its own natural values; 1 is the first.
+    Rank of the unit among all units of its layer on the picture, by z-scores with respect to natural values; 1 is the best.
 ``witness``
-    Share of class pictures that another network, which took no part, gives that class.
+    Fraction of class pictures to which another network, for which nothing was optimised, assigns that class.
 ``slope``
-    Distance of the picture's spectral slope from that of the crops.
+    Difference between the spectral slopes of the picture and of the crops.
 ``consistency``
-    How much more alike the pictures of one unit are over seeds than those of different units, in deviations (d'), as the witness's
-    last stage sees them.
+    How much more similar the pictures of one unit are over seeds than those of different units, as d', in the last stage of the
+    witness.
 
-Channels of even number are for tuning (see ``--tune``); what is written are the odd ones and the classes. Recipes are ranked
-in each column, and ``mean rank`` is the mean of these ranks. ``--vit`` names the weights of the small vision transformer that
-``examples/train_on_photographs.py vit`` trains: nothing was tuned on it.
+Even channels are for tuning (see ``--tune``); results are for odd channels and classes. Recipes are ranked in each column, and
+``mean rank`` is the mean of these ranks. ``--vit`` names the weights of the small vision transformer that
+``examples/train_on_photographs.py vit`` trains, on which nothing was tuned.
 
-What is found goes to ``benchmarks/results/pictures``, a file a network and backend, recipe by recipe, and ``docs/quality.md`` is
-made of these files; ``--page`` makes the page alone.
+Results are written to ``benchmarks/results/pictures``, one file per network and backend, from which ``docs/quality.md`` is made;
+``--page`` only makes the page.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ from numpy.typing import NDArray
 import phosphene as ph
 from phosphene.backend import Network
 from phosphene.data.crops import Crops
-from phosphene.presets import preset_named, preset_names
+from phosphene.rendering.presets import preset_named, preset_names
 from phosphene.trust import robust_values, spectral_slope
-from phosphene.trust.measures import percentiles
+from phosphene.trust.scores import percentiles
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ALL_RESULTS / "pictures"
 COLUMNS = {"clean": 1, "robust": 1, "margin": 1, "rank": -1, "witness": 1, "slope": -1, "consistency": 1}
-"""1 where more is better, -1 where less is."""
+"""1 if larger is better, -1 if smaller is better."""
 
 CROPS, SIZE = 1000, 64
 SNAPSHOTS = 16
 LAYERS = {"specimen": ("stage2", "stage3"), "vit": ("blocks.2", "blocks.3")}
 NAMES = {"specimen": "The embedded network", "vit": "A small vision transformer, on which nothing was tuned"}
 FEWER = {"maco": 4}
-"""Recipes that are judged on every fourth unit, because a picture takes them 8,192 gradient evaluations."""
+"""Recipes that are measured on every fourth unit, since they take 8,192 gradient evaluations per picture."""
 
 Floats = NDArray[np.float64]
 
 
 class Judge:
-    """The network, the witness, and what crops of the photographs say about both."""
+    """The network, the witness, and their values on crops of the photographs."""
 
     def __init__(self, network: Network, layers: Sequence[str], channels: int, tune: bool) -> None:
         self.network, self.layers = network, tuple(layers)
@@ -89,7 +89,7 @@ class Judge:
         self.own = np.stack([self.natural[path][:, index] for path, index in self.units])
 
     def every(self, step: int) -> Judge:
-        """The same judge of every so manyth unit."""
+        """Return the same judge for every `step`-th unit."""
         fewer = copy(self)
         fewer.units, fewer.objectives, fewer.own = self.units[::step], self.objectives[::step], self.own[::step]
         return fewer
@@ -103,11 +103,17 @@ class Judge:
         """Of all units, a result a seed."""
         return [
             ph.render(
-                self.network, self.objectives, size=SIZE, preset=preset, seed=seed, steps=steps, snapshots=snapshots,
+                self.network,
+                self.objectives,
+                size=SIZE,
+                preset=preset,
+                seed=seed,
+                steps=steps,
+                snapshots=snapshots,
                 progress=False,
             )
             for seed in range(seeds)
-        ]  # fmt: skip
+        ]
 
     def judge(self, runs: Sequence[ph.Renders]) -> dict[str, float]:
         """All columns, over units and seeds."""
@@ -137,7 +143,7 @@ class Judge:
         }
 
     def consistency(self, runs: Sequence[NDArray[np.float32]]) -> float:
-        """Similarity of pictures of one unit against that of different units of one layer, in deviations."""
+        """Return the similarity of pictures of one unit relative to that of different units of one layer, as d'."""
         vectors = []
         for images in runs:
             cells = ph.activations(self.witness, images, "stage3")["stage3"].mean(axis=(1, 2)).astype(np.float64)
@@ -155,7 +161,7 @@ class Judge:
         return float((np.mean(same) - np.mean(other)) / np.sqrt((np.var(same) + np.var(other)) / 2))
 
     def on_the_way(self, runs: Sequence[ph.Renders]) -> list[dict[str, float]]:
-        """The columns of one picture, and after how many steps, along the ascent."""
+        """Return the columns, and the number of steps, for each snapshot of the ascent."""
         rows = []
         for number in range(len(runs[0].snapshots if runs[0].snapshots is not None else ())):
             found = [
@@ -170,7 +176,7 @@ class Judge:
 
 
 def mean_ranks(table: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Mean over columns of each recipe's place among all; equal figures share theirs."""
+    """Return the mean over columns of each recipe's rank; equal values share their rank."""
     places: dict[str, list[float]] = {name: [] for name in table}
     for column, sign in COLUMNS.items():
         values = {name: sign * row[column] for name, row in table.items() if np.isfinite(row[column])}
@@ -182,13 +188,13 @@ def mean_ranks(table: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def evaluations(preset: str, steps: int | None) -> int:
-    """Gradient evaluations a picture."""
+    """Return the number of gradient evaluations per picture."""
     recipe = preset_named(preset, (SIZE, SIZE), (SIZE, SIZE))
     return (steps or recipe.steps) * recipe.views
 
 
 def measure(given: argparse.Namespace, backend: str) -> None:
-    """Every recipe in turn, written down as it is done: what is there already is measured again only if asked for."""
+    """Measure the given recipes, and add the results of each to the file as soon as it is done."""
     if given.vit is None:
         name, network = "specimen", ph.load("specimen", backend=backend)
     else:
@@ -217,9 +223,13 @@ def measure(given: argparse.Namespace, backend: str) -> None:
         found["rows"][preset] = row
         if not given.tune:
             about = {
-                "units": len(judge.units), "seeds": given.seeds, "pixels": SIZE, "device": device()["machine"],
-                "versions": versions(backend), "date": datetime.now(UTC).date().isoformat(),
-            }  # fmt: skip
+                "units": len(judge.units),
+                "seeds": given.seeds,
+                "pixels": SIZE,
+                "device": device()["machine"],
+                "versions": versions(backend),
+                "date": datetime.now(UTC).date().isoformat(),
+            }
             target.write_text(json.dumps({**found, **about}, indent=1) + "\n")
 
 
@@ -228,12 +238,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", nargs="+", default=["torch", "jax"])
     parser.add_argument("--presets", nargs="+", choices=preset_names(), default=list(preset_names()))
-    parser.add_argument("--channels", type=int, default=64, help="half of them for tuning")
+    parser.add_argument("--channels", type=int, default=64, help="Number of channels; half of them are for tuning.")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, help="the recipe's own when absent")
-    parser.add_argument("--tune", action="store_true", help="the even channels; nothing is written then")
-    parser.add_argument("--vit", help="weights of the vision transformer, which is judged instead; on torch")
-    parser.add_argument("--page", action="store_true", help="make the page of what was found before")
+    parser.add_argument("--steps", type=int, help="Steps per picture (default: those of the recipe).")
+    parser.add_argument("--tune", action="store_true", help="Use the even channels, and write nothing.")
+    parser.add_argument("--vit", help="Weights of the vision transformer, to be measured instead (PyTorch).")
+    parser.add_argument("--page", action="store_true", help="Only make the page from earlier results.")
     given = parser.parse_args()
     if not given.page:
         for backend in given.backend[: 1 if given.vit else None]:
@@ -242,16 +252,16 @@ def main() -> None:
         (ROOT / "docs" / "quality.md").write_text(page())
 
 
-HEAD = """# How good are the pictures?
+HEAD = """# Quality of pictures by recipe
 
-This page is made by `python benchmarks/quality.py`, which tells what each column means; they were fixed before anything was tuned.
-What is judged are classes, and channels of odd number of the last two stages; the even ones are for tuning. Recipes stand in the
-order of their mean rank over the columns.
+This page is made by `python benchmarks/quality.py`, which defines each column; the columns were fixed before any tuning. The units
+are classes, and the odd channels of the last two stages; even channels are for tuning. Recipes are sorted by their mean rank over
+the columns.
 """
 
 
 def page() -> str:
-    """A table a network and backend, of all files of results."""
+    """Return the page, with one table per network and backend."""
     lines = [HEAD]
     for name, title in NAMES.items():
         for path in sorted(RESULTS.glob(f"quality_{name}_*.json"), reverse=True):
@@ -259,11 +269,14 @@ def page() -> str:
             ranks = mean_ranks(found["rows"])
             told = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
             lines += [
-                f"## {title}: {backend}", "",
+                f"## {title}: {backend}",
+                "",
                 f"{found['units']} units, {found['seeds']} seeds, {found['pixels']} px; {found['date']}, {found['device']}; "
-                f"{told}.", "",
-                f"| recipe | evaluations | {' | '.join(COLUMNS)} | mean rank |", "|---|" + "---|" * (len(COLUMNS) + 2),
-            ]  # fmt: skip
+                f"{told}.",
+                "",
+                f"| recipe | evaluations | {' | '.join(COLUMNS)} | mean rank |",
+                "|---|" + "---|" * (len(COLUMNS) + 2),
+            ]
             for preset, row in sorted(found["rows"].items(), key=lambda pair: ranks[pair[0]]):
                 cells = " | ".join("" if np.isnan(row[column]) else f"{row[column]:.3g}" for column in COLUMNS)
                 fewer = f" ({row['units']} units)" if row.get("units", found["units"]) < found["units"] else ""
@@ -273,7 +286,7 @@ def page() -> str:
 
 
 def _against_lucid(rows: dict[str, Any]) -> list[str]:
-    """After how many gradient evaluations the default is where lucid's recipe ends."""
+    """Return after how many gradient evaluations the default recipe reaches the final margin of lucid."""
     if "lucid" not in rows or "default" not in rows:
         return []
     lucid, way = rows["lucid"], rows["default"]["on_the_way"]
@@ -281,16 +294,17 @@ def _against_lucid(rows: dict[str, Any]) -> list[str]:
     if not reached:
         best = max(row["margin"] for row in way)
         return [
-            f"lucid's final margin of {lucid['margin']:.3g} is not reached by the default, whose best is {best:.3g}.",
+            f"The default recipe does not reach lucid's final margin of {lucid['margin']:.3g}; its best is {best:.3g}.",
             "",
         ]
     row = reached[0]
     share = row["steps"] / lucid["evaluations"]
     return [
-        f"The default is at lucid's final margin after {row['steps']} gradient evaluations, {share:.2f} of lucid's "
-        f"{lucid['evaluations']}; the rank is then {row['rank']:.3g} (lucid {lucid['rank']:.3g}), the slope "
-        f"{row['slope']:.3g} off ({lucid['slope']:.3g}).", "",
-    ]  # fmt: skip
+        f"The default recipe reaches lucid's final margin after {row['steps']} gradient evaluations, {share:.2f} of lucid's "
+        f"{lucid['evaluations']}; its rank is then {row['rank']:.3g} (lucid: {lucid['rank']:.3g}), and its slope differs by "
+        f"{row['slope']:.3g} (lucid: {lucid['slope']:.3g}).",
+        "",
+    ]
 
 
 if __name__ == "__main__":

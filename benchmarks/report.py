@@ -2,7 +2,7 @@
 
 ``python benchmarks/report.py [--results benchmarks/results] [--out docs/benchmarks.md]``
 
-What a result must have is told in ``common.py``. One of another shape is named and left out, and the program ends with 1.
+The format of results is described in ``common.py``. Results of another format are skipped, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ KEYS = ("name", "question", "device", "threads", "versions", "date", "rows")
 ROOT = Path(__file__).parents[1]
 HEAD = """# Benchmarks
 
-This page is made by `python benchmarks/report.py` from `benchmarks/results`. `make bench` measures everything and makes it anew.
+This page is made by `python benchmarks/report.py` from `benchmarks/results`. `make bench` repeats all measurements.
 
-Every figure is a ratio of two times that were taken in turns, in one process, on one machine. Ratios count. Wall times do not: they
-change with the machine and with what else it does, and are here to give an idea of the scale. The median is of all rounds, with the
-least and the most. A target is the largest ratio that is good enough, and is met when the median does not exceed it.
+Every number is a ratio of two times, measured alternately in one process on one machine. Wall times depend on the machine and its
+load, and are only given for scale. The median is over all rounds, and is followed by the minimum and the maximum. A target is the
+largest acceptable ratio; it is met if the median does not exceed it.
 """
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """Whether a row's median is within its target."""
+    """Return whether a row's median is within its target."""
     if row["target"] is None:
         return ""
     return "met" if row["ratio"] <= row["target"] else "**missed**"
 
 
 def number(value: float) -> str:
-    """Three digits: enough for what repeats."""
+    """Format a ratio with three digits."""
     return f"{value:.3f}" if value < 10 else f"{value:.0f}"
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     target = "" if row["target"] is None else f"≤ {number(row['target'])}"
     times = ", ".join(f"{name} {duration(value)}" for name, value in row.get("seconds", {}).items())
     spread = f"{number(row['least'])} to {number(row['most'])}"
@@ -48,36 +48,38 @@ def line(row: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, or milliseconds where there are few."""
+    """Format a duration in seconds, or milliseconds below one second."""
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1e3 * seconds:.0f} ms"
 
 
 def circumstances(result: Mapping[str, Any]) -> str:
-    """Where, when and with what a benchmark ran."""
+    """Describe date, machine, threads and versions of a benchmark."""
     device, threads = result["device"], result["threads"]
-    kind = "a processor" if device["kind"] == "cpu" else device["kind"]
+    kind = "a CPU" if device["kind"] == "cpu" else device["kind"]
     cores = f"{device['machine']}, {device['cores']} cores"
-    pool = "the framework's own threads" if threads is None else f"{threads} {'thread' if threads == 1 else 'threads'}"
+    pool = (
+        "the framework's default threads" if threads is None else f"{threads} {'thread' if threads == 1 else 'threads'}"
+    )
     versions = ", ".join(f"{name} {value}" for name, value in result["versions"].items())
     return f"Measured on {result['date']} on {kind} ({cores}) with {pool}; {versions}."
 
 
 def agreement(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What a benchmark of values found: the smallest correlation a peer."""
+    """Summarize a benchmark of values: the smallest correlation with each other library."""
     least: dict[str, float] = {}
     for row in rows:
         least[row["peer"]] = min(row["correlation"], least.get(row["peer"], 1.0))
     told = "; ".join(f"{peer} {value:.5f}" for peer, value in least.items())
-    return [f"The smallest correlation of our maps with those of a peer, over {len(rows)} comparisons: {told}.", ""]
+    return [f"The smallest correlation with the maps of other libraries, over {len(rows)} comparisons: {told}.", ""]
 
 
 def section(result: Mapping[str, Any]) -> str:
-    """A benchmark: its question, circumstances, table and notes.
+    """Return the section of a benchmark: its question, circumstances, table and notes.
 
     Parameters
     ----------
     result : mapping
-        As ``common.write`` writes it.
+        A result as written by ``common.write``.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def section(result: Mapping[str, Any]) -> str:
     """
     lines = [f"## {result['name']}", "", result["question"], "", circumstances(result), ""]
     lines += [
-        "| case | target | median | least to most | rounds | | times |",
+        "| case | target | median | min to max | rounds | | times |",
         "|---|---|---|---|---|---|---|",
         *map(line, result["rows"]),
         "",
@@ -97,12 +99,12 @@ def section(result: Mapping[str, Any]) -> str:
 
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
-    """The whole page, the benchmarks by name."""
+    """Return the page with all benchmarks, sorted by name."""
     return "\n".join([HEAD, *map(section, sorted(results, key=lambda result: str(result["name"])))])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page; 1 where a result had another shape."""
+    """Write the page; return 1 if a result has another format."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks.md")
@@ -117,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.out.write_text(page(results))
     print(given.out)
     if strange:
-        print(f"left out, because they lack one of {', '.join(KEYS)}: {', '.join(strange)}", file=sys.stderr)
+        print(f"skipped, since they lack one of {', '.join(KEYS)}: {', '.join(strange)}", file=sys.stderr)
     return int(bool(strange))
 
 

@@ -1,10 +1,10 @@
-"""How large the page of a large atlas is, how soon it shows something, and how smoothly it moves.
+"""Measure the size of the page of a large atlas, the time to its first picture, and its frame rate.
 
 ``python benchmarks/viewer.py [--points 100000] [--max-mb 25] [--keep FOLDER]``
 
-The atlas is made up: two layers, clouds of points, levels of 10 to 80 cells a side, an icon a cell, four patches a cell up to
-level 40. Pictures are smooth noise that takes about as many bytes as icons of a real network do. Frames are counted by the page
-itself, in scripted motion, in Chromium without a window; where there is no graphics card it draws by the processor.
+The atlas is synthetic: two layers, clouds of points, levels of 10 to 80 cells per side, one icon per cell, and four patches per
+cell up to level 40. Pictures are smooth noise of about the same size in bytes as icons of a real network. The page counts its
+own frames during scripted motion in headless Chromium, which renders on the CPU if there is no GPU.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from PIL import Image
 
 from phosphene.atlas import Atlas, GridSettings
 from phosphene.atlas.cells import Level
-from phosphene.atlas.gridding import grid
+from phosphene.atlas.grids import grid
 from phosphene.atlas.icon_set import step_name
-from phosphene.viewer import view
+from phosphene.atlas.viewer import view
 
 LAYERS = ("middle", "late")
 LEVELS = (10, 20, 40, 80)
@@ -36,7 +36,7 @@ PATCHES_TO = 40
 
 @dataclass(frozen=True)
 class Patches:
-    """As many as `phosphene.atlas.patches.Patches` has."""
+    """The fields of `phosphene.atlas.patches.Patches` that the viewer reads."""
 
     rows: NDArray[np.int64]
     pictures: NDArray[np.uint8]
@@ -44,10 +44,10 @@ class Patches:
 
 
 class WithPatches(Atlas):
-    """An atlas with made-up patches up to a level."""
+    """An atlas with synthetic patches up to a level."""
 
     def patches(self, layer: str, size: int) -> Patches | None:
-        """Four a group."""
+        """Four patches per group."""
         if size > PATCHES_TO:
             return None
         found = self.grid(layer).level(size)
@@ -55,14 +55,14 @@ class WithPatches(Atlas):
         return Patches(rows % len(self.noise()), self.noise(), np.tile([0, 48, 0, 48], (len(self.noise()), 1)))
 
     def noise(self) -> NDArray[np.uint8]:
-        """Their pictures."""
+        """Pictures of the patches."""
         if not hasattr(WithPatches, "_noise"):
             WithPatches._noise = smooth(6000, 48, 9)  # type: ignore[attr-defined]
         return WithPatches._noise  # type: ignore[attr-defined,no-any-return]
 
 
 def smooth(count: int, side: int, seed: int) -> NDArray[np.uint8]:
-    """Smooth noise with some grain, as icons are."""
+    """Smooth noise with some grain, similar to icons."""
     random = np.random.default_rng(seed)
     found = np.empty((count, side, side, 3), np.uint8)
     for number in range(count):
@@ -75,7 +75,7 @@ def smooth(count: int, side: int, seed: int) -> NDArray[np.uint8]:
 
 
 def made_up(folder: Path, points: int) -> Atlas:
-    """The atlas."""
+    """Build the synthetic atlas."""
     random = np.random.default_rng(0)
     own = random.integers(0, CLASSES, points)
     middles = random.random((CLASSES, 2))
@@ -86,9 +86,12 @@ def made_up(folder: Path, points: int) -> Atlas:
         for layer, place in places.items()
     }
     atlas = Atlas.from_activations(
-        rows, folder, images=np.arange(points), attributions=dict.fromkeys(LAYERS, speaks),
+        rows,
+        folder,
+        images=np.arange(points),
+        attributions=dict.fromkeys(LAYERS, speaks),
         classes=[f"class {number}" for number in range(CLASSES)],
-    )  # fmt: skip
+    )
     for seed, layer in enumerate(LAYERS):
         cut = grid(places[layer], rows[layer], GridSettings(LEVELS, minimum=1, split_below=0))
         kept = atlas.steps.keep(f"grid.{layer}", {}, atlas.identity, cut.arrays)
@@ -98,9 +101,12 @@ def made_up(folder: Path, points: int) -> Atlas:
             groups = len(level.group_cells)
             images = smooth(groups, 80, seed)
             icons = {
-                "groups": np.arange(groups), "images": images, "activations": level.group_means,
-                "evaluations": np.ones(groups, np.int32), "tries": np.ones(groups, np.int32),
-            }  # fmt: skip
+                "groups": np.arange(groups),
+                "images": images,
+                "activations": level.group_means,
+                "evaluations": np.ones(groups, np.int32),
+                "tries": np.ones(groups, np.int32),
+            }
             atlas.steps.keep(step_name(layer, level.size, 0), {}, kept.identity, lambda icons=icons: icons)
             labels |= {f"{level.size}.{name}": value for name, value in label_arrays(level, speaks).items()}
             clusters |= {f"{level.size}.{name}": value for name, value in cluster_arrays(own, middles).items()}
@@ -116,25 +122,35 @@ def label_arrays(level: Level, speaks: NDArray[np.float32]) -> dict[str, Any]:
     evidence = np.take_along_axis(means, order, 1).astype(np.float64)
     margin = evidence[:, 0] - evidence[:, 1]
     return {
-        "source": np.array("attributions"), "names": np.array([f"class {number}" for number in range(CLASSES)]),
-        "classes": order.astype(np.int32), "evidence": evidence, "margin": margin,
-        "interval": np.stack([margin - 0.1, margin + 0.1], axis=1), "claimed": margin > 0.1, "purity": np.full(len(order), 0.5),
+        "source": np.array("attributions"),
+        "names": np.array([f"class {number}" for number in range(CLASSES)]),
+        "classes": order.astype(np.int32),
+        "evidence": evidence,
+        "margin": margin,
+        "interval": np.stack([margin - 0.1, margin + 0.1], axis=1),
+        "claimed": margin > 0.1,
+        "purity": np.full(len(order), 0.5),
         "rank": np.array(0.9),
-    }  # fmt: skip
+    }
 
 
 def cluster_arrays(own: NDArray[np.int64], middles: NDArray[np.float64]) -> dict[str, Any]:
-    """A cluster a class."""
+    """One cluster per class."""
     counts = np.bincount(own, minlength=CLASSES)
     return {
-        "names": np.array([f"class {number}" for number in range(CLASSES)]), "cluster_of": own.astype(np.int32), "counts": counts,
-        "parents": np.full(CLASSES, -1, np.int32), "peaks": np.zeros(CLASSES, np.int64), "places": middles,
-        "claimed": np.ones(CLASSES, np.bool_), "density": np.zeros(len(own), np.float32),
-    }  # fmt: skip
+        "names": np.array([f"class {number}" for number in range(CLASSES)]),
+        "cluster_of": own.astype(np.int32),
+        "counts": counts,
+        "parents": np.full(CLASSES, -1, np.int32),
+        "peaks": np.zeros(CLASSES, np.int64),
+        "places": middles,
+        "claimed": np.ones(CLASSES, np.bool_),
+        "density": np.zeros(len(own), np.float32),
+    }
 
 
 def measured(path: Path, ratio: float) -> dict[str, Any]:
-    """Milliseconds to the first picture, and frames a second."""
+    """Milliseconds to the first picture, and frames per second."""
     from playwright.sync_api import sync_playwright
 
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -153,23 +169,25 @@ def measured(path: Path, ratio: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Make the atlas and its page, open it, and say what was measured."""
+    """Build the atlas and its page, open it, and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--max-mb", type=float, default=25.0)
-    parser.add_argument("--keep", type=Path, help="a folder in which atlas and page stay")
+    parser.add_argument("--keep", type=Path, help="folder in which to keep the atlas and the page")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
         atlas = made_up(folder / "atlas", chosen.points)
         begin = time.perf_counter()
-        path = view(atlas, folder / "page.html", max_mb=chosen.max_mb, title="Made up", crop=1.0)
+        path = view(atlas, folder / "page.html", max_mb=chosen.max_mb, title="Synthetic", crop=1.0)
         seconds = time.perf_counter() - begin
         beside = list(folder.glob("page.html.files/*.js"))
         cells = sum(len(level.counts) for layer in LAYERS for level in atlas.grid(layer).levels)
         print(f"{chosen.points:,} points, {len(LAYERS)} layers, {cells:,} cells; written in {seconds:.0f} s")
-        print(f"page {path.stat().st_size / 1e6:.1f} MB of {chosen.max_mb:g}; beside it {len(beside)} files,"
-              f" {sum(file.stat().st_size for file in beside) / 1e6:.1f} MB")  # fmt: skip
+        print(
+            f"page {path.stat().st_size / 1e6:.1f} MB of {chosen.max_mb:g}; beside it {len(beside)} files,"
+            f" {sum(file.stat().st_size for file in beside) / 1e6:.1f} MB"
+        )
         for ratio in (1.0, 2.0):
             found = measured(path, ratio)
             marks = ", ".join(f"{name} {value:.0f} ms" for name, value in found["marks"].items())

@@ -1,7 +1,7 @@
-"""Makes ``docs/architectures.md`` and its picture: what was tried on which architecture, and what came of it.
+"""Make ``docs/architectures.md`` and its picture: what works on which architecture.
 
-Weights are random, since none are fetched here: the table tells what can be read, pictured and inverted, not what a trained
-network sees. Run it with torchvision, timm and transformers installed:
+Weights are random, so that nothing is downloaded: the table shows what can be read, rendered and inverted, not what a trained
+network sees. It needs torchvision, timm and transformers:
 
     python docs/architectures.py [--only swin] [--steps 32]
 """
@@ -34,7 +34,7 @@ THUMBNAIL = 96
 
 @dataclass(frozen=True)
 class Entry:
-    """An architecture: `name` as `phosphene.load` takes it, or a function that makes a network, and the layer to picture."""
+    """An architecture, by name for `phosphene.load` or as a function that returns a network, and the layer to render."""
 
     title: str
     name: str | Callable[[], ph.Network]
@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass
 class Row:
-    """What came of it: a sentence a column, or the reason why there is none."""
+    """The results for one architecture, or the reasons why there are none."""
 
     entry: Entry
     listing: str = ""
@@ -62,7 +62,7 @@ class Row:
 
 
 def entries() -> list[Entry]:
-    """All architectures of the table."""
+    """Return all architectures of the table."""
     small_vit = {"image_size": 96, "num_hidden_layers": 4}
     return [
         Entry("ResNet-50", "torchvision:resnet50", "layer3", 128),
@@ -86,7 +86,7 @@ def entries() -> list[Entry]:
 
 
 def in_jax() -> Iterator[Entry]:
-    """Networks of this repository in JAX: neither torchvision nor timm nor transformers has any."""
+    """Yield the JAX networks of this repository; torchvision, timm and transformers have none."""
     import equinox_module
     import flax_linen
     import flax_nnx
@@ -99,7 +99,7 @@ def in_jax() -> Iterator[Entry]:
 
 
 def network_of(entry: Entry) -> ph.Network:
-    """The network, at random weights where it is loaded by name."""
+    """Return the network, with random weights if it is loaded by name."""
     if not isinstance(entry.name, str):
         return entry.name()
     network = ph.load(entry.name, weights="random", size=entry.size, arguments=entry.arguments)
@@ -108,7 +108,7 @@ def network_of(entry: Entry) -> ph.Network:
 
 
 def calibrate(network: ph.Network) -> None:
-    """Running statistics of batch normalisations from noise: at their initial values deep networks have no gradient."""
+    """Set running statistics of batch normalisations from noise; with their initial values gradients vanish."""
     import torch
 
     model: Any = getattr(network, "model", None)
@@ -124,7 +124,7 @@ def calibrate(network: ph.Network) -> None:
 
 
 def measure(entry: Entry, steps: int) -> Row:
-    """One row; what fails leaves its reason."""
+    """Return the results for one architecture."""
     row, start = Row(entry), time.perf_counter()
 
     @contextlib.contextmanager
@@ -143,7 +143,7 @@ def measure(entry: Entry, steps: int) -> Row:
     with column("listing"):
         network = network_of(entry)
         maps = [path for path in network.layers if ATTENTION in path]
-        row.listing = f"{len(network.layers)} layers" + (f", {len(maps)} of them attention maps" if maps else "")
+        row.listing = f"{len(network.layers)} layers" + (f", including {len(maps)} attention maps" if maps else "")
         found = network.layers[entry.layer].tokens
         row.tokens = "" if found is None else str(found)
     if network is None:
@@ -169,7 +169,7 @@ def measure(entry: Entry, steps: int) -> Row:
 
 
 def smooth(size: tuple[int, int]) -> NDArray[np.float32]:
-    """A photograph of that size."""
+    """Return a photograph of that size."""
     from PIL import Image
 
     from phosphene.data.photographs import PHOTOGRAPHS
@@ -182,8 +182,8 @@ def smooth(size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def table(rows: list[Row], steps: int) -> str:
-    """The page."""
-    columns = ("architecture", "loaded as", "layers", "pictured layer", "its shape", "tokens", "unit", "inversion")
+    """Return the page."""
+    columns = ("architecture", "name", "layers", "layer", "shape", "tokens", "unit", "inversion")
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     for row in rows:
         source = f"`{row.entry.source}`" if isinstance(row.entry.name, str) else row.entry.source
@@ -192,30 +192,30 @@ def table(rows: list[Row], steps: int) -> str:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") or "–" for cell in cells) + " |")
     return f"""# Architectures
 
-What phosphene reads, pictures and inverts, on architectures as their own packages build them. The weights are random
-(batch normalisations calibrated on noise): the table tells what works, not what a trained network sees. `docs/architectures.py`
-makes it; pictures and inversions took {steps} steps of the default recipe, the pictures without its transforms: at random weights
-what excites a unit has no shape that would survive a shift.
+What works on architectures from common packages: reading, feature visualization and inversion. The weights are random (with
+batch normalisations calibrated on noise), so the table shows what works, not what a trained network sees. The page is made by
+`docs/architectures.py`. Pictures and inversions take {steps} steps of the default recipe, pictures without its transforms, since
+the patterns of units with random weights are not stable under shifts.
 
-*Unit* is channel 3 of the layer: its mean activation at the first step and on the finished picture. *Inversion* is of one
-photograph; its cosine is that between the wanted activation and that of the image that was found.
+*Unit* is channel 3 of the layer: its mean activation at the first step and for the final picture. *Inversion* is of one
+photograph: the cosine between its activation and that of the reconstruction.
 
 {chr(10).join(lines)}
 
 ![Pictures of one unit of each architecture](images/architectures.png)
 
-*The pictured units, in the order of the table.*
+*Pictures of the units, in the order of the table.*
 
-Neither torchvision nor timm nor transformers (since version 5) has models in JAX; those in the table are this repository's
-[examples](../examples). Any other nnx, linen or Equinox module, or function, is wrapped the same way.
+torchvision, timm and transformers (since version 5) have no JAX models; those in the table are the [examples](../examples) of
+this repository. Any other nnx, linen or Equinox module, or function, is wrapped in the same way.
 """
 
 
 def contact_sheet(rows: list[Row]) -> bytes:
-    """The pictured units as one PNG."""
+    """Return the pictures as one PNG."""
     from PIL import Image
 
-    from phosphene.files import grid_png
+    from phosphene.kit.pictures import grid_png
 
     images = []
     for row in rows:
@@ -228,17 +228,20 @@ def contact_sheet(rows: list[Row]) -> bytes:
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", help="rows whose title or name contains this; nothing is written then")
-    parser.add_argument("--steps", type=int, default=32, help="gradient evaluations a picture")
+    parser.add_argument("--only", default="", help="Only rows whose title or name contains this; nothing is written.")
+    parser.add_argument("--steps", type=int, default=32, help="Gradient evaluations per picture.")
     given = parser.parse_args()
-    pretend_operators.declare()  # beside a CPU build of PyTorch torchvision may lack its own
+    pretend_operators.declare()  # torchvision may lack its own operators if PyTorch is a CPU build
     rows = []
     for entry in entries():
         if given.only.lower() in f"{entry.title} {entry.source}".lower():
             rows.append(measure(entry, given.steps))
             shown = rows[-1]
-            print(f"{entry.title:28} {shown.listing} | {shown.activations} | {shown.tokens} | {shown.picture} | "
-                  f"{shown.inversion} | {shown.seconds:.0f} s", flush=True)  # fmt: skip
+            print(
+                f"{entry.title:28} {shown.listing} | {shown.activations} | {shown.tokens} | {shown.picture} | "
+                f"{shown.inversion} | {shown.seconds:.0f} s",
+                flush=True,
+            )
     if not given.only:
         (DOCS / "architectures.md").write_text(table(rows, given.steps))
         (DOCS / "images" / "architectures.png").write_bytes(contact_sheet(rows))

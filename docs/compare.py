@@ -22,7 +22,7 @@ sys.path[:0] = [str(DOCS.parent / "examples")]
 
 import phosphene as ph  # noqa: E402
 from phosphene.comparison import compare  # noqa: E402
-from phosphene.pages.overlays import coloured  # noqa: E402
+from phosphene.kit.overlays import coloured  # noqa: E402
 
 IMAGES = DOCS / "images"
 LARGEST, SMALLER = 350_000, 0.7
@@ -87,7 +87,7 @@ def main() -> None:
         "--vit", type=Path, default=Path("out/examples/vit.safetensors"), help="weights of the transformer"
     )
     parser.add_argument("--images", type=int, default=720, help="crops over which layers are compared")
-    parser.add_argument("--steps", type=int, help="gradient evaluations a picture; the preset's when absent")
+    parser.add_argument("--steps", type=int, help="gradient evaluations per picture (default: those of the preset)")
     parser.add_argument("--out", type=Path, help="a .png, .svg, .pdf or .html")
     given = parser.parse_args()
     found = {"specimens": specimens, "examples": examples}[given.which](given)

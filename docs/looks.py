@@ -17,7 +17,7 @@ import numpy as np
 import phosphene as ph
 from phosphene.data.crops import Crops
 from phosphene.data.photographs import PHOTOGRAPHS, pixels
-from phosphene.plots.figures import DIVERGING, SEQUENTIAL, colour_bar, figure_class, show_image
+from phosphene.kit.figures import DIVERGING, SEQUENTIAL, colour_bar, figure_class, show_image
 
 IMAGES = Path(__file__).parent / "images"
 LARGEST = 350_000
@@ -25,9 +25,19 @@ LARGEST = 350_000
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
 METHODS = (
-    "gradient", "gradient_x_input", "smoothgrad", "integrated_gradients", "guided_backprop", "deconvnet",
-    "gradcam", "gradcam++", "hirescam", "layercam", "guided_gradcam", "occlusion",
-)  # fmt: skip
+    "gradient",
+    "gradient_x_input",
+    "smoothgrad",
+    "integrated_gradients",
+    "guided_backprop",
+    "deconvnet",
+    "gradcam",
+    "gradcam++",
+    "hirescam",
+    "layercam",
+    "guided_gradcam",
+    "occlusion",
+)
 LAYER = "stage3"
 
 

@@ -36,10 +36,12 @@ def of_report(browser: Any, page_path: Path) -> dict[str, bytes]:
     page.wait_for_timeout(500)
     stage2, stage3 = (page.locator("section.layer").nth(number) for number in (0, 1))
     parts = {
-        "atlas_map": stage3.locator(".halved"), "atlas_stage2": stage2.locator(".map"),
-        "atlas_trust": stage3.locator(".columns.after"), "atlas_doubts": stage2.locator(".doubts").nth(0),
+        "atlas_map": stage3.locator(".halved"),
+        "atlas_stage2": stage2.locator(".map"),
+        "atlas_trust": stage3.locator(".columns.after"),
+        "atlas_doubts": stage2.locator(".doubts").nth(0),
         "atlas_carryover": page.locator("main > .scroll").first,
-    }  # fmt: skip
+    }
     found = {}
     for name, part in parts.items():
         box = part.bounding_box()

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import phosphene as ph
-from phosphene.files import png_bytes
-from phosphene.plots.figures import grid, show_image
-from phosphene.presets import preset_names
+from phosphene.kit.figures import grid, show_image
+from phosphene.kit.pictures import png_bytes
+from phosphene.rendering.presets import preset_names
 
 IMAGES = Path(__file__).parent / "images"
 STEPS = {"maco": 64}
@@ -49,12 +49,15 @@ def sets(network: ph.Network) -> None:
     """Unlike pictures of one unit, a way from one to another, and a weighted group."""
     unit, other = ph.channel("stage3", 7), ph.channel("stage3", 2)
     rows = {
-        "four unlike pictures of stage3 : 7": ph.diverse(unit, 4, "stage2", weight=3.0),
-        "from stage3 : 7 to stage3 : 2": ph.interpolate(unit, other, 4),
+        "four unlike pictures of stage3 : 7": ph.objectives.diverse(unit, 4, "stage2", weight=3.0),
+        "from stage3 : 7 to stage3 : 2": ph.objectives.interpolate(unit, other, 4),
         "stage3 : 2, stage3 : 7, both alike, and one held down": [
-            other, unit, ph.group("stage3", [2, 7]), ph.group("stage3", {2: 2.0, 7: -1.0}),
+            other,
+            unit,
+            ph.objectives.group("stage3", [2, 7]),
+            ph.objectives.group("stage3", {2: 2.0, 7: -1.0}),
         ],
-    }  # fmt: skip
+    }
     figure, axes = grid(4 * len(rows), 4, (1.9, 2.05))
     for row, (title, wanted) in enumerate(rows.items()):
         for column, image in enumerate(ph.render(network, wanted, size=96, progress=False).images):
@@ -74,7 +77,7 @@ def dream(network: ph.Network) -> None:
     """The photograph, and what three depths make of it."""
     image = photograph()
     shown = [image] + [
-        ph.dream(network, image, ph.layer(path), steps=steps, progress=False).images[0]
+        ph.dream(network, image, ph.objectives.layer(path), steps=steps, progress=False).images[0]
         for path, steps in (("stage1", 8), ("stage2", 8), ("stage3", 24))
     ]
     gap = np.ones((image.shape[0], 6, 3), np.float32)
@@ -94,8 +97,11 @@ def accentuation(network: ph.Network) -> None:
 
 
 PARTS: dict[str, Callable[[ph.Network], None]] = {
-    "recipes": recipes, "sets": sets, "dream": dream, "accentuation": accentuation,
-}  # fmt: skip
+    "recipes": recipes,
+    "sets": sets,
+    "dream": dream,
+    "accentuation": accentuation,
+}
 
 
 def main() -> None:

@@ -18,14 +18,17 @@ from numpy.typing import NDArray
 
 import phosphene as ph
 from phosphene.data import Crops
-from phosphene.plots.figures import grid, show_image
-from phosphene.plots.trust_cards import COLOURS
+from phosphene.kit.figures import grid, show_image
+from phosphene.trust.figure import COLOURS
 
 IMAGES = Path(__file__).parent / "images"
 REAL = "photos:600"
 BARE: dict[str, Any] = {
-    "parameterization": ph.pixel(), "transforms": [], "regularizers": [], "optimizer": ph.adam(0.05),
-}  # fmt: skip
+    "parameterization": ph.parameterizations.pixel(),
+    "transforms": [],
+    "regularizers": [],
+    "optimizer": ph.optimizers.adam(0.05),
+}
 """Gradient ascent on pixels, and nothing else."""
 
 Cell = tuple[NDArray[np.float32], str]
@@ -83,7 +86,7 @@ def seeds() -> Any:
 
 
 def canvas() -> Any:
-    """One channel on canvases of several sizes, a neuron of it, and what excites it among real crops."""
+    """One channel on canvases of several sizes, a neuron of it, and the real crops that activate it most."""
     rows = []
     for index in (42, 59):
         unit = ph.channel("stage3", index)
@@ -97,7 +100,7 @@ def canvas() -> Any:
 
 
 def units() -> Any:
-    """A neuron, its channel and a direction of the layer, with the real crops that excite each most."""
+    """A neuron, its channel and a direction of the layer, with the real crops that activate each most."""
     images = Crops(300, seed=4).images()
     found = ph.factorize(ph.activations(specimen(), images, ["stage3"]), "stage3", 16, seed=0)
     wanted = [ph.neuron("stage3", 68), ph.channel("stage3", 68), found.objective(_nearest(found, 68))]
@@ -125,8 +128,12 @@ def _nearest(found: ph.Features, channel: int) -> int:
 def depth() -> Any:
     """One unit of each layer with its strongest real crop: too shallow for an object, too deep for a pattern."""
     wanted = [
-        ph.channel("stem", 2), ph.channel("stage1", 3), ph.channel("stage2", 17), ph.channel("stage3", 42), ph.logit("coins"),
-    ]  # fmt: skip
+        ph.channel("stem", 2),
+        ph.channel("stage1", 3),
+        ph.channel("stage2", 17),
+        ph.channel("stage3", 42),
+        ph.logit("coins"),
+    ]
     pictures = rendered(wanted, size=96)
     judged = ph.assess(specimen(), pictures, REAL, seeds=2, objectives=wanted, progress=False)
     above = [(card.picture, told(card, card.label)) for card in judged]
@@ -172,8 +179,14 @@ def circuits() -> Any:
 
 
 PICTURES: dict[str, Callable[[], Any]] = {
-    "cards": cards, "seeds": seeds, "canvas": canvas, "units": units, "depth": depth, "noise": noise, "circuits": circuits,
-}  # fmt: skip
+    "cards": cards,
+    "seeds": seeds,
+    "canvas": canvas,
+    "units": units,
+    "depth": depth,
+    "noise": noise,
+    "circuits": circuits,
+}
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Two small image classifiers in plain PyTorch: a convolutional network and a Vision Transformer.
 
-Nothing here knows of phosphene. Both map normalised images ``(N, 3, H, W)`` to logits ``(N, classes)``.
+They do not depend on phosphene. Both map normalised images ``(N, 3, H, W)`` to logits ``(N, classes)``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["ConvNet", "VisionTransformer"]
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, batch normalisation, ReLU, and a maximum over 2 x 2 pixels that halves the sides."""
+    """Convolution, batch normalisation, ReLU, and 2 x 2 max pooling."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -24,14 +24,14 @@ class ConvBlock(nn.Sequential):
 
 
 class ConvNet(nn.Module):
-    """A stack of `ConvBlock`, a global average, one linear layer; for images of any size from 16 pixels a side.
+    """A stack of `ConvBlock`, global average pooling and a linear layer; for images of at least 16 pixels per side.
 
     Parameters
     ----------
     classes : int
         Number of logits.
     widths : sequence of int
-        Channels of each block.
+        Number of channels of each block.
     """
 
     def __init__(self, classes: int, widths: tuple[int, ...] = (32, 64, 96, 128)) -> None:
@@ -65,7 +65,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between them, applied to each token alone."""
+    """Two linear layers with a GELU between them, applied to each token separately."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each normalised before it and added to what went in (pre-norm)."""
+    """A residual attention layer and a residual MLP, each with layer normalisation of its input (pre-norm)."""
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -97,16 +97,16 @@ class Block(nn.Module):
 class VisionTransformer(nn.Module):
     """A Vision Transformer with a class token (Dosovitskiy et al. 2021, "An image is worth 16x16 words").
 
-    Its position embedding is learnt for one grid of patches, so it takes images of one size only.
+    Its position embedding is for one grid of patches, so it takes images of one size only.
 
     Parameters
     ----------
     classes : int
         Number of logits.
     size, patch : int
-        Pixels a side of the images, and of the patches they are cut into.
+        Pixels per side of the images, and of their patches.
     dim, depth, heads : int
-        Numbers in a token, blocks, and attention heads a block.
+        Dimension of a token, number of blocks, and attention heads per block.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""A convolutional network in PyTorch: any ``nn.Module`` is wrapped as it is.
+"""A convolutional network in PyTorch: any ``nn.Module`` can be wrapped.
 
     python examples/cnn.py [--out FOLDER] [--steps N]
 
-The first run trains it, which takes minutes; its weights are kept in ``out/examples``.
+The first run trains the network, which takes minutes, and stores its weights in ``out/examples``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from show import run
 
 
 def network(weights: Path = Path("out/examples/cnn.safetensors")) -> ph.Network:
-    """The network behind phosphene's contract."""
+    """Return the network, wrapped for phosphene."""
     return train_on_photographs.network("cnn", weights)
 
 

@@ -1,6 +1,6 @@
-"""An Equinox module, which takes one image ``(C, H, W)``: phosphene maps it over the batch, and reads its layers channel-last.
+"""An Equinox module, which takes one image ``(C, H, W)``: phosphene maps it over the batch and reads its layers channel-last.
 
-The network is the specimen, its batch normalisations folded into the convolutions before them.
+The network is the specimen, with batch normalisations folded into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Classifier(eqx.Module):
 
 
 def network() -> ph.Network:
-    """The module behind phosphene's contract."""
+    """Return the module, wrapped for phosphene."""
     return ph.wrap(Classifier(), size=64, mean=trained.MEAN, std=trained.STD, classes=trained.CLASSES, name="equinox")
 
 

@@ -1,6 +1,6 @@
-"""A flax.linen module with its variables, as a pair: every submodule is a layer, by its path.
+"""A flax.linen module and its variables, as a pair: every submodule is a layer.
 
-The network is the specimen, its batch normalisations folded into the convolutions before them.
+The network is the specimen, with batch normalisations folded into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        # Padding in numbers: "SAME" with a stride pads the far edge alone, and PyTorch, which trained this, both.
+        # Explicit padding: "SAME" with a stride pads only the far edge, PyTorch, which trained this network, both edges.
         y = nn.relu(nn.Conv(self.width, (3, 3), self.stride, padding=1, name="conv1")(x))
         y = nn.Conv(self.width, (3, 3), padding=1, name="conv2")(y)
         return nn.relu(y + nn.Conv(self.width, (1, 1), self.stride, padding=0, name="project")(x))
@@ -40,7 +40,7 @@ class Classifier(nn.Module):
 
 
 def variables() -> dict[str, Any]:
-    """The specimen's weights as linen's variables."""
+    """Return the specimen's weights as linen variables."""
 
     def one(weights: trained.Convolution) -> dict[str, jax.Array]:
         return {"kernel": jnp.asarray(weights.hwio), "bias": jnp.asarray(weights.bias)}
@@ -56,7 +56,7 @@ def variables() -> dict[str, Any]:
 
 
 def network() -> ph.Network:
-    """Module and variables behind phosphene's contract."""
+    """Return module and variables, wrapped for phosphene."""
     return ph.wrap(
         (Classifier(), variables()), size=64, mean=trained.MEAN, std=trained.STD, classes=trained.CLASSES, name="linen"
     )

@@ -1,6 +1,6 @@
-"""A flax.nnx module: every submodule is a layer, by its path.
+"""A flax.nnx module: every submodule is a layer.
 
-The network is the specimen, its batch normalisations folded into the convolutions before them.
+The network is the specimen, with batch normalisations folded into the convolutions before them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from show import run
 
 def convolution(weights: trained.Convolution, stride: int = 1) -> nnx.Conv:
     height, width, inputs, outputs = weights.hwio.shape
-    # Padding in numbers: "SAME" with a stride pads the far edge alone, and PyTorch, which trained this, both.
+    # Explicit padding: "SAME" with a stride pads only the far edge, PyTorch, which trained this network, both edges.
     conv = nnx.Conv(inputs, outputs, (height, width), strides=stride, padding=height // 2, rngs=nnx.Rngs(0))
     conv.kernel[...], conv.bias[...] = jnp.asarray(weights.hwio), jnp.asarray(weights.bias)
     return conv
@@ -51,7 +51,7 @@ class Classifier(nnx.Module):
 
 
 def network() -> ph.Network:
-    """The module behind phosphene's contract."""
+    """Return the module, wrapped for phosphene."""
     return ph.wrap(Classifier(), size=64, mean=trained.MEAN, std=trained.STD, classes=trained.CLASSES, name="nnx")
 
 

@@ -1,4 +1,4 @@
-"""A plain JAX function: its author names layers with ``checkpoint_name``, and hands its parameters over beside it.
+"""A plain JAX function and its parameters, as a pair; layers are named with ``checkpoint_name``.
 
 The network is the specimen, in twenty lines of ``jax.lax``.
 """
@@ -36,7 +36,7 @@ def classify(parameters: dict[str, Any], images: jax.Array) -> jax.Array:
 
 
 def parameters() -> dict[str, Any]:
-    """The specimen's weights as a tree of arrays."""
+    """Return the specimen's weights as a tree of arrays."""
 
     def one(convolution: trained.Convolution) -> dict[str, Any]:
         return {"kernel": jnp.asarray(convolution.hwio), "bias": jnp.asarray(convolution.bias)}
@@ -48,7 +48,7 @@ def parameters() -> dict[str, Any]:
 
 
 def network() -> ph.Network:
-    """The function behind phosphene's contract."""
+    """Return function and parameters, wrapped for phosphene."""
     return ph.wrap(
         (classify, parameters()), size=64, mean=trained.MEAN, std=trained.STD, classes=trained.CLASSES, name="function"
     )

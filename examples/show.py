@@ -1,4 +1,4 @@
-"""What every example does with its network: the same five calls, whichever framework it is written in."""
+"""The same five calls for the network of every example, whatever its framework."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["run", "show"]
 
 
 def show(network: ph.Network, layer: str, *, out: Path, steps: int = 128, size: int | None = None) -> ph.Renders:
-    """Read a layer, picture three of its channels and three classes, and rebuild a photograph from it.
+    """Read a layer, render three of its channels and three classes, and reconstruct a photograph from it.
 
     Parameters
     ----------
     network : Network
-        With classes, those of the photographs.
+        A network whose classes include those of the photographs.
     layer : str
         Path of the layer.
     out : Path
         Folder for the pictures.
-    steps : int
-        Gradient evaluations a picture.
+    steps : int, default 128
+        Gradient evaluations per picture.
     size : int, optional
-        Pixels a side; the network's own when absent.
+        Pixels per side (default: the native size of the network).
 
     Returns
     -------
@@ -51,7 +51,7 @@ def show(network: ph.Network, layer: str, *, out: Path, steps: int = 128, size: 
 
 
 def run(network: ph.Network, layer: str, size: int | None = None) -> None:
-    """`show` from the command line: ``--out FOLDER --steps N``."""
+    """Run `show` with arguments from the command line: ``--out FOLDER --steps N``."""
     parser = argparse.ArgumentParser(description=f"Show what a network sees: {network.name}.")
     parser.add_argument("--out", type=Path, default=Path("out/examples"))
     parser.add_argument("--steps", type=int, default=128)

@@ -1,12 +1,11 @@
-"""Train a small network of your own on the photographs: a CNN or a Vision Transformer, in minutes on two cores.
+"""Train a small network on the photographs: a CNN or a Vision Transformer, in minutes on two cores.
 
     python examples/train_on_photographs.py vit --out vit.safetensors
 
-It learns which of the eighteen photographs a crop is from. As the specimen does, it learns from crops of which half are
-moved to where the network errs, one L2-bounded step (Goodfellow et al. 2015, "Explaining and harnessing adversarial
-examples"; from a random start, as in Wong et al. 2020, "Fast is better than free"), because what excites a robust
-network is closer to what a person sees (Engstrom et al. 2019, "Adversarial robustness as a prior for learned
-representations").
+It learns which of the eighteen photographs a crop is from. Like the specimen, it is trained with half of the crops perturbed
+adversarially by one L2-bounded step (Goodfellow et al. 2015, "Explaining and harnessing adversarial examples") from a random
+start (Wong et al. 2020, "Fast is better than free"), because the visualizations of robust networks are closer to human
+perception (Engstrom et al. 2019, "Adversarial robustness as a prior for learned representations").
 """
 
 from __future__ import annotations
@@ -43,17 +42,17 @@ __all__ = [
 ]
 
 SIZE = 64
-"""Pixels a side of a crop."""
+"""Pixels per side of a crop."""
 
 CLASSES = Crops(1).classes
-"""One a photograph, in the order of the logits."""
+"""Class names, one per photograph, in the order of the logits."""
 
 MEAN, STD = (0.45, 0.43, 0.41), (0.26, 0.26, 0.26)
-"""What the networks see is ``(image - MEAN) / STD``; `phosphene.wrap` wants to know both."""
+"""Normalisation: the networks see ``(image - MEAN) / STD``."""
 
 
 HELD_OUT = 1_000_000
-"""Seeds of crops from here on are for measuring: no training uses them."""
+"""Seeds of crops from here on are for evaluation, and are not used in training."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +62,17 @@ class Recipe:
     Attributes
     ----------
     steps : int
-        Updates.
+        Number of updates.
     peak : float
         Highest learning rate of the one-cycle schedule (Smith and Topin 2019) over AdamW.
     epsilon : float
-        L2 length of the adversarial step, for images of 64 x 64 x 3 values in [0, 1].
+        L2 norm of the adversarial step, for images of 64 x 64 x 3 values in [0, 1].
     erased : int, default 0
-        Longest side, in pixels, of a grey patch that hides a part of each crop, so that no part alone is trusted.
+        Largest side in pixels of a grey patch that hides a part of each crop.
     batch : int, default 128
-        Crops an update.
+        Number of crops per update.
     pool : int, default 12000
-        Crops to draw batches from, cut once.
+        Number of training crops.
     """
 
     steps: int
@@ -88,32 +87,32 @@ RECIPES = {
     "cnn": Recipe(steps=300, peak=4e-3, epsilon=1.0),
     "vit": Recipe(steps=1000, peak=2e-3, epsilon=2.5, erased=20),
 }
-"""By kind. A transformer has to learn what convolutions are born with, so it is trained for longer, and further from the images:
-with half the step its class pictures were recognised less often."""
+"""Recipes by kind. A transformer lacks the inductive bias of convolutions, so it is trained for longer and with a larger
+adversarial step: with half the step its class pictures were recognised less often."""
 
 
 def build(kind: str) -> nn.Module:
-    """An untrained network of a kind, "cnn" or "vit"."""
+    """Return an untrained network of a kind, "cnn" or "vit"."""
     return ConvNet(len(CLASSES)) if kind == "cnn" else VisionTransformer(len(CLASSES), size=SIZE)
 
 
 def train(kind: str, steps: int | None = None, seed: int = 0, *, recipe: Recipe | None = None) -> nn.Module:
-    """Train a network, and print how it fares.
+    """Train a network, and print its progress.
 
     Parameters
     ----------
     kind : "cnn" or "vit"
     steps : int, optional
-        Updates; the recipe's when absent.
+        Number of updates (default: that of the recipe).
     seed : int, default 0
-        Of the crops, the first weights and all draws.
+        Random seed.
     recipe : Recipe, optional
-        That of the kind when absent.
+        How to train (default: the recipe of the kind).
 
     Returns
     -------
     nn.Module
-        In evaluation mode.
+        The network in evaluation mode.
     """
     recipe = recipe or RECIPES[kind]
     recipe = replace(recipe, steps=steps or recipe.steps)
@@ -127,7 +126,7 @@ def train(kind: str, steps: int | None = None, seed: int = 0, *, recipe: Recipe 
     for step in range(1, recipe.steps + 1):
         rows = torch.randint(recipe.pool, (recipe.batch,))
         batch, wanted = augmented(images[rows].float() / 255, recipe.erased), labels[rows]
-        half = recipe.batch // 2  # half of each batch stays clean: accuracy must not be the price
+        half = recipe.batch // 2  # half of each batch stays clean, to keep the accuracy on clean images
         moved = attacked(model, batch[half:], wanted[half:], recipe.epsilon)
         logits = model(normalised(torch.cat([batch[:half], moved])))
         loss = F.cross_entropy(logits, wanted, label_smoothing=0.05)
@@ -139,25 +138,25 @@ def train(kind: str, steps: int | None = None, seed: int = 0, *, recipe: Recipe 
         if step % 50 == 0 or step == recipe.steps:
             right = (logits.argmax(1) == wanted).float()
             print(
-                f"step {step:4d} of {recipe.steps}  loss {loss.item():.3f}  right of clean crops {right[:half].mean():.0%}, "
-                f"of attacked ones {right[half:].mean():.0%}  {time.perf_counter() - started:.0f} s",
+                f"step {step:4d} of {recipe.steps}  loss {loss.item():.3f}  accuracy on clean crops {right[:half].mean():.0%}, "
+                f"on perturbed crops {right[half:].mean():.0%}  {time.perf_counter() - started:.0f} s",
                 flush=True,
             )
     return model.eval()
 
 
 def accuracy(model: nn.Module, *, region: str = "train", trials: int = 2000, seed: int = 1) -> float:
-    """Share of crops that a network names rightly, of crops that no training cuts.
+    """Return the accuracy of a network on crops that are not used in training.
 
     Parameters
     ----------
     model : nn.Module
     region : "train" or "strip", default "train"
-        Other crops of what training saw, or crops of the strip at the right of each photograph, which it never sees.
+        Crops of the regions used in training, or of the strip at the right of each photograph, which is not.
     trials : int, default 2000
-        Crops.
+        Number of crops.
     seed : int, default 1
-        Of the crops.
+        Random seed of the crops.
     """
     images, labels = crops(trials, HELD_OUT + seed, region)
     with torch.inference_mode():
@@ -166,13 +165,13 @@ def accuracy(model: nn.Module, *, region: str = "train", trials: int = 2000, see
 
 
 def save(model: nn.Module, path: Path, **notes: object) -> None:
-    """Write weights and notes on them as one safetensors file; an older one is replaced at once or not at all."""
+    """Write weights and metadata as one safetensors file; an older file is replaced atomically."""
     weights = {key: value.contiguous().numpy() for key, value in model.state_dict().items()}
     save_weights(weights, {key: str(value) for key, value in notes.items()}, path)
 
 
 def load(path: Path) -> nn.Module:
-    """The network that `main` wrote to a file, in evaluation mode."""
+    """Return the network of a file written by `main`, in evaluation mode."""
     with safe_open(path, framework="pt") as opened:
         model = build(opened.metadata()["kind"])
         model.load_state_dict({key: opened.get_tensor(key) for key in opened.keys()})  # noqa: SIM118
@@ -180,7 +179,7 @@ def load(path: Path) -> nn.Module:
 
 
 def network(kind: str, path: Path) -> ph.Network:
-    """A trained network behind phosphene's contract; trained first, and written to `path`, where that file is missing."""
+    """Return a trained network, wrapped for phosphene; it is trained and written to `path` if that file is missing."""
     if not path.exists():
         print(f"{path} does not exist yet: training, which takes some minutes")
         save(train(kind), path, kind=kind)
@@ -188,7 +187,7 @@ def network(kind: str, path: Path) -> ph.Network:
 
 
 def crops(count: int, seed: int, region: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crops as bytes ``(count, 3, SIZE, SIZE)``, as floats they would take four times the memory, and their labels."""
+    """Return crops as bytes ``(count, 3, SIZE, SIZE)``, a quarter of the size of floats, and their labels."""
     source = Crops(count, seed, SIZE, region=region)
     images = np.empty((count, SIZE, SIZE, 3), np.uint8)
     for row, (image, _) in enumerate(source):
@@ -197,15 +196,15 @@ def crops(count: int, seed: int, region: str) -> tuple[torch.Tensor, torch.Tenso
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
-    """Images ``(N, 3, H, W)`` in [0, 1] as the networks take them."""
+    """Normalise images ``(N, 3, H, W)`` in [0, 1]."""
     mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (MEAN, STD))
     return (images - mean) / std
 
 
 def augmented(images: torch.Tensor, erased: int) -> torch.Tensor:
-    """Other light, contrast and saturation, and a grey patch somewhere: what must not change the answer.
+    """Change brightness, contrast and saturation, and hide a part behind a grey patch of 0 to `erased` pixels per side.
 
-    The patch is random erasing (Zhong et al. 2020, "Random erasing data augmentation"), of 0 to `erased` pixels a side.
+    The patch is random erasing (Zhong et al. 2020, "Random erasing data augmentation").
     """
     count, size = len(images), images.shape[-1]
     light, contrast, saturation = (torch.rand(3, count, 1, 1, 1) - 0.5).unbind(0)
@@ -220,7 +219,7 @@ def augmented(images: torch.Tensor, erased: int) -> torch.Tensor:
 
 
 def attacked(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Images moved by at most `epsilon` to where the loss is higher: one step up the gradient from a random start."""
+    """Perturb images by a norm of `epsilon`: one step up the gradient of the loss from a random start."""
     shift = scaled(torch.randn_like(images), epsilon / 2)
     moved = (images + shift).requires_grad_()
     (slope,) = torch.autograd.grad(F.cross_entropy(model(normalised(moved)), labels), moved)
@@ -228,24 +227,24 @@ def attacked(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epsil
 
 
 def scaled(images: torch.Tensor, length: float) -> torch.Tensor:
-    """`images`, each brought to an L2 length; one of length 0 stays."""
+    """Scale images to an L2 norm; an image of norm 0 is unchanged."""
     norms: torch.Tensor = images.flatten(1).norm(dim=1).clamp_min(1e-12)
     return images * (length / norms).reshape(-1, 1, 1, 1)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: train, measure, write."""
+    """Command line: train, evaluate and write."""
     parser = argparse.ArgumentParser(description="Train a small network on crops of the eighteen photographs.")
     parser.add_argument("kind", choices=sorted(RECIPES))
-    parser.add_argument("--out", type=Path, help="file to write (default KIND.safetensors)")
-    parser.add_argument("--steps", type=int, help="updates; the recipe's when absent")
-    parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
+    parser.add_argument("--out", type=Path, help="File to write (default: KIND.safetensors).")
+    parser.add_argument("--steps", type=int, help="Number of updates (default: that of the recipe).")
+    parser.add_argument("--seed", type=int, default=0, help="Random seed (default: 0).")
     given = parser.parse_args(arguments)
     out = given.out or Path(f"{given.kind}.safetensors")
     model = train(given.kind, given.steps, given.seed)
     fresh, strip = accuracy(model), accuracy(model, region="strip")
     save(model, out, kind=given.kind, seed=given.seed, classes=",".join(CLASSES), accuracy=fresh, accuracy_strip=strip)
-    print(f"names {fresh:.1%} of fresh crops rightly, {strip:.1%} of crops of the strip it never saw; written to {out}")
+    print(f"accuracy {fresh:.1%} on fresh crops, {strip:.1%} on crops of the unseen strip; written to {out}")
 
 
 if __name__ == "__main__":

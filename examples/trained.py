@@ -1,4 +1,4 @@
-"""Weights for the examples: the specimen's convolutions, with the batch normalisation after each folded into them."""
+"""Weights for the examples: the specimen's convolutions, with batch normalisations folded into them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ CLASSES, MEAN, STD = ARCHITECTURE.classes, ARCHITECTURE.mean, ARCHITECTURE.std
 
 
 class Convolution(NamedTuple):
-    """A convolution and its bias: `kernel` is ``(outputs, inputs, height, width)``, PyTorch's order."""
+    """A convolution and its bias; `kernel` is ``(outputs, inputs, height, width)``, as in PyTorch."""
 
     kernel: NDArray[Any]
     bias: NDArray[Any]
 
     @property
     def hwio(self) -> NDArray[Any]:
-        """The kernel in the order that flax wants: ``(height, width, inputs, outputs)``."""
+        """The kernel as in flax: ``(height, width, inputs, outputs)``."""
         return self.kernel.transpose(2, 3, 1, 0)
 
 
 def layer(convolution: str, normalisation: str) -> Convolution:
-    """``norm(conv(x))`` as one convolution: what a batch normalisation does at inference is a scale and an offset."""
+    """Return ``norm(conv(x))`` as one convolution: in evaluation mode, batch normalisation is a scale and an offset."""
     norm = {name: WEIGHTS[f"{normalisation}.{name}"] for name in ("weight", "bias", "running_mean", "running_var")}
     scale = norm["weight"] / np.sqrt(norm["running_var"] + EPSILON)
     kernel = WEIGHTS[f"{convolution}.weight"] * scale[:, None, None, None]
@@ -37,12 +37,12 @@ def layer(convolution: str, normalisation: str) -> Convolution:
 
 
 def head() -> tuple[NDArray[Any], NDArray[Any]]:
-    """The last linear layer: weight ``(classes, channels)`` and bias."""
+    """Return the last linear layer: weight ``(classes, channels)`` and bias."""
     return WEIGHTS["head.weight"], WEIGHTS["head.bias"]
 
 
 def stage(index: int) -> tuple[Convolution, Convolution, Convolution]:
-    """The two convolutions of a residual stage, and that of its short cut."""
+    """Return the two convolutions of a residual stage, and that of its shortcut."""
     name = f"stage{index}"
     first, second = layer(f"{name}.conv1", f"{name}.norm1"), layer(f"{name}.conv2", f"{name}.norm2")
     return first, second, layer(f"{name}.project", f"{name}.project_norm")

@@ -1,8 +1,8 @@
-"""A Vision Transformer in PyTorch: what its tokens are is found, and its attention maps are layers.
+"""A Vision Transformer in PyTorch: its tokens are identified automatically, and its attention maps are layers.
 
     python examples/vit.py [--out FOLDER] [--steps N]
 
-The first run trains it, which takes minutes; its weights are kept in ``out/examples``.
+The first run trains the network, which takes minutes, and stores its weights in ``out/examples``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from show import run
 
 
 def network(weights: Path = Path("out/examples/vit.safetensors")) -> ph.Network:
-    """The network behind phosphene's contract."""
+    """Return the network, wrapped for phosphene."""
     return train_on_photographs.network("vit", weights)
 
 
 def attended(network: ph.Network, layer: str = "blocks.3.attn@attention") -> None:
-    """Print to which patch of a crop the class token attends most, head by head."""
+    """Print the patch of a crop to which the class token attends most, for each head."""
     image = Crops(1, seed=4).images()
-    maps = ph.activations(network, image, layer)[layer][0]  # (tokens asking, tokens asked, heads)
+    maps = ph.activations(network, image, layer)[layer][0]  # (queries, keys, heads)
     tokens = network.layers[layer].tokens
     if tokens is None:
         raise ValueError(f"{layer} has no known tokens")

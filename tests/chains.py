@@ -1,4 +1,4 @@
-"""Networks that apply functions one after the other, in either framework: small enough to know every value of."""
+"""Networks that apply functions one after the other, on any backend: small enough to know every value of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
+from columns import BACKENDS, chosen
 from phosphene.backend import Network
 
 SIZE = 8
@@ -18,16 +19,23 @@ Step = tuple[str, Callable[[Any], Any]]
 
 def chain(backend: str, steps: list[Step], name: str = "chain") -> Network:
     """A network that applies functions one after the other; each is a layer of that name."""
-    pytest.importorskip(backend)
-    if backend == "jax":
-        from jax.ad_checkpoint import checkpoint_name
+    pytest.importorskip(BACKENDS[backend])
+    makers = {"torch": _modules, "jax": _function, "numpy-reference": _generator}
+    return ph.wrap(chosen(makers, backend)(steps), size=SIZE, name=name)
 
-        def function(x: Any) -> Any:
-            for path, step in steps:
-                x = checkpoint_name(step(x), path)
-            return x.mean((1, 2))
 
-        return ph.wrap(function, size=SIZE, name=name)
+def _function(steps: list[Step]) -> Any:
+    from jax.ad_checkpoint import checkpoint_name
+
+    def function(x: Any) -> Any:
+        for path, step in steps:
+            x = checkpoint_name(step(x), path)
+        return x.mean((1, 2))
+
+    return function
+
+
+def _modules(steps: list[Step]) -> Any:
     from torch import nn
 
     class Apply(nn.Module):
@@ -49,7 +57,39 @@ def chain(backend: str, steps: list[Step], name: str = "chain") -> Network:
                 x = getattr(self, path)(x)
             return x.mean((2, 3))
 
-    return ph.wrap(Chain().eval(), size=SIZE, name=name)
+    return Chain().eval()
+
+
+def _generator(steps: list[Step]) -> Any:
+    from reference_backend import Model
+
+    def function(weights: Any, x: Any) -> Any:
+        for path, step in steps:
+            x = yield path, step(x)
+        return x.mean((1, 2))
+
+    return Model(function, {})
+
+
+def rectifier(backend: str) -> Callable[[Any], Any]:
+    """The rectified linear unit of a framework."""
+
+    def torch(x: Any) -> Any:
+        from torch.nn.functional import relu
+
+        return relu(x)
+
+    def jax(x: Any) -> Any:
+        from jax.nn import relu
+
+        return relu(x)
+
+    def reference(x: Any) -> Any:
+        from reference_backend import relu
+
+        return relu(x)
+
+    return chosen({"torch": torch, "jax": jax, "numpy-reference": reference}, backend)
 
 
 def double(x: Any) -> Any:

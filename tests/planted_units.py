@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import phosphene as ph
+from columns import chosen
 from phosphene.backend import Network
 
 SIDE, CANVAS, POOL, THRESHOLD, GAIN = 24, 40, 9, 0.2, 20.0
@@ -41,7 +42,7 @@ def patterns() -> dict[str, NDArray[np.float64]]:
 def planted(backend: str) -> Network:
     """The network, its one layer called ``unit``, a channel a pattern."""
     filters = np.stack(list(patterns().values())).astype(np.float32)
-    return ph.wrap(_torch(filters) if backend == "torch" else _jax(filters), size=CANVAS, name="planted")
+    return ph.wrap(chosen({"torch": _torch, "jax": _jax}, backend)(filters), size=CANVAS, name="planted")
 
 
 def correlation(image: NDArray[Any], pattern: NDArray[np.float64]) -> float:

@@ -71,9 +71,14 @@ def _conv(inputs: int, outputs: int, side: int, stride: int) -> nnx.Conv:
     # "SAME" pads an even input of stride 2 by 0 and 1, PyTorch by 1 and 1.
     around = side // 2
     return nnx.Conv(
-        inputs, outputs, (side, side), stride, padding=((around, around), (around, around)), use_bias=False,
+        inputs,
+        outputs,
+        (side, side),
+        stride,
+        padding=((around, around), (around, around)),
+        use_bias=False,
         rngs=nnx.Rngs(0),
-    )  # fmt: skip
+    )
 
 
 def _norm(channels: int) -> nnx.BatchNorm:

@@ -54,9 +54,11 @@ def _draw(atlas: Atlas, layer: str, size: int, side: int, channels: int) -> None
     def make() -> dict[str, NDArray[np.generic]]:
         seen = level.group_means[groups] + random.normal(size=(len(groups), level.means.shape[1])) * 0.1
         return {
-            "groups": groups, "images": random.integers(0, 256, (len(groups), side, side, channels)).astype(np.uint8),
-            "activations": seen.astype(np.float32), "evaluations": np.full(len(groups), 48, np.int32),
+            "groups": groups,
+            "images": random.integers(0, 256, (len(groups), side, side, channels)).astype(np.uint8),
+            "activations": seen.astype(np.float32),
+            "evaluations": np.full(len(groups), 48, np.int32),
             "tries": np.ones(len(groups), np.int32),
-        }  # fmt: skip
+        }
 
     atlas.steps.keep(step_name(layer, size, 0), {"steps": 48}, atlas.steps.read(f"grid.{layer}").identity, make)

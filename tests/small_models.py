@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-KINDS = ("torch", "nnx", "linen", "equinox", "function", "stack")
+from columns import BACKENDS, chosen
+
+KINDS = ("torch", "nnx", "linen", "equinox", "function", "stack", "numpy-reference")
 """``stack`` is linen's, with residual blocks in a rematerialised scan."""
 
 BLOCKS = 3
@@ -21,17 +23,24 @@ Function = Callable[[Any], Any]
 
 def backend_of(kind: str) -> str:
     """The backend that a kind belongs to."""
-    return "torch" if kind == "torch" else "jax"
+    return kind if kind in BACKENDS else "jax"
 
 
 def weights() -> dict[str, Floats]:
     """Weights by name: convolutions as (H, W, I, O), matrices as (I, O)."""
     random = np.random.default_rng(7)
     shapes = {
-        "conv.kernel": (3, 3, 3, 8), "conv.bias": (8,), "norm.scale": (8,), "norm.bias": (8,), "norm.mean": (8,),
-        "norm.var": (8,), "blocks.kernel": (BLOCKS, 3, 3, 8, 8), "blocks.bias": (BLOCKS, 8), "head.kernel": (8, 5),
+        "conv.kernel": (3, 3, 3, 8),
+        "conv.bias": (8,),
+        "norm.scale": (8,),
+        "norm.bias": (8,),
+        "norm.mean": (8,),
+        "norm.var": (8,),
+        "blocks.kernel": (BLOCKS, 3, 3, 8, 8),
+        "blocks.bias": (BLOCKS, 8),
+        "head.kernel": (8, 5),
         "head.bias": (5,),
-    }  # fmt: skip
+    }
     values = {name: (0.3 * random.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
     values["norm.scale"] += 1
     values["norm.var"] = np.abs(values["norm.var"]) + np.float32(0.5)
@@ -103,10 +112,15 @@ def small_network(
         values["norm.bias"] = np.full(8, -100.0, np.float32)
     kind = "nnx" if kind == "jax" else kind
     makers: Mapping[str, Callable[..., Any]] = {
-        "torch": _torch, "nnx": _nnx, "linen": _linen, "equinox": _equinox, "function": _function,
+        "torch": _torch,
+        "nnx": _nnx,
+        "linen": _linen,
+        "equinox": _equinox,
+        "function": _function,
         "stack": functools.partial(_linen, stacked=True),
-    }  # fmt: skip
-    made = makers[kind](values, bomb, lambda y, extra: returns(y if extra is None else y + extra))
+        "numpy-reference": lambda *given: _reference().small_model(*given),
+    }
+    made = chosen(makers, kind)(values, bomb, lambda y, extra: returns(y if extra is None else y + extra))
     if kind == "torch":
         made.train(train)
     elif kind == "nnx":
@@ -120,21 +134,27 @@ def small_network(
 
 def direct(kind: str, model: Any) -> Callable[[Any], Any]:
     """The model's own call as a function of images ``(N, H, W, C)`` of its framework, in evaluation mode."""
-    if kind == "torch":
-        return lambda images: model(images.permute(0, 3, 1, 2))
-    if kind == "nnx":
-        return lambda images: model(images)
-    if kind in ("linen", "stack"):
-        return lambda images: model[0].apply(model[1], images)
-    if kind == "function":
-        return lambda images: model[0](model[1], images)
-    import jax
 
-    return jax.vmap(lambda image: model[0](image.transpose(2, 0, 1), model[1])[0])
+    def equinox(images: Any) -> Any:
+        import jax
+
+        return jax.vmap(lambda image: model[0](image.transpose(2, 0, 1), model[1])[0])(images)
+
+    calls: Mapping[str, Function] = {
+        "torch": lambda images: model(images.permute(0, 3, 1, 2)),
+        "nnx": lambda images: model(images),
+        "linen": lambda images: model[0].apply(model[1], images),
+        "stack": lambda images: model[0].apply(model[1], images),
+        "function": lambda images: model[0](model[1], images),
+        "equinox": equinox,
+        "numpy-reference": lambda images: _reference().result_of(model, images),
+    }
+    return calls[kind]
 
 
 def add_to_head_bias(kind: str, model: Any, amount: float) -> None:
-    """Change a weight of the model in place, as training would."""
+    """Change a weight of the model in place, as training would; ``"jax"`` is ``"nnx"``."""
+    kind = "nnx" if kind == "jax" else kind
     if kind == "torch":
         model.head.bias.data += amount
     elif kind == "nnx":
@@ -143,6 +163,8 @@ def add_to_head_bias(kind: str, model: Any, amount: float) -> None:
         model[1]["params"]["head"]["bias"] = model[1]["params"]["head"]["bias"] + amount
     elif kind == "function":
         model[1]["head"]["bias"] = model[1]["head"]["bias"] + amount
+    elif kind == "numpy-reference":
+        model.weights["head.bias"] += np.float32(amount)
     else:
         object.__setattr__(model[0].head, "bias", model[0].head.bias + amount)
 
@@ -266,9 +288,15 @@ def _equinox(values: dict[str, Floats], bomb: Function, end: Callable[..., Any])
     model = eqx.tree_at(
         lambda m: (m.conv.weight, m.conv.bias, m.norm.weight, m.norm.bias, m.head.weight, m.head.bias),
         model,
-        (w["conv.kernel"].transpose(3, 2, 0, 1), w["conv.bias"][:, None, None], w["norm.scale"], w["norm.bias"],
-         w["head.kernel"].T, w["head.bias"]),
-    )  # fmt: skip
+        (
+            w["conv.kernel"].transpose(3, 2, 0, 1),
+            w["conv.bias"][:, None, None],
+            w["norm.scale"],
+            w["norm.bias"],
+            w["head.kernel"].T,
+            w["head.bias"],
+        ),
+    )
     return model, state.set(model.norm.ema_state_index, (w["norm.mean"], w["norm.var"]))
 
 
@@ -294,20 +322,39 @@ def _function(values: dict[str, Floats], bomb: Function, end: Callable[..., Any]
     return model, parameters
 
 
+def _reference() -> Any:
+    import reference_backend.small_models
+
+    return reference_backend.small_models
+
+
 def linear_convolution(backend: str, filters: Floats) -> Any:
     """One convolution without bias or nonlinearity; `filters` is (O, H, W, I). Its layer is called ``conv``."""
-    outputs, height, width, inputs = filters.shape
-    if backend == "torch":
-        import torch
-        from torch import nn
+    makers = {
+        "torch": _torch_convolution,
+        "jax": _nnx_convolution,
+        "numpy-reference": lambda given: _reference().linear_model(given),
+    }
+    return chosen(makers, backend)(filters)
 
-        model = nn.Sequential()
-        convolution = nn.Conv2d(inputs, outputs, (height, width), bias=False)
-        convolution.weight.data = torch.from_numpy(np.ascontiguousarray(filters.transpose(0, 3, 1, 2)))
-        model.add_module("conv", convolution)
-        return model.eval()
+
+def _torch_convolution(filters: Floats) -> Any:
+    import torch
+    from torch import nn
+
+    outputs, height, width, inputs = filters.shape
+    model = nn.Sequential()
+    convolution = nn.Conv2d(inputs, outputs, (height, width), bias=False)
+    convolution.weight.data = torch.from_numpy(np.ascontiguousarray(filters.transpose(0, 3, 1, 2)))
+    model.add_module("conv", convolution)
+    return model.eval()
+
+
+def _nnx_convolution(filters: Floats) -> Any:
     import jax.numpy as jnp
     from flax import nnx
+
+    outputs, height, width, inputs = filters.shape
 
     class Model(nnx.Module):
         def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phosphene.results import Quiz
+from phosphene.trust.quizzes.result import Quiz
 
 
 def small_quiz(

@@ -40,15 +40,20 @@ def small_atlas(
         np.float32
     )
     atlas = Atlas.from_activations(
-        rows, folder, images=np.arange(points) // 2, logits=speaks if labels else None,
-        attributions=dict.fromkeys(layers, speaks) if labels else None, classes=list(classes) if labels else (),
-    )  # fmt: skip
+        rows,
+        folder,
+        images=np.arange(points) // 2,
+        logits=speaks if labels else None,
+        attributions=dict.fromkeys(layers, speaks) if labels else None,
+        classes=list(classes) if labels else (),
+    )
     count = min(15, points - 1)
     settings = ChartSettings(
-        graph=GraphSettings(count), layout=LayoutSettings("pca"),
+        graph=GraphSettings(count),
+        layout=LayoutSettings("pca"),
         grid=GridSettings(levels, minimum=minimum, split_below=0.97, split_gain=0.005),
         measures=MeasureSettings(min(10, count)),
-    )  # fmt: skip
+    )
     chart(atlas, settings=settings)
     if icons:
         for layer in layers:
@@ -65,9 +70,12 @@ def paint_icons(atlas: Atlas, layer: str, side: int = 24) -> None:
         groups = np.flatnonzero(level.kept[level.group_cells])
         hue = np.stack([groups * 37 % 256, groups * 91 % 256, groups * 53 % 256], axis=1)[:, None, None]
         arrays: Mapping[str, NDArray[Any]] = {
-            "groups": groups, "images": (blot * hue).astype(np.uint8), "activations": level.group_means[groups],
-            "evaluations": np.full(len(groups), 8, np.int32), "tries": np.ones(len(groups), np.int32),
-        }  # fmt: skip
+            "groups": groups,
+            "images": (blot * hue).astype(np.uint8),
+            "activations": level.group_means[groups],
+            "evaluations": np.full(len(groups), 8, np.int32),
+            "tries": np.ones(len(groups), np.int32),
+        }
         atlas.steps.keep(step_name(layer, level.size, 0), {}, cut.identity, lambda arrays=arrays: arrays)
 
 

@@ -1,4 +1,4 @@
-"""JAX behind the contract of `phosphene.backend`."""
+"""The JAX backend: an implementation of `phosphene.backend`."""
 
 from __future__ import annotations
 

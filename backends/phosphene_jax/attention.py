@@ -1,8 +1,8 @@
-"""Attention maps found in a traced function, and marked as layers of the modules that compute them.
+"""Find attention maps in a traced function, and mark them as layers of the modules that compute them.
 
-An attention map is the result of a softmax which a matrix product then contracts, along the axis of the softmax, with values.
-The product also says what its other axes are: those that it shares with the values are the batch and the heads, the one that
-it keeps is that of the queries. Class probabilities meet no such product.
+An attention map is the result of a softmax that a matrix product contracts with values along the axis of the softmax. The
+product also determines the other axes: those shared with the values are the batch and the heads, and the remaining one is that
+of the queries. Class probabilities are not followed by such a product.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from jax.extend import core as jex
 from phosphene.layers import ATTENTION
 from phosphene.types import Array
 from phosphene_jax.equations import INLINED, Producers, body_of, nonlinearity, producers_of, source_of
-from phosphene_jax.rewriting import spliced_after, with_bodies, with_equations
+from phosphene_jax.substitution import spliced_after, with_bodies, with_equations
 
 __all__ = ["SCOPE", "with_attention"]
 
 SCOPE = "phosphene:"
-"""Begins the name of a scope that stands for a module; its path follows."""
+"""Prefix of the name of a module's scope; the module's path follows."""
 
 ENTERED = INLINED | {"custom_jvp_call", "custom_vjp_call"}
 
 Labels = tuple[int | None, ...]
-"""For each axis of an array, which axis of the softmax it is; None for axes that were added since."""
+"""For each axis of an array, the axis of the softmax that it corresponds to; None for axes that were added later."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Axes of an attention map: its batch (none or one), windows and heads (from major to minor), queries and keys."""
+    """Axes of an attention map: batch (none or one), windows, queries, keys, and heads (from major to minor)."""
 
     batch: tuple[int, ...]
     windows: tuple[int, ...]
@@ -45,13 +45,13 @@ class Roles:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """All axes in the order in which the map is read; windows are merged afterwards, and so are heads."""
+        """All axes in the order in which the map is read; windows and heads are merged afterwards."""
         return (*self.batch, *self.windows, self.query, self.key, *self.heads)
 
 
 @dataclass(frozen=True)
 class Rest:
-    """The equations of a jaxpr after some point, its outputs, what of it comes from images, and what becomes of it outside."""
+    """The remaining equations of a jaxpr, its outputs, the variables that depend on images, and a follow-up outside of it."""
 
     equations: Sequence[Any]
     outvars: Sequence[Any]
@@ -61,14 +61,14 @@ class Rest:
 
 @dataclass(frozen=True)
 class Search:
-    """A softmax with `rank` axes along its axis `key`, on the way to the matrix product that contracts it."""
+    """The search for the matrix product that contracts a softmax of `rank` axes along its axis `key`."""
 
     rank: int
     key: int
     count: int | None
 
     def along(self, variable: Any, labels: Labels, rest: Rest) -> Roles | None:
-        """Follow an array; what its axes are, or None where it meets no such product."""
+        """Follow an array; return the roles of its axes, or None if there is no such product."""
         live: dict[Any, Labels] = {variable: labels}
         for place, equation in enumerate(rest.equations):
             for index, source in enumerate(equation.invars):
@@ -101,37 +101,37 @@ class Search:
         contracted, shared = equation.params["dimension_numbers"]
         if [labels[axis] for axis in contracted[index]] != [self.key]:
             return None
-        # By the place of their partners in the values, whose first axis is the batch.
+        # In the order of the corresponding axes of the values, whose first axis is the batch.
         pairs = sorted(zip(shared[1 - index], shared[index], strict=True))
         together = [label for _, axis in pairs if (label := labels[axis]) is not None]
         gone = {*contracted[index], *shared[index]}
         kept = [label for axis, label in enumerate(labels) if axis not in gone and label is not None]
-        # Axes that went lost on the way had one element; the batch is among them where it is one image's.
+        # Axes that are lost had length 1; for one image the batch axis is among them.
         lost = [axis for axis in range(self.rank) if axis not in labels]
         first = lost if self.count == 1 and lost else together
         if not kept or (self.count is not None and not first):
             return None
         batch: tuple[int, ...] = () if self.count is None else (first.pop(0),)
-        # Of one image, what is shared in front of the heads are windows that the model was mapped over.
+        # For one image, the shared axes in front of the heads are windows over which the model was mapped.
         windows = tuple(together[:-1]) if self.count is None else ()
-        # Heads that share their values do not show in the product: they are minor, as in grouped queries.
+        # Heads that share values, as in grouped queries, are not axes of the product; they are minor.
         heads = (*together[len(windows) :], *kept[:-1], *lost)
         return Roles(batch, windows, kept[-1], self.key, heads)
 
 
 Leaves = Callable[[int, Labels, Search], "Roles | None"]
-"""What becomes of an output of a jaxpr outside of it: ``(place, labels, search) -> roles``."""
+"""Follows an output of a jaxpr outside of it: ``(place, labels, search) -> roles``."""
 
 
 def with_attention(closed: Any, *, count: int | None) -> Any:
-    """A traced function in which attention maps are marked, heads last: ``(N, queries, keys, heads)``.
+    """Mark the attention maps of a traced function, with heads last: ``(N, queries, keys, heads)``.
 
     Parameters
     ----------
     closed : ClosedJaxpr
-        Traced with a scope of the name `SCOPE` and a module's path around each module.
+        Traced with a scope around each module, named `SCOPE` and the module's path.
     count : int, optional
-        How many images it takes; None where it takes one without a batch axis.
+        Number of images that it takes; None if it takes one image without a batch axis.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def with_attention(closed: Any, *, count: int | None) -> Any:
 
 
 def _marked(closed: Any, given: set[Any], inside: str | None, count: int | None, leaves: Leaves) -> Any:
-    """`given` are inputs that come from images; `inside` is the module around: bodies know only the scopes within them."""
+    """`given` are the inputs that depend on images; `inside` is the enclosing module, of which bodies have no scope."""
     jaxpr = closed.jaxpr
     producers, seeing = producers_of(jaxpr), _seeing(jaxpr, given)
     equations: list[Any] = []
@@ -152,7 +152,7 @@ def _marked(closed: Any, given: set[Any], inside: str | None, count: int | None,
             roles = _roles_of(equation, producers, after(), count)
             equations += [equation] if roles is None else spliced_after(equation, _marking(path + ATTENTION, roles))
         elif equation.primitive.name in INLINED or equation.primitive.name == "scan":
-            # What leaves an iteration of a scan is stacked, or comes in again: it is not followed.
+            # Outputs of an iteration of a scan are stacked or carried, and are not followed.
             onward = _lost if equation.primitive.name == "scan" else partial(_outside, equation, after())
             enter = partial(_entered, equation, seeing, path, count, onward)
             equations.append(with_bodies(equation, enter))
@@ -170,13 +170,13 @@ def _rest(jaxpr: Any, place: int, seeing: set[Any], leaves: Leaves) -> Rest:
 
 
 def _given(equation: Any, body: Any, seeing: set[Any]) -> set[Any]:
-    """Inputs of an equation's body that come from the images."""
+    """Inputs of an equation's body that depend on the images."""
     pairs = zip(reversed(body.invars), reversed(equation.invars), strict=False)
     return {inner for inner, outer in pairs if not isinstance(outer, jex.Literal) and outer in seeing}
 
 
 def _seeing(jaxpr: Any, given: set[Any]) -> set[Any]:
-    """Variables of a jaxpr that come from inputs which do: from the images."""
+    """Variables of a jaxpr that depend on the images, given its inputs that do."""
     found = set(given)
     for equation in jaxpr.eqns:
         if any(not isinstance(variable, jex.Literal) and variable in found for variable in equation.invars):
@@ -193,7 +193,7 @@ def _lost(place: int, labels: Labels, search: Search) -> None:
 
 
 def _module(equation: Any, inside: str | None) -> str | None:
-    """The path of the innermost module that an equation is in, or None."""
+    """The path of the innermost module that contains an equation, or None."""
     names = [getattr(part, "name", "") for part in equation.source_info.name_stack.stack]
     return next((name.removeprefix(SCOPE) for name in reversed(names) if name.startswith(SCOPE)), inside)
 
@@ -207,7 +207,7 @@ def _roles_of(equation: Any, producers: Producers, after: Rest, count: int | Non
 
 
 def _softmax_axis(equation: Any, producers: Producers) -> int | None:
-    """The one axis along which a softmax sums, found in what it divides by, or inside of it."""
+    """The axis along which a softmax sums, found from its divisor, or inside of it."""
     if equation.primitive.name == "div":
         total = source_of(equation.invars[1], producers)
         axes: Sequence[int] = () if total is None else total.params.get("axes", ())
@@ -221,7 +221,7 @@ def _softmax_axis(equation: Any, producers: Producers) -> int | None:
 
 
 def _moved(equation: Any, labels: Labels) -> Labels | None:
-    """Labels after an equation that moves axes, adds axes of one, or leaves all as they are."""
+    """Labels after an equation that moves axes, adds axes of length 1, or keeps all axes."""
     primitive, params = equation.primitive.name, equation.params
     shape = equation.outvars[0].aval.shape
     if primitive == "transpose":

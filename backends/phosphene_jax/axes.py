@@ -1,8 +1,8 @@
-"""The channel axis of every layer, read from the equations: followed from the images on, from operation to operation.
+"""Track the channel axis of every layer through the equations, starting from the images.
 
-Convolutions say where their channels are; a matrix product with weights, against which channels are summed, makes new ones of
-what the weights bring; what moves, splits or merges axes does so with these too. Products of two arrays that both come from
-the images (attention) leave the channels where they are. What cannot be told is not known, and is not guessed here.
+Convolutions state their channel axis. A matrix product that sums channels against weights makes channels of the weights' other
+axis. Operations that move, split or merge axes transform the layout. Products of two arrays that both depend on the images
+(attention) keep the channels. An axis that cannot be determined is unknown; nothing is guessed here.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from phosphene_jax.interpreter import CUSTOM, path_of
 __all__ = ["axes_of_marks"]
 
 FIXED = Layout(())
-"""Says of an array, by being this very object, that it does not come from the images: it is made of weights and tables."""
+"""Marks, by identity, arrays that do not depend on the images but only on weights and constants."""
 
 Known = Layout | None
-"""What the axes of an array are, or None where that is not known."""
+"""The layout of an array, or None if it is unknown."""
 
 Stated = Callable[[str], "int | None"]
 Seen = list[tuple[str, Known]]
 
 
 def axes_of_marks(closed: Any, stated: Stated) -> dict[str, int | None]:
-    """The channel axis of each mark, from the left, by layer path; None where it is not known.
+    """Return the channel axis of each mark, from the left, by layer path; None if it is unknown.
 
     Parameters
     ----------
     closed : ClosedJaxpr
-        Of weights and, as its last argument, images ``(N, H, W, C)``.
+        A function of weights and, as its last argument, images ``(N, H, W, C)``.
     stated : callable
-        ``path -> axis or None``: what the user knows; it goes before what is read here.
+        ``path -> axis or None``: axes stated by the user, which take precedence.
 
     Returns
     -------
     dict of str to int or None
-        In the order in which the interpreter comes by.
+        In the order of execution.
     """
     *weights, images = closed.jaxpr.invars
     seen: Seen = []
@@ -92,20 +92,22 @@ def _step(equation: Any, inputs: list[Known], stated: Stated, seen: Seen) -> lis
 def _stated(equation: Any, layout: Known, axis: int | None) -> Known:
     shape = equation.invars[0].aval.shape
     if equation.params["name"].endswith(ATTENTION):
-        axis = -1  # the heads, also for what else is done to the map on its way
+        axis = -1  # the heads
     return layout if axis is None or not -len(shape) <= axis < len(shape) else Layout.of(shape, axis)
 
 
 def _scan(equation: Any, inputs: list[Known], stated: Stated, seen: Seen) -> list[Known]:
-    """Iterations are calls of one body; what is carried may come to be known, or to come from the images, on the way."""
+    """Iterations are calls of one body; the layout of a carried array may become known after an iteration."""
     fixed, carried = equation.params["num_consts"], equation.params["num_carry"]
     body = equation.params["jaxpr"].jaxpr
     carry, along = inputs[fixed : fixed + carried], [_unstacked(layout) for layout in inputs[fixed + carried :]]
     for _ in range(3):
         inside: Seen = []
         outputs = _follow(body, [*inputs[:fixed], *carry, *along], stated, inside)
-        following = [after if before is FIXED or before is None else before
-                     for before, after in zip(carry, outputs[:carried], strict=True)]  # fmt: skip
+        following = [
+            after if before is FIXED or before is None else before
+            for before, after in zip(carry, outputs[:carried], strict=True)
+        ]
         if all(before is after for before, after in zip(carry, following, strict=True)):
             break
         carry = following
@@ -123,9 +125,12 @@ def _stacked(layout: Known, shape: Sequence[int]) -> Known:
 
 
 def _kept(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
-    """As the input that the result resembles most: elementwise operations, pooling, slices, concatenations."""
-    known = [(variable.aval.shape, layout) for variable, layout in zip(equation.invars, inputs, strict=True)
-             if layout is not None and layout is not FIXED]  # fmt: skip
+    """The layout of the input most like the result: elementwise operations, pooling, slices, concatenations."""
+    known = [
+        (variable.aval.shape, layout)
+        for variable, layout in zip(equation.invars, inputs, strict=True)
+        if layout is not None and layout is not FIXED
+    ]
     ranked = sorted(known, key=lambda item: (item[0] != shape, len(item[0]) != len(shape)))
     return ranked[0][1].resized(shape) if ranked else None
 
@@ -135,7 +140,7 @@ def _convolution(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> 
 
 
 def _product(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
-    """An axis is what it was in the factor that brings it; weights bring channels where channels are summed against them."""
+    """An axis keeps its layout; axes of weights are channels if channels are summed against the weights."""
     summed, shared = equation.params["dimension_numbers"]
     fixed = [side for side in (0, 1) if inputs[side] is FIXED]
     free = [
@@ -143,11 +148,15 @@ def _product(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Know
         for side in (0, 1)
     ]
     if None in inputs:
-        # Whatever is multiplied by weights comes out as channels of them; of two images' arrays nothing is known.
+        # A product with weights has their axes as channels; the product of two arrays that depend on images is unknown.
         start = len(shared[0]) + (len(free[0]) if fixed == [1] else 0)
         return Layout.of(shape, *range(start, start + len(free[fixed[0]]))) if fixed and free[fixed[0]] else None
-    made = any(layout.holds(axis) for side, layout in enumerate(inputs) if layout and side not in fixed
-               for axis in summed[side])  # fmt: skip
+    made = any(
+        layout.holds(axis)
+        for side, layout in enumerate(inputs)
+        if layout and side not in fixed
+        for axis in summed[side]
+    )
 
     def brought(side: int, axis: int) -> Axis:
         layout = inputs[side]
@@ -161,7 +170,7 @@ def _product(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Know
 
 
 def _gather(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known:
-    """A lookup in weights ends in their last axis; one in an activation keeps its axes, but those along which it looks."""
+    """A lookup in weights has their last axis as channels; one in an activation keeps all axes that are not indexed."""
     numbers = equation.params["dimension_numbers"]
     gone = {*numbers.collapsed_slice_dims, *getattr(numbers, "operand_batching_dims", ())}
     left = iter([axis for axis in range(equation.invars[0].aval.ndim) if axis not in gone])
@@ -174,7 +183,7 @@ def _gather(equation: Any, inputs: list[Known], shape: tuple[int, ...]) -> Known
 def _first(
     rule: Callable[[Any, Layout, tuple[int, ...]], Known],
 ) -> Callable[[Any, list[Known], tuple[int, ...]], Known]:
-    """A rule for operations that take one array apart from indices."""
+    """Return a rule for operations on one array."""
     return lambda equation, inputs, shape: (
         None if inputs[0] is None or inputs[0] is FIXED else rule(equation, inputs[0], shape)
     )

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.backend import InputSpec, Interface, Network, Rule
+from phosphene.backend import Backend, InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter, MissingDependency
 from phosphene.types import Array, Namespace, Size, Tree
 from phosphene_jax.adapters import adapter_of
+from phosphene_jax.interpolation import warp
 from phosphene_jax.network import JaxNetwork, device_named
 from phosphene_jax.optimizers import OptaxOptimizer
-from phosphene_jax.resampling import warp
 from phosphene_jax.rules import nonlinearities, with_rule
 
 __all__ = ["JaxBackend"]
@@ -29,7 +29,7 @@ FILLED = 16
 """On a CPU, what a loop goes along is filled up to a multiple of this length: other lengths are no other programs."""
 
 
-class JaxBackend:
+class JaxBackend(Backend):
     """See `phosphene.backend.Backend`."""
 
     name = "jax"
@@ -64,6 +64,9 @@ class JaxBackend:
         except ModuleNotFoundError as error:
             raise MissingDependency(error.name or "flax", "jax") from error
         return build(architecture, weights)
+
+    def is_array(self, value: object) -> bool:
+        return isinstance(value, jax.Array)
 
     def from_numpy(self, array: NDArray[Any], *, device: str, dtype: str) -> Array:
         host = np.array(array)
@@ -142,10 +145,24 @@ class JaxBackend:
     def optimizer(self, foreign: Any) -> OptaxOptimizer:
         if not (hasattr(foreign, "init") and hasattr(foreign, "update")):
             raise InvalidParameter(
-                "optimizer", allowed="ph.adam, ph.sgd or an optax GradientTransformation", received=foreign,
+                "optimizer",
+                allowed="ph.optimizers.adam, ph.optimizers.sgd or an optax GradientTransformation",
+                received=foreign,
                 fix="For example optax.adam(0.05).",
-            )  # fmt: skip
+            )
         return OptaxOptimizer(foreign)
+
+    def devices(self) -> Sequence[str]:
+        other = dict.fromkeys(device.platform for device in jax.local_devices() if device.platform != "cpu")
+        return ["cpu", *(f"{name}:{jax.local_devices(backend=name)[0].id}" for name in other)]
+
+    def memory(self, device: str, *, reset: bool = False) -> tuple[int, int] | None:
+        told = device_named(device).memory_stats()
+        return (
+            (int(told["bytes_in_use"]), int(told["peak_bytes_in_use"]))
+            if told and "peak_bytes_in_use" in told
+            else None
+        )
 
     def _program(self, key: Any, make: Callable[[], Any]) -> Any:
         """A compiled program by value of the function it came from; the least recently used one is dropped."""

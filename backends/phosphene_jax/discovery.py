@@ -1,4 +1,4 @@
-"""Which layers a traced function has, and how each lies in memory: found by tracing it for one image and for two."""
+"""Find the layers of a traced function and their layouts, by tracing it for one image and for two."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ Evaluate = Callable[[Array, Sequence[str]], Mapping[str, Array]]
 
 @dataclass(frozen=True)
 class Storage:
-    """How an activation lies in memory, and the way from there to the contract's layout and back.
+    """The model's layout of an activation, and its conversion to the layout of the contract and back.
 
     Attributes
     ----------
     axis : int
-        The channel axis, from the left, batch axis counted.
+        The channel axis, counted from the left with the batch axis.
     windows : int
-        How many of them one image is folded into along the batch axis.
+        Number of windows per image that are folded into the batch axis.
     """
 
     axis: int
     windows: int = 1
 
     def read(self, value: Array) -> Array:
-        """Channel-last, windows behind the batch axis."""
+        """Convert to channel-last, with windows behind the batch axis."""
         value = jnp.moveaxis(value, self.axis, -1) if self.axis < value.ndim - 1 else value
         return value if self.windows == 1 else jnp.reshape(value, (-1, self.windows, *value.shape[1:]))
 
@@ -51,19 +51,19 @@ class Storage:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found at one image size.
+    """The layers found at one input size.
 
     Attributes
     ----------
     layers : Layers
     storage : mapping of str to Storage
-        By layer path.
+        Layouts by layer path.
     missed : tuple of str
-        What the interpreter could not reach, as sentences.
+        Messages about parts that the interpreter could not reach.
     unsure : tuple of str
-        Layers whose channel axis is a guess.
+        Paths of layers whose channel axis is a guess.
     loose : tuple of str
-        Marks without a row, or some rows, for each image: they are no layers.
+        Marks without rows for each image, which are not layers.
     """
 
     layers: Layers
@@ -82,7 +82,7 @@ def discover(
     *,
     name: str,
 ) -> Found:
-    """The layers of a model at one image size.
+    """Find the layers of a model at one input size.
 
     Parameters
     ----------
@@ -91,11 +91,11 @@ def discover(
     traces : (ClosedJaxpr, ClosedJaxpr)
         The marked function for one image and for two.
     arguments : (sequence, sequence) of ShapeDtypeStruct
-        What each takes: weights, and images last.
+        Arguments of both: weights, and images as the last one.
     evaluate : callable
-        ``(images, paths) -> {path: array}``, as they lie in memory.
+        ``(images, paths) -> {path: array}``, in the model's layout.
     name : str
-        Of the network.
+        Name of the network, for error messages.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def discover(
     """
     missed: dict[str, None] = {}
     alone, together = (_shapes(*pair, missed) for pair in zip(traces, arguments, strict=True))
-    # Of two: an axis of one image may be taken for one of the many others that have one element.
+    # With two images, since other axes of length 1 may be confused with a batch axis of length 1.
     followed = axes_of_marks(traces[1], interface.axis_of)
     whole = {path: alone[path][0] for path in alone if _folds(path, alone, together)}
     folded = [path for path, windows in whole.items() if windows > 1]
@@ -126,7 +126,7 @@ def discover(
 
 
 def stacks_in(jaxpr: Any) -> list[str]:
-    """Names of marks within scans, once each."""
+    """Return the distinct names of marks inside scans."""
     found: dict[str, None] = {}
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
@@ -139,7 +139,7 @@ def stacks_in(jaxpr: Any) -> list[str]:
 
 
 def _shapes(closed: Any, arguments: Sequence[Any], missed: dict[str, None]) -> dict[str, tuple[int, ...]]:
-    """Shapes of all marks in the order in which they are computed, from an abstract pass."""
+    """Return the shapes of all marks in forward order, from an abstract pass."""
     order: list[str] = []
 
     def read(*arguments: Array) -> dict[str, Array]:
@@ -160,7 +160,7 @@ def _folds(path: str, alone: Mapping[str, tuple[int, ...]], together: Mapping[st
 
 
 def _mixed(paths: Sequence[str], windows: Mapping[str, int], images: Any, evaluate: Evaluate) -> list[str]:
-    """Those of `paths` where the rows of the second of two images are not what they are when it is alone."""
+    """Return the paths at which the rows of an image depend on the image before it in the batch."""
     random = np.random.default_rng(0).random((2, *images.shape[1:]))
     both = jnp.asarray(random, images.dtype)
     together, alone = evaluate(both, paths), evaluate(both[1:], paths)
@@ -181,15 +181,17 @@ def _axis(
     interface: Interface,
     last: Mapping[int, int],
 ) -> tuple[int, bool]:
-    """The channel axis from the left, and whether it is known: as stated, as followed, by convention, or as a guess."""
+    """Return the channel axis from the left, and whether it is known: stated, tracked, by convention, or guessed."""
     end = len(shape) - 1
     stated = interface.axis_of(path, path.partition("#")[0])
     if stated is not None:
         if not (1 <= stated <= end or -end <= stated <= -1):
             raise InvalidParameter(
-                f"channel_axis[{path!r}]", allowed=f"1 to {end}, or -1", received=stated,
-                fix=f"The activation has the shape {shape}, batch first.",
-            )  # fmt: skip
+                f"channel_axis[{path!r}]",
+                allowed=f"an axis from 1 to {end}, or -1",
+                received=stated,
+                fix=f"The activation has shape {shape}, with the batch axis first.",
+            )
         return stated % len(shape), True
     if end <= 1 or path.partition("#")[0].endswith(ATTENTION):
         return max(end, 0), True
@@ -211,7 +213,7 @@ def _layer(path: str, shape: tuple[int, ...], storage: Storage, adapted: Adapted
     rest = [side for place, side in enumerate(shape) if place not in (0, storage.axis)]
     channels = [shape[storage.axis]] if storage.axis else []
     inner = (*([storage.windows] if storage.windows > 1 else []), *rest, *channels)
-    # An attention map of a model of one image has the windows, which it was mapped over, to itself.
+    # In a model of one image that is mapped over windows, only attention maps have a window axis.
     windows = inner[0] if kind == "Attention" and len(inner) == 4 else storage.windows
     axis = -1 if storage.axis == len(shape) - 1 else storage.axis
     return Layer(path, kind, inner, parameters, axis, windows)

@@ -1,4 +1,4 @@
-"""What a traced equation is: what it wraps, and which nonlinearity it stands for."""
+"""Analyse traced equations: their inner jaxprs, and the nonlinearity that they compute."""
 
 from __future__ import annotations
 
@@ -20,13 +20,34 @@ __all__ = [
 ]
 
 INLINED = frozenset({"jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "remat"})
-"""Primitives that only group equations, so that what they wrap may be executed in their place."""
+"""Primitives that only group equations, so that their bodies can be executed instead."""
 
 NAMED = frozenset(
-    {"gelu", "silu", "swish", "softmax", "elu", "selu", "celu", "leaky_relu", "relu6", "softplus", "mish", "hard_swish",
-     "hard_silu", "hard_sigmoid", "log_softmax", "log_sigmoid", "sigmoid", "glu", "squareplus", "hard_tanh", "soft_sign"}
-)  # fmt: skip
-"""Functions of ``jax.nn`` by the name under which they are traced; they are applied as a whole, whatever is inside."""
+    {
+        "gelu",
+        "silu",
+        "swish",
+        "softmax",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "relu6",
+        "softplus",
+        "mish",
+        "hard_swish",
+        "hard_silu",
+        "hard_sigmoid",
+        "log_softmax",
+        "log_sigmoid",
+        "sigmoid",
+        "glu",
+        "squareplus",
+        "hard_tanh",
+        "soft_sign",
+    }
+)
+"""Names under which functions of ``jax.nn`` are traced; each is treated as one nonlinearity, whatever is inside."""
 
 PRIMITIVES = {"logistic": "sigmoid", "tanh": "tanh", "erf": "gelu", "erfc": "gelu"}
 GELU = 0.7978845608
@@ -36,7 +57,7 @@ Producers = Mapping[Any, Any]
 
 
 def inner_jaxprs(equation: Any) -> list[Any]:
-    """All closed jaxprs among an equation's parameters."""
+    """Return all jaxprs among an equation's parameters, as closed jaxprs."""
     found = []
     for value in equation.params.values():
         for item in value if isinstance(value, (tuple, list)) else (value,):
@@ -48,7 +69,7 @@ def inner_jaxprs(equation: Any) -> list[Any]:
 
 
 def body_of(equation: Any) -> Any:
-    """The one closed jaxpr that an equation wraps, or None."""
+    """Return the jaxpr that an equation wraps as a closed jaxpr, or None."""
     for key in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = equation.params.get(key)
         if inner is not None:
@@ -57,12 +78,12 @@ def body_of(equation: Any) -> Any:
 
 
 def producers_of(jaxpr: Any) -> Producers:
-    """Variable to the equation of `jaxpr` that computes it."""
+    """Return the equation of `jaxpr` that computes each variable."""
     return {variable: equation for equation in jaxpr.eqns for variable in equation.outvars}
 
 
 def rectified(equation: Any, producers: Producers) -> int | None:
-    """Which input of an equation it rectifies: ``jax.nn.relu``, or a maximum with zero; None when it is something else."""
+    """Return the index of the input that ``jax.nn.relu`` or a maximum with zero rectifies; None for other equations."""
     if equation.primitive.name == "custom_jvp_call":
         return 0 if _name_of(equation) == "relu" else None
     if equation.primitive.name == "max":
@@ -73,9 +94,9 @@ def rectified(equation: Any, producers: Producers) -> int | None:
 
 
 def nonlinearity(equation: Any, producers: Producers) -> str | None:
-    """The name of the nonlinearity that an equation stands for, or None."""
+    """Return the name of the nonlinearity that an equation computes, or None."""
     primitive = equation.primitive.name
-    if primitive == "name":  # a mark; its name is a layer's
+    if primitive == "name":  # a mark, whose name is that of a layer
         return None
     if rectified(equation, producers) is not None:
         return "relu"

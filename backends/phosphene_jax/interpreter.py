@@ -1,8 +1,8 @@
-"""One interpreter for every kind of JAX model: it reads, edits and cuts short a traced function.
+"""An interpreter for traced functions of any JAX model, which reads and edits layers and stops early.
 
-Layers are marked in the function by ``jax.ad_checkpoint.checkpoint_name``. The interpreter walks the traced equations, stops
-after the last mark that is wanted, and goes inside jit, remat, custom derivatives and scan where marks or rectified linear
-units are to be found there; everything else is executed as it stands.
+Layers are marked in the function by ``jax.ad_checkpoint.checkpoint_name``. The interpreter executes the traced equations and
+stops after the last wanted mark. It enters jit, remat, custom derivatives and scan if they contain marks or rectified linear
+units; everything else is executed unchanged.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from phosphene_jax.equations import INLINED, body_of, inner_jaxprs, nonlinearity
 __all__ = ["Taps", "interpret", "marks_in"]
 
 CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
-"""Functions with a derivative of their own: gone into only for a layer, at the price of that derivative."""
+"""Functions with a custom derivative, which is lost if the interpreter enters them to read a layer."""
 
 _ALONE = (
     jex.DebugInfo("phosphene", "one equation", None, None)
     if hasattr(jex, "DebugInfo")
     else jax.make_jaxpr(lambda: ())().jaxpr.debug_info
 )
-"""What JAX is told of the jaxprs that are made here; some of its versions have no public name for it."""
+"""Debug information of jaxprs made here; some versions of JAX have no public name for its class."""
 
 
 class Stop(Exception):
-    """Nothing after this point is needed."""
+    """Raised when all wanted layers have been read."""
 
 
 @dataclass
 class Taps:
-    """What to do on the way, and what was found.
+    """The layers to read and edit, and the values that were read.
 
     Attributes
     ----------
     wanted : frozenset of str, or None
-        Layers to keep; None keeps all and never stops.
+        Paths of the layers to read; None reads all and never stops.
     edits : mapping of str to callable
-        Layer to ``f(activation) -> activation``.
+        Path of a layer to ``f(activation) -> activation``.
     relu : callable, optional
-        ``f(pre-activation) -> activation`` stands in for rectified linear units; None where it cannot.
+        ``f(pre-activation) -> activation`` in place of rectified linear units; it returns None to keep the original.
     stops : bool, default True
-        Whether to stop once everything wanted is there.
+        Whether to stop after the last wanted layer.
     values : dict of str to Array
-        Layers that were kept, in the order in which they were computed.
+        Layers that were read, in forward order.
     missed : dict of str to None
-        What could not be reached, as sentences.
+        Messages about parts that could not be reached.
     """
 
     wanted: frozenset[str] | None = None
@@ -65,7 +65,7 @@ class Taps:
     calls: Counter[str] = field(default_factory=Counter)
 
     def take(self, name: str, value: Array) -> Array:
-        """One mark: edit it, keep it, or stop."""
+        """Edit and keep the value of a mark if wanted; stop if it is the last one."""
         path = path_of(name, self.calls[name])
         self.calls[name] += 1
         if path in self.edits:
@@ -74,7 +74,7 @@ class Taps:
         return value
 
     def keep(self, path: str, value: Array) -> None:
-        """Keep a layer if it is wanted, and stop if it was the last."""
+        """Keep a layer if it is wanted, and stop if it is the last one."""
         if self.wanted is None or path in self.wanted:
             self.values[path] = value
             if self.stops and self.wanted is not None and len(self.values) == len(self.wanted):
@@ -82,20 +82,20 @@ class Taps:
 
 
 def path_of(name: str, call: int) -> str:
-    """Path of the call of that number, counted from 0."""
+    """Return the path of the call with that number, counted from 0."""
     return name if call == 0 else f"{name}#{call}"
 
 
 def interpret(closed: Any, arguments: Sequence[Array], taps: Taps) -> list[Array] | None:
-    """Execute a traced function under `taps`; its outputs, or None when it was cut short.
+    """Execute a traced function with `taps`; return its outputs, or None if it stopped early.
 
     Parameters
     ----------
     closed : ClosedJaxpr
     arguments : sequence of Array
-        Flat.
+        Flat list of the arguments.
     taps : Taps
-        Filled on the way.
+        Receives the values that are read.
     """
     try:
         return _evaluate(closed, list(arguments), taps)
@@ -104,7 +104,7 @@ def interpret(closed: Any, arguments: Sequence[Array], taps: Taps) -> list[Array
 
 
 def marks_in(jaxpr: Any) -> list[str]:
-    """Names of all marks in a jaxpr and within its equations, in order, once each."""
+    """Return the distinct names of all marks in a jaxpr and its inner jaxprs, in order."""
     found: dict[str, None] = {}
     for equation in jaxpr.eqns:
         if equation.primitive.name == "name":
@@ -115,7 +115,7 @@ def marks_in(jaxpr: Any) -> list[str]:
 
 
 def _calls_in(jaxpr: Any) -> Iterator[str]:
-    """Names of the marks that the interpreter comes by, in order, as often as it does."""
+    """Yield the names of marks in the order, and as often, as the interpreter executes them."""
     for equation in jaxpr.eqns:
         primitive = equation.primitive.name
         if primitive == "name":
@@ -171,17 +171,17 @@ def _execute(equation: Any, inputs: list[Array], taps: Taps, producers: Mapping[
     if primitive == "scan":
         return _scan(equation, body_of(equation), inputs, taps)
     if primitive in CUSTOM and names:
-        taps.missed[f"{names[0]} is inside a function with a derivative of its own, which is not used"] = None
+        taps.missed[f"{names[0]} is inside a function with a custom derivative, which is not used"] = None
         return _evaluate(body_of(equation), inputs, taps)
     if names:
         taps.missed[f"layers inside {primitive} cannot be read: {', '.join(names[:5])}"] = None
     if relus:
-        taps.missed[f"rectified linear units inside {primitive} keep their own derivative"] = None
+        taps.missed[f"backward rules do not apply to rectified linear units inside {primitive}"] = None
     return _as_it_stands(equation, inputs)
 
 
 def _as_it_stands(equation: Any, inputs: list[Array]) -> Sequence[Array]:
-    """Execute one equation through public API: as a jaxpr of its own."""
+    """Execute one equation as a jaxpr of its own, by public functions only."""
     given: dict[Any, Array] = {}
     for variable, value in zip(equation.invars, inputs, strict=True):
         if not isinstance(variable, jex.Literal):
@@ -192,10 +192,10 @@ def _as_it_stands(equation: Any, inputs: list[Array]) -> Sequence[Array]:
 
 
 def _scan(equation: Any, body: Any, inputs: list[Array], taps: Taps) -> list[Array]:
-    """A scan whose iterations are calls: rebuilt so that each returns what it marked. It cannot be cut short.
+    """Execute a scan that also returns the marked values of each iteration. A scan cannot stop early.
 
-    Every iteration runs the same program, in which a name is marked `each[name]` times; the mark `place` of iteration `k` is
-    the call ``before[name] + k * each[name] + place`` of the whole.
+    Every iteration runs the same program, in which a name is marked `each[name]` times. The mark `place` of iteration `k` is
+    the call ``before[name] + k * each[name] + place`` of the whole function.
     """
     constants, carried = equation.params["num_consts"], equation.params["num_carry"]
     length, reverse = equation.params["length"], equation.params["reverse"]

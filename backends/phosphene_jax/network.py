@@ -1,4 +1,4 @@
-"""Any JAX model as a `phosphene.backend.Network`: a marked pure function, traced once a shape, read by the interpreter."""
+"""Any JAX model as a `phosphene.backend.Network`: a marked pure function, traced once per shape and run by the interpreter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from phosphene.types import Array, Edit, Size, Tree
 from phosphene_jax.adapters import Adapted, Calling, adapt
 from phosphene_jax.adapters.adapted import is_floating
 from phosphene_jax.attention import with_attention
-from phosphene_jax.batching import batched
+from phosphene_jax.batch_axis import batched
 from phosphene_jax.discovery import Found, Storage, discover, stacks_in
 from phosphene_jax.interpreter import Taps, interpret
 
@@ -36,7 +36,7 @@ _log = logging.getLogger("phosphene")
 
 
 class JaxNetwork:
-    """See `phosphene.backend.Network`. Weights are arguments of everything that is compiled, so none is ever stale."""
+    """See `phosphene.backend.Network`. Weights are arguments of all compiled functions, so they are never stale."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class JaxNetwork:
         self.layers: Layers = found.layers
         for path in interface.channel_axis:
             if not any(fnmatch.fnmatchcase(known.partition("#")[0], path) for known in found.storage):
-                self.layers[path]  # raises, with the nearest names, when it is no layer either
+                self.layers[path]  # raises with similar names if it is not a layer either
         for sentence in found.missed:
             warnings.warn(f"{self.name}: {sentence}.", CoverageWarning, stacklevel=4)
         for sentence in self._said_of(found):
@@ -84,31 +84,32 @@ class JaxNetwork:
         stacks = stacks_in(self._trace(home.shape, self.weights()).jaxpr)
         if stacks:
             _log.info(
-                "%s: %s lie in a scan over stacked layers, which is run to its end whichever of them is read.",
-                self.name, _listed(stacks),
-            )  # fmt: skip
+                "%s: %s are in a scan over stacked layers, which always runs to its end.",
+                self.name,
+                _listed(stacks),
+            )
 
     def _said_of(self, found: Found) -> Iterator[str]:
-        """What the user should know of the model, as the rest of sentences that begin with its name."""
+        """Yield what the user should know about the model, as sentences that begin with its name."""
         if self._adapted.training:
-            yield "was in training mode: it is read in evaluation mode, and left as it was."
+            yield "is in training mode: it is read in evaluation mode, and its mode is not changed."
         if found.unsure:
             first = found.unsure[0]
             yield (
-                f"does not show where the channels of {_listed(found.unsure)} are: axis "
-                f"{found.layers[first].channel_axis} of {first!r} is a guess. Say it with "
-                f"ph.wrap(..., channel_axis={{{first!r}: ...}}), by path or glob, batch axis counted."
+                f"does not determine the channel axis of {_listed(found.unsure)}: axis "
+                f"{found.layers[first].channel_axis} of {first!r} is a guess. State it with "
+                f"ph.wrap(..., channel_axis={{{first!r}: ...}}), by path or glob, counting the batch axis."
             )
         if found.loose:
             yield (
-                f"has no row for each image in {_listed(found.loose)}: they are left out of its layers. It may mix images, or "
-                "make something that does not depend on them."
+                f"has no row for each image in {_listed(found.loose)}, which cannot be read as layers. The model may mix images, "
+                "or compute something that does not depend on them."
             )
         if OUTPUT not in found.layers and OUTPUT not in found.loose:
             returns = self._calling.returns or "no array of floats"
             yield (
-                f"returns {returns}: which of it is the output is not known, so it has no layer {OUTPUT!r}. Say it with "
-                "ph.wrap(..., output=...), a key, a place or a function of what it returns. Its other layers can be read."
+                f"returns {returns}: the part that is the output is ambiguous, so there is no layer {OUTPUT!r}. Name it with "
+                "ph.wrap(..., output=...), as a key, an index, or a function of the return value. All other layers can be read."
             )
 
     def weights(self) -> Tree:
@@ -158,7 +159,7 @@ class JaxNetwork:
     def fingerprint(self) -> str:
         leaves = self._adapted.read()
         values = [leaf for _, leaf in leaves] if self._edits is None else list(self.weights())
-        # JAX's arrays never change, so the same arrays have the same digest; NumPy's may.
+        # JAX arrays never change, so the same arrays have the same digest; NumPy arrays may change.
         fixed = all(isinstance(leaf, jax.Array) for leaf in values)
         known, text = self._fingerprint
         if not (fixed and len(known) == len(values) and all(a() is b for a, b in zip(known, values, strict=True))):
@@ -172,7 +173,7 @@ class JaxNetwork:
         def both(path: str, array: NDArray[Any]) -> NDArray[Any]:
             return f(path, array if before is None else before(path, array))
 
-        # The layers are those of this network: no second pass, and no second warning.
+        # The layers are those of this network, so no second pass and no second warning.
         other = copy.copy(self)
         other._edits, other._edited = both, None
         return other
@@ -186,7 +187,7 @@ class JaxNetwork:
         return jax.device_put(leaf, self._device) if self._moves or edits is not None else leaf
 
     def _normalised(self, images: Array) -> Array:
-        # Images come in float32 or better, also for a model in half precision: they are rounded once, as it takes them.
+        # Images are in float32 or float64, also for a model in half precision, and are rounded only once.
         wide = jnp.promote_types(jnp.promote_types(images.dtype, self.dtype), jnp.float32)
         scale, offset = self.input.affine()
         if not (np.all(scale == 1) and np.all(offset == 0)):
@@ -195,7 +196,7 @@ class JaxNetwork:
 
     @contextlib.contextmanager
     def _failing(self, shape: Sequence[int]) -> Iterator[None]:
-        """What the model raises inside becomes `ModelFailed`."""
+        """A context in which exceptions of the model become `ModelFailed`."""
         adapted = getattr(self, "_adapted", None)
         given = f"images of shape {tuple(shape)} (N, H, W, C)"
         if adapted is not None and adapted.per_example:
@@ -207,11 +208,11 @@ class JaxNetwork:
         except Exception as error:
             raise ModelFailed(
                 f"{self.name} raised {type(error).__name__} on {given}: {error}. "
-                "Check size and channels; a network with a fixed input size takes only that one."
+                "Check size and channels; a network with a fixed input size takes only that size."
             ) from error
 
     def _trace(self, shape: tuple[int, ...], weights: Sequence[Array]) -> Any:
-        """The marked function at a shape, traced anew when the weights have other shapes than before."""
+        """Return the marked function for a shape, traced again if the shapes of the weights have changed."""
         key = (shape, tuple((leaf.shape, leaf.dtype) for leaf in weights))
         if key not in self._traces:
             abstract = [_abstract(*leaf) for leaf in key[1]]
@@ -226,14 +227,14 @@ class JaxNetwork:
         return self._traces[key]
 
     def _trace_one(self, shape: tuple[int, ...], weights: Sequence[Any], key: Any) -> Any:
-        """The marked function of one image."""
+        """Return the marked function of one image."""
         if (shape, key) not in self._traces:
             closed = jax.make_jaxpr(self._adapted.call)(list(weights), _abstract(shape, self.dtype))
             self._traces[shape, key] = with_attention(closed, count=None)
         return self._traces[shape, key]
 
     def _at(self, size: Size) -> Found:
-        """What there is at an input size, from abstract passes."""
+        """Return the layers at an input size, found by abstract passes."""
         if size not in self._found:
             given = self.weights()
             shapes = [(count, *size, self.input.channels) for count in (1, 2)]
@@ -266,25 +267,29 @@ class JaxNetwork:
 
 
 def device_named(name: str) -> Any:
-    """A device of this machine, or `InvalidParameter`."""
+    """Return a device of this machine; raise `InvalidParameter` if there is none of that name."""
     platform, _, index = name.partition(":")
     try:
         return {device.id: device for device in jax.local_devices(backend=platform)}[int(index or 0)]
     except (RuntimeError, KeyError, ValueError) as error:
         devices = [*jax.local_devices(), *jax.local_devices(backend="cpu")]
         allowed = " or ".join(dict.fromkeys(repr(name_of(device)) for device in devices))
-        raise InvalidParameter("device", allowed=allowed, received=name, fix="This machine has no other.") from error
+        raise InvalidParameter(
+            "device", allowed=allowed, received=name, fix="These are the devices of this machine."
+        ) from error
 
 
 def name_of(device: Any) -> str:
-    """``"cpu"``, ``"gpu:0"``: a name that `device_named` takes."""
+    """Return the name of a device as `device_named` takes it: ``"cpu"``, ``"gpu:0"``."""
     return "cpu" if device.platform == "cpu" and device.id == 0 else f"{device.platform}:{device.id}"
 
 
 def dtype_named(name: str) -> str:
-    """A floating dtype, or `InvalidParameter`."""
+    """Return a floating dtype; raise `InvalidParameter` for another name."""
     if name not in DTYPES:
-        raise InvalidParameter("dtype", allowed=" or ".join(map(repr, DTYPES)), received=name, fix="float32 is usual.")
+        raise InvalidParameter(
+            "dtype", allowed=" or ".join(map(repr, DTYPES)), received=name, fix="For example dtype='float32'."
+        )
     return name
 
 
@@ -313,9 +318,11 @@ def _edit(path: str, change: Edit, storage: Storage) -> Callable[[Array], Array]
         changed = change(jnp, value)
         if jnp.shape(changed) != value.shape:
             raise InvalidParameter(
-                f"edit[{path!r}]", allowed=f"an activation of shape {value.shape}", received=jnp.shape(changed),
-                fix="An edit keeps the shape of the activation that it is given.",
-            )  # fmt: skip
+                f"edit[{path!r}]",
+                allowed=f"an activation of shape {value.shape}",
+                received=jnp.shape(changed),
+                fix="An edit must keep the shape of the activation.",
+            )
         return storage.native(jnp.asarray(changed, value.dtype))
 
     return edit

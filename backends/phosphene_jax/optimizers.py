@@ -1,4 +1,4 @@
-"""Optax transformations, mapped over slots so that each has a clock of its own."""
+"""Optax transformations, mapped over targets so that each counts its own steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OptaxOptimizer:
     transformation: Any
 
     def init(self, xp: Namespace, parameters: Array) -> Tree:
-        # Flat, since core's trees know no named tuples.
+        # Flat, since the trees of core have no named tuples.
         return tuple(jnp.array(leaf) for leaf in jax.tree.leaves(jax.vmap(self.transformation.init)(parameters)))
 
     def update(

@@ -25,7 +25,7 @@ def with_rule(rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array]
 
     def ruled(x: Array, gate: Array) -> Tree:
         def replaced(value: Array) -> Array | None:
-            # A rule works row by row: where rows are no images any more (windows of attention), it does not apply.
+            # A rule works row by row: it does not apply if rows are not images (windows of attention).
             if value.shape[0] == gate.shape[0]:
                 return relu(value, gate)
             taps.missed[f"a rectified linear unit of shape {value.shape} has no row for each image"] = None
@@ -42,7 +42,7 @@ def with_rule(rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array]
 
 
 def nonlinearities(f: Callable[[Array], Tree], x: Array) -> Mapping[str, int]:
-    """See `phosphene.backend.Backend.nonlinearities`; units that no rule reaches are named after what they are in."""
+    """See `phosphene.backend.Backend.nonlinearities`; the names of units that rules do not reach tell what they are in."""
     counts: Counter[str] = Counter()
     _count(jax.make_jaxpr(f)(x).jaxpr, counts, 1, "")
     return dict(counts)

@@ -1,4 +1,4 @@
-"""The embedded networks as flax.nnx modules, path for path the PyTorch ones."""
+"""The embedded networks as flax.nnx modules, with the same paths as the PyTorch ones."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _NAMES: dict[type, dict[str, str]] = {
     nnx.Conv: {"weight": "kernel"},
     nnx.Linear: {"weight": "kernel", "bias": "bias"},
 }
-"""What flax calls the arrays that PyTorch calls so."""
+"""Names of arrays in PyTorch to their names in flax."""
 
 
 def _conv(inputs: int, outputs: int, side: int, stride: int, rngs: nnx.Rngs) -> nnx.Conv:
-    # Padding in numbers: "SAME" would pad an even image at the far edge alone, where PyTorch pads both.
+    # Explicit padding: "SAME" pads an image of even size only at the far edge, PyTorch at both edges.
     return nnx.Conv(inputs, outputs, (side, side), strides=stride, padding=side // 2, use_bias=False, rngs=rngs)
 
 
 def _norm(channels: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    # flax's momentum is the share that is kept, PyTorch's (0.1 by default) the share that is replaced.
+    # The momentum of flax is the fraction that is kept, that of PyTorch (default: 0.1) the fraction that is replaced.
     return nnx.BatchNorm(channels, epsilon=EPSILON, momentum=0.9, use_running_average=True, rngs=rngs)
 
 
@@ -45,7 +45,7 @@ class Stem(nnx.Module):
 
 
 class Stage(nnx.Module):
-    """One residual block; the short cut is a convolution of side 1."""
+    """One residual block with a 1 x 1 convolution as its shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, rngs: nnx.Rngs) -> None:
         self.conv1 = _conv(inputs, outputs, 3, stride, rngs)
@@ -77,13 +77,13 @@ class Specimen(nnx.Module):
 
 
 def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nnx.Module:
-    """An embedded network with its weights, in evaluation mode.
+    """Build an embedded network with its weights, in evaluation mode.
 
     Parameters
     ----------
     architecture : Architecture
     weights : mapping of str to numpy.ndarray
-        In PyTorch's names and layout; convolutions are transposed to height, width, in, out.
+        Weights with PyTorch's names and layout; convolutions are transposed to height, width, in, out.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nn
     Raises
     ------
     CorruptWeights
-        When the weights do not fit.
+        If the weights do not fit.
     """
     check(architecture, weights, architecture.name)
     model = Specimen(architecture, nnx.Rngs(0))

@@ -1,4 +1,4 @@
-"""PyTorch behind the contract of `phosphene.backend`."""
+"""The PyTorch backend: an implementation of `phosphene.backend`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Attention maps: what a module weighs its values by, whichever way it attends.
+"""Read and edit attention maps, however a module computes attention.
 
-Three ways are known: `scaled_dot_product_attention`, whose weights never exist and are computed from its inputs again; an
-explicit ``softmax`` whose result is multiplied with the values; and `multi_head_attention_forward`, which can be asked for them.
+Three ways are supported: `scaled_dot_product_attention`, whose weights are recomputed from its inputs; an explicit ``softmax``
+whose result is multiplied with the values; and `multi_head_attention_forward`, which can return its weights.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from torch.overrides import TorchFunctionMode
 
 from phosphene_torch.rules import paused
 
-__all__ = ["SOFTMAX", "Attending", "Key"]
+__all__ = ["SOFTMAX", "AttentionMode", "Key"]
 
 Key: TypeAlias = tuple[str, int]
-"""Which call: the innermost running module, and how many calls it made before in this pass."""
+"""A call: the innermost running module, and the number of its earlier calls in this pass."""
 
 SDPA = F.scaled_dot_product_attention
 HEADED = F.multi_head_attention_forward
@@ -31,17 +31,17 @@ _SDPA_NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _HEADED_SIGNATURE = inspect.signature(HEADED)
 
 
-class Attending(TorchFunctionMode):
-    """Hands over the weights of attention while it is entered, and computes with what it gets back.
+class AttentionMode(TorchFunctionMode):
+    """A mode that passes attention weights to a callback, and continues with the weights that it returns.
 
     Parameters
     ----------
     stack : sequence of str
-        The modules that are running; see `phosphene_torch.hooking.running`.
+        Paths of the running modules; see `phosphene_torch.hooks.running`.
     wanted : callable
-        Whether a call is of interest.
+        Returns whether a call is to be passed on.
     take : callable
-        Given the call and its weights (N, heads, queries, keys), returns them, or others to be used in their place.
+        Takes the call and its weights (N, heads, queries, keys), and returns the weights to use.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ Way: TypeAlias = Callable[[Any, tuple[Any, ...], Mapping[str, Any], Callable[[to
 
 
 def _ways(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Way | None:
-    """How to come by the weights of a call; None where it is no attention with heads."""
+    """Return how to obtain the weights of a call; None if it is not attention with heads."""
     if func is SDPA:
         query = args[0] if args else kwargs["query"]
         return _from_inputs if query.ndim == 4 else None
@@ -100,7 +100,7 @@ def _from_inputs(func: Any, args: Any, kwargs: Any, take: Callable[[torch.Tensor
 
 
 def _weights(given: Mapping[str, Any]) -> torch.Tensor:
-    """What `scaled_dot_product_attention` weighs by, without its dropout."""
+    """The weights of `scaled_dot_product_attention`, without dropout."""
     query: torch.Tensor = given["query"]
     mask: torch.Tensor | None = given.get("attn_mask")
     key = _for_heads(given["key"], query.shape[1])
@@ -111,13 +111,13 @@ def _weights(given: Mapping[str, Any]) -> torch.Tensor:
     if mask is None:
         return scores.softmax(dim=-1)
     scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
-    # A query that may look nowhere weighs by nothing, as in the fused operation, and not by NaN.
+    # A query for which all keys are masked gets weights of 0, as in the fused operation, instead of NaN.
     nowhere = (scores == -math.inf).all(dim=-1, keepdim=True)
     return scores.masked_fill(nowhere, 0.0).softmax(dim=-1).masked_fill(nowhere, 0.0)
 
 
 def _for_heads(tensor: torch.Tensor, heads: int) -> torch.Tensor:
-    """Keys or values that several heads share, repeated for each."""
+    """Repeat keys or values that several heads share."""
     return tensor if tensor.shape[1] in (1, heads) else tensor.repeat_interleave(heads // tensor.shape[1], dim=1)
 
 

@@ -1,4 +1,4 @@
-"""Where channels go, from operation to operation."""
+"""Track the channel axis from operation to operation."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ FORGETS = frozenset("cdist diagonal as_strided cosine_similarity outer kron".spl
 
 
 class Axes(TorchFunctionMode):
-    """Follows the channels from operation to operation, while it is entered.
+    """A mode that tracks the layouts of tensors from operation to operation.
 
-    The kind of a module is not enough: a block that permutes between channel-first and channel-last (ConvNeXt), or a layer
-    normalisation that does so inside, looks like its last leaf and is not. Operations that say where their channels are set
-    them, those that move, merge, split or sum axes are worked out, all others keep the axes of what they are given.
+    The class of a module is not enough: a block may permute between channel-first and channel-last (ConvNeXt), and so may a
+    layer normalisation. Operations with a fixed channel axis set the layout; those that move, merge, split or sum axes
+    transform it; all others keep the layout of their input.
     """
 
     def __init__(self) -> None:
@@ -45,19 +45,19 @@ class Axes(TorchFunctionMode):
         self._layouts: Any = WeakTensorKeyDictionary()
 
     def of(self, tensor: torch.Tensor) -> Layout | None:
-        """The layout of a tensor, or None where it is not known."""
+        """Return the layout of a tensor, or None if it is unknown."""
         layout: Layout | None = self._layouts.get(tensor)
         return layout
 
     def set(self, tensor: torch.Tensor, axis: int) -> None:
-        """Note that one axis of a tensor is its channels, and no other is."""
+        """Set the channel axis of a tensor."""
         self._layouts[tensor] = Layout.of(tensor.shape, axis)
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        if name == "__get__":  # a property: `x.mT` moves axes, `x.shape` is none of our business
+        if name == "__get__":  # a property: `x.mT` moves axes, `x.shape` does not matter
             name = getattr(getattr(func, "__self__", None), "__name__", "")
             if name not in MOVES and name != "data":
                 return result
@@ -66,7 +66,7 @@ class Axes(TorchFunctionMode):
             return result
         given = list(tensors((*args, *kwargs.values())))
         sources = [tensor for tensor in given if tensor in self._layouts]
-        if name.startswith("new_"):  # a fresh tensor, whose values are not those of the one that it was asked of
+        if name.startswith("new_"):  # a new tensor, whose values do not depend on the one it is called on
             return result
         for place, out in enumerate(tensors(result)):
             if name in MAKES_SECOND or name in MAKES_LAST or sources:
@@ -82,14 +82,14 @@ class Axes(TorchFunctionMode):
     ) -> Layout | None:
         shape = tuple(out.shape)
         if call.name in CONTRACTIONS:
-            # A tensor that is known, and whose layout is not, is no parameter: what it brings cannot be told.
+            # A tensor of unknown layout that is not a parameter makes the result unknown.
             layouts = [self._layouts.get(tensor) for tensor in given]
             if any(tensor in self._layouts and self.of(tensor) is None for tensor in given):
                 return None
             skipped = 1 if call.name in ("baddbmm", "addmm") else 0
             return contracted(call.name, call.args, call.kwargs, layouts[skipped:], shape)
         known = [(tensor, layout) for tensor in sources if (layout := self.of(tensor)) is not None]
-        # Of several, the one that the result resembles: a map that is scaled by a number a channel remains the map.
+        # Of several inputs, the one that is most like the result: a map scaled by one number per channel keeps its layout.
         ranked = sorted(known, key=lambda item: (tuple(item[0].shape) != shape, item[0].ndim != out.ndim))
         layout = ranked[0][1] if ranked else None
         if call.name in MAKES_SECOND:
@@ -105,14 +105,14 @@ class Axes(TorchFunctionMode):
         return layout.resized(shape)
 
     def _filled(self, target: torch.Tensor, index: Any, value: Any) -> Layout | None:
-        """A tensor that was made empty and is filled from another has its axes."""
+        """The layout of an empty tensor that is filled from another one."""
         layout = self.of(value) if isinstance(value, torch.Tensor) else None
         return None if layout is None else layout.resized(target.shape)
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of an operation; `place` is the number of the result that is asked about."""
+    """One call of an operation; `place` is the index of the result in question."""
 
     name: str
     args: tuple[Any, ...]
@@ -127,7 +127,7 @@ class _Call:
 
 
 def tensors(tree: Any) -> Iterator[torch.Tensor]:
-    """All tensors in nested mappings, tuples and lists."""
+    """Yield all tensors in nested mappings, tuples and lists."""
     if isinstance(tree, torch.Tensor):
         yield tree
     elif isinstance(tree, Mapping):
@@ -153,8 +153,8 @@ def _made_last(call: _Call, layout: Layout | None, shape: tuple[int, ...]) -> La
 
 
 def _moved(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tensor) -> Layout | None:
-    # The same rearrangement of a tensor whose sides are the numbers of its axes tells where each went, whatever the
-    # spelling. It has no data; sides are one larger than the numbers, so that none is empty.
+    # The same rearrangement of a tensor without data, whose axes have distinct lengths, shows where each axis went. Lengths are
+    # one larger than the indices, so that none is 0.
     numbered = torch.empty([axis + 1 for axis in range(source.ndim)], device="meta")
     move = getattr(torch.Tensor, call.name)
     others = {key: value for key, value in call.kwargs.items() if key not in ("input", "self")}
@@ -215,14 +215,14 @@ def _indexed(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tenso
         if item is None:
             order.append(None)
             continue
-        if not isinstance(item, int):  # a slice, or one list of places, keeps the axis
+        if not isinstance(item, int):  # a slice or one list of indices keeps the axis
             order.append(axis)
         axis += 1
     return layout.picked(order).resized(out.shape)
 
 
 def _unfolded(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tensor) -> Layout | None:
-    if out.ndim == source.ndim + 1:  # the method: windows along one axis, side by side in a new last one
+    if out.ndim == source.ndim + 1:  # the method: windows along one axis become a new last axis
         return layout.picked([*range(source.ndim), None]).resized(out.shape)
     channels = int(source.shape[1])
     axes = Layout.of(out.shape).axes

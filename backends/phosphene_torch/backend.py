@@ -14,20 +14,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from phosphene.arrays import tree_leaves, tree_map
-from phosphene.backend import InputSpec, Interface, Network, Rule
+from phosphene.backend import Backend, InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter
 from phosphene.types import Array, Namespace, Size, Tree
+from phosphene_torch.interpolation import warp
 from phosphene_torch.memory import kept
 from phosphene_torch.network import TorchNetwork
 from phosphene_torch.optimizers import TorchOptimizer, optimizer_of
-from phosphene_torch.placing import device_named, dtype_named
-from phosphene_torch.resampling import warp
+from phosphene_torch.placement import device_named, dtype_named
 from phosphene_torch.rules import nonlinearities, with_rule
 
 __all__ = ["TorchBackend"]
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """See `phosphene.backend.Backend`."""
 
     name = "torch"
@@ -66,6 +66,10 @@ class TorchBackend:
         from phosphene_torch.specimen import build
 
         return build(architecture, weights)
+
+    def is_array(self, value: object) -> bool:
+        """See `phosphene.backend.Backend.is_array`."""
+        return isinstance(value, torch.Tensor)
 
     def from_numpy(self, array: NDArray[Any], *, device: str, dtype: str) -> torch.Tensor:
         """See `phosphene.backend.Backend.from_numpy`."""
@@ -124,7 +128,12 @@ class TorchBackend:
         steps = int(leaves[0].shape[0]) if leaves else 0
         if steps < 1 or any(leaf.shape[0] != steps for leaf in leaves):
             lengths = [int(leaf.shape[0]) for leaf in leaves]
-            raise InvalidParameter("xs", allowed="leading axes of one length, at least 1", received=lengths)
+            raise InvalidParameter(
+                "xs",
+                allowed="leading axes of one length, at least 1",
+                received=lengths,
+                fix="Give one row per step in every leaf.",
+            )
         seen = []
         with torch.no_grad(), kept():
             for index in range(steps):
@@ -156,6 +165,19 @@ class TorchBackend:
     def optimizer(self, foreign: Any) -> TorchOptimizer:
         """See `phosphene.backend.Backend.optimizer`."""
         return optimizer_of(foreign)
+
+    def devices(self) -> Sequence[str]:
+        """See `phosphene.backend.Backend.devices`."""
+        cuda, metal = torch.cuda.is_available(), torch.backends.mps.is_available()
+        return ["cpu", *(["cuda:0"] if cuda else []), *(["mps"] if metal else [])]
+
+    def memory(self, device: str, *, reset: bool = False) -> tuple[int, int] | None:
+        """See `phosphene.backend.Backend.memory`; told of CUDA devices."""
+        if not device.startswith("cuda"):
+            return None
+        if reset:
+            torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
 
 
 def _shifted(images: torch.Tensor, matrices: torch.Tensor, size: Size, fill: float) -> torch.Tensor:

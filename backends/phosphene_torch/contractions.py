@@ -1,4 +1,4 @@
-"""Channels through products of matrices, which sum axes away: ``matmul``, ``einsum`` and their relatives."""
+"""Layouts of products that sum over axes: ``matmul``, ``einsum`` and the like."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from phosphene.layouts import Axis, Layout
 __all__ = ["CONTRACTIONS", "contracted"]
 
 Names: TypeAlias = tuple[Any, ...]
-"""Axes of a factor or of the product by name; one name in several tensors is one index."""
+"""Names of the axes of a factor or of the product; equal names in several tensors are one index."""
 
 PRODUCTS = frozenset("matmul __matmul__ mm bmm".split())
 SUMS_OF_PRODUCTS = frozenset("baddbmm addmm".split())
@@ -26,21 +26,21 @@ def contracted(
     layouts: Sequence[Layout | None],
     shape: Sequence[int],
 ) -> Layout | None:
-    """The layout of a product.
+    """Return the layout of a product.
 
-    An axis of the product is what it was in the factor that brought it. What a plain parameter brings are channels where
-    channels were summed away against it, as in a linear layer; so attention over tokens leaves the channels where they are.
+    An axis of the product has the factors that it has in the operand it comes from. An axis of a parameter consists of channels
+    if channels are summed over against that parameter, as in a linear layer; attention over tokens keeps the channels.
 
     Parameters
     ----------
     name : str
-        Of the operation, one of `CONTRACTIONS`.
+        Name of the operation, one of `CONTRACTIONS`.
     args, kwargs
-        Its arguments.
+        Arguments of the operation.
     layouts : sequence of Layout or None
-        Of the tensors that are multiplied, in the order of the arguments; None for a parameter.
+        Layouts of the operands in the order of the arguments; None for a parameter.
     shape : sequence of int
-        Of the product.
+        Shape of the product.
     """
     spelled = _spelled(name, args, kwargs)
     if spelled is None:
@@ -69,7 +69,7 @@ def contracted(
 
 
 def _spelled(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[Names], Names] | None:
-    """Names of the axes of the factors and of the product."""
+    """Return the names of the axes of the operands and of the product."""
     tensors = [item for item in (*args, *kwargs.values()) if isinstance(item, torch.Tensor)]
     if name == "einsum":
         operands = args[1] if len(args) == 2 and isinstance(args[1], (tuple, list)) else args[1:]

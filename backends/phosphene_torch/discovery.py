@@ -1,4 +1,4 @@
-"""Which layers a module has: found by running it, with the channel axis of each."""
+"""Find the layers of a module by running it, with the channel axis of each."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from phosphene.errors import InvalidParameter
 from phosphene.interface import Interface
 from phosphene.layers import ATTENTION, OUTPUT, Layer, Layers
 from phosphene_torch.attention import Key
+from phosphene_torch.attention_search import AttentionSearch
 from phosphene_torch.axes import Axes, tensors
-from phosphene_torch.batching import Candidate, Run, in_batches
-from phosphene_torch.hooking import returning, running
+from phosphene_torch.batch_axis import Candidate, Run, in_batches
+from phosphene_torch.hooks import returning, running
 from phosphene_torch.outputs import choices, main_tensor
-from phosphene_torch.watching import Watching
 
 __all__ = ["Found", "discover"]
 
@@ -39,22 +39,22 @@ CHANNEL_LAST = (nn.Linear, nn.LayerNorm, nn.Embedding, nn.MultiheadAttention, nn
 
 @dataclass(frozen=True)
 class Found:
-    """What one pass found.
+    """The layers found at one input size.
 
     Attributes
     ----------
     layers : Layers
-        At the size of that pass.
+        The layers at that size.
     modules : mapping of str to str
         Layer path to module path, without the number of the call.
     attention : mapping of str to Key
-        Attention map to the call that makes it.
+        Path of an attention map to the call that computes it.
     returns : str
-        What the model returned, in words, where no one tensor of it is the output; empty otherwise.
+        Description of the model's return value if no single tensor of it is the output; empty otherwise.
     guessed : tuple of str
-        Layers whose channel axis could not be told.
+        Paths of layers whose channel axis is a guess.
     steady : frozenset of str
-        Layers that nothing after them changes in place.
+        Paths of layers that no later operation changes in place.
     batched : mapping of str to bool
         Whether the leading axis of an activation is the batch, or the batch and windows of each image.
     """
@@ -71,22 +71,23 @@ class Found:
 def discover(
     model: nn.Module, run: Run, *, network: str, interface: Interface, batched: Mapping[str, bool] | None = None
 ) -> Found:
-    """Run a model, and see which modules return activations, in the order in which they return, and which attend.
+    """Run a model, and record which modules return activations, in forward order, and which compute attention.
 
-    Only tensors with floats, a batch axis and at least one more axis are activations. A second pass, over two images, tells the
-    batch axis from others, and windows of an image that are folded into it: all values of the second image are then together
-    behind those of the first, and are the same as in the first pass.
+    Activations are floating tensors with a batch axis and at least one more axis. A second pass over two images distinguishes
+    the batch axis from others, and finds windows of an image that are folded into it: then all values of the second image are
+    contiguous, behind those of the first, and equal to those of the first pass.
 
     Parameters
     ----------
     model : nn.Module
     run : Run
+        Runs the model.
     network : str
-        Name, for messages.
+        Name of the network, for error messages.
     interface : Interface
-        With the channel axes that the user stated.
+        Holds the channel axes stated by the user.
     batched : mapping of str to bool, optional
-        What a pass at another size found; where it has all layers, there is no second pass.
+        `Found.batched` at another size; if it has all layers, the second pass is skipped.
 
     Returns
     -------
@@ -94,7 +95,7 @@ def discover(
     """
     known = dict(batched or {})
     first = _First(interface, known)
-    with returning(model, first.module), running(model) as stack, first.axes, Watching(stack, first.attention):
+    with returning(model, first.module), running(model) as stack, first.axes, AttentionSearch(stack, first.attention):
         returned, output = run(1, lambda images: first.axes.set(images, 1))
         if output is not None:
             first.note(OUTPUT, "", None, (), output)
@@ -135,14 +136,14 @@ class _First:
         self._versions: dict[str, tuple[torch.Tensor, int]] = {}
 
     def steady(self) -> frozenset[str]:
-        """Names of module outputs that are still what they were when they were returned."""
+        """Return the names of module outputs that have not changed since they were returned."""
         return frozenset(name for name, (tensor, version) in self._versions.items() if tensor._version == version)
 
     def module(self, name: str, path: str, module: nn.Module, inputs: Any, output: Any) -> None:
         tensor = main_tensor(output)
         if name != OUTPUT and tensor is not None:
             self.note(name, path, module, inputs, tensor)
-            if not tensor.is_inference():  # these do not count their changes
+            if not tensor.is_inference():  # inference tensors do not count changes
                 self._versions[name] = tensor, tensor._version
 
     def note(self, name: str, path: str, module: nn.Module | None, inputs: Any, tensor: torch.Tensor) -> None:
@@ -150,7 +151,7 @@ class _First:
         if not tensor.is_floating_point() or tensor.ndim < 2:
             return
         if layout is not None and layout.holds(0) and tensor.shape[0] > 1:
-            return  # heads folded into the batch: its rows are no windows
+            return  # heads, not windows, are folded into the batch
         axis = _stated(self._interface, name, path, tensor)
         guessed = False
         if axis is None:
@@ -171,7 +172,7 @@ class _First:
         return candidate
 
     def named(self) -> list[Candidate]:
-        """All candidates; attention maps by the module that weighs by them, those that nothing is weighed by left out."""
+        """Return the candidates with attention maps named by module; maps that are not multiplied with values are dropped."""
         calls: Counter[str] = Counter()
         kept = [candidate for candidate in self._found if candidate.weighs]
         for candidate in kept:
@@ -187,7 +188,7 @@ class _First:
         self._found.append(candidate)
 
     def _axis(self, module: nn.Module | None, inputs: Any, tensor: torch.Tensor) -> tuple[int, bool]:
-        """As followed; else that of the module's kind; else that of what has the same shape and goes in; else a guess."""
+        """Return the channel axis and whether it is a guess: as tracked, or by the module's class, or of an input, or guessed."""
         if tensor.ndim == 2:
             return 1, False
         layout = self.axes.of(tensor)
@@ -212,7 +213,9 @@ def _stated(interface: Interface, name: str, path: str, tensor: torch.Tensor) ->
     axis = interface.axis_of(name, path)
     if axis is not None and not (1 <= axis < tensor.ndim or 1 - tensor.ndim <= axis <= -1):
         raise InvalidParameter(
-            f"channel_axis[{name!r}]", allowed=f"1 to {tensor.ndim - 1}, or -1", received=axis,
-            fix=f"The activation has the shape {tuple(tensor.shape)}, batch first.",
-        )  # fmt: skip
+            f"channel_axis[{name!r}]",
+            allowed=f"an axis from 1 to {tensor.ndim - 1}, or -1",
+            received=axis,
+            fix=f"The activation has shape {tuple(tensor.shape)}, with the batch axis first.",
+        )
     return axis

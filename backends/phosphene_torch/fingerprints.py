@@ -1,4 +1,4 @@
-"""Fingerprints of weights: a digest, and checksums that tell in a sixth of the time whether it still holds."""
+"""Fingerprints of weights: a digest, and checksums that tell in a sixth of the time whether it is still valid."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Checksum = tuple[torch.Size, tuple[int, ...], torch.dtype, int]
 
 
 class Fingerprint:
-    """The digest of named tensors, made anew when one of them has changed, by whatever means.
+    """The digest of named tensors, recomputed only if one of them has changed.
 
-    A digest of 100 MB takes as long as a tenth of a pass over 16 images, which a result that carries it should not cost.
+    A digest of 100 MB takes a tenth of the time of a pass over 16 images.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Fingerprint:
         self._text = ""
 
     def of(self, tensors: Mapping[str, torch.Tensor]) -> str:
-        """The digest; of values, whatever their layout in memory."""
+        """Return the digest of the values, independent of their layout in memory."""
         seen = {path: _checksum(tensor) for path, tensor in tensors.items()}
         if not self._text or seen != self._known:
             self._known, self._text = seen, _digest(tensors)
@@ -41,10 +41,10 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def _checksum(tensor: torch.Tensor) -> Checksum:
-    """Of values, type and layout; a change of one number always shows."""
+    """Return a checksum of values, type and layout, which any change of one value changes."""
     value = tensor.detach().cpu()
     if value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
-        value = value.permute(0, 2, 3, 1)  # as it lies in memory: without a copy
+        value = value.permute(0, 2, 3, 1)  # memory order, to avoid a copy
     flat = value.contiguous().reshape(-1)
     total = zlib.crc32(flat.view(torch.uint8).numpy().data) if len(flat) else 0
     return tensor.shape, tensor.stride(), tensor.dtype, total

@@ -1,4 +1,4 @@
-"""How a model is called: its images, and what else it wants to be given."""
+"""The arguments of a model: its images, and further arguments stated by the user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from phosphene.errors import InvalidParameter, said
 __all__ = ["Arguments", "Call", "arguments_of", "missing", "takes"]
 
 Call: TypeAlias = tuple[tuple[Any, ...], dict[str, Any]]
-"""What a function is called with: by place, and by name."""
+"""Positional and keyword arguments."""
 
 Arguments: TypeAlias = Callable[[torch.Tensor], Call]
-"""From normalised images (N, C, H, W) to what the model is called with."""
+"""From normalised images (N, C, H, W) to the model's arguments."""
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -30,15 +30,17 @@ def arguments_of(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Arguments:
-    """How images become what `model` is called with.
+    """Return the function from images to the arguments of `model`.
 
     Parameters
     ----------
     model : nn.Module
     inputs : mapping, callable, or None
         See `phosphene.interface.Interface`.
-    device, dtype
-        Of constants; those that are not floating keep their type.
+    device : torch.device
+        Device of constants.
+    dtype : torch.dtype
+        Precision of floating constants.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def arguments_of(
     Raises
     ------
     InvalidParameter
-        When `inputs` names an argument that there is not, or a function makes no arguments.
+        If `inputs` names an argument that the model does not have, or a function does not return arguments.
     """
     if inputs is None:
         return lambda images: ((images,), {})
@@ -59,16 +61,20 @@ def arguments_of(
     unknown = [name for name in inputs if name not in named]
     if unknown and not open_ended:
         raise InvalidParameter(
-            f"inputs[{unknown[0]!r}]", allowed=f"an argument of {type(model).__name__}, which takes {takes(model)}",
-            received=said("a name that is not among them"), fix="One other argument is left for the images.",
-        )  # fmt: skip
+            f"inputs[{unknown[0]!r}]",
+            allowed=f"an argument of {type(model).__name__}, which takes {takes(model)}",
+            received=said("an unknown name"),
+            fix="Name its arguments, except the one for the images.",
+        )
     constants = {name: _constant(value, device, dtype) for name, value in inputs.items()}
     place = next((name for name in named if name not in inputs), None)
     if place is None and not any(parameter.kind in VARIADIC for parameter in parameters.values()):
         raise InvalidParameter(
-            "inputs", allowed="all arguments but one, which is for the images", received=list(inputs),
-            fix=f"{type(model).__name__} takes {takes(model)}.",
-        )  # fmt: skip
+            "inputs",
+            allowed="all arguments except the one for the images",
+            received=list(inputs),
+            fix=f"{type(model).__name__} takes {takes(model)}: leave the one for the images out.",
+        )
 
     def call(images: torch.Tensor) -> Call:
         others = {name: _for_all(value, len(images)) for name, value in constants.items()}
@@ -78,7 +84,7 @@ def arguments_of(
 
 
 def missing(model: nn.Module, inputs: Mapping[str, Any] | Callable[[Any], Any] | None) -> list[str]:
-    """Arguments that `model` cannot do without, besides the images and those that `inputs` names."""
+    """Return the required arguments of `model` that are neither the images nor in `inputs`."""
     given = inputs if isinstance(inputs, Mapping) else {}
     wanted = [
         name
@@ -89,7 +95,7 @@ def missing(model: nn.Module, inputs: Mapping[str, Any] | Callable[[Any], Any] |
 
 
 def takes(model: nn.Module) -> str:
-    """The arguments of a model, by name."""
+    """Return the names of a model's arguments."""
     return ", ".join(inspect.signature(model.forward).parameters)
 
 
@@ -101,9 +107,11 @@ def _made(made: Any) -> Call:
     if isinstance(made, (tuple, list)):
         return tuple(made), {}
     raise InvalidParameter(
-        "inputs", allowed="a function that returns a tuple or a mapping of arguments",
-        received=said(f"one that returned a {type(made).__name__}"), fix="For example lambda x: {'pixel_values': x}.",
-    )  # fmt: skip
+        "inputs",
+        allowed="a function that returns a tuple or a mapping of arguments",
+        received=said(f"one that returned a {type(made).__name__}"),
+        fix="For example lambda x: {'pixel_values': x}.",
+    )
 
 
 def _constant(value: Any, device: torch.device, dtype: torch.dtype) -> Any:

@@ -1,4 +1,4 @@
-"""Memory that is kept from one step to the next instead of being given back and fetched anew."""
+"""Keep freed memory in the process from step to step, instead of returning it to the system."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's ``mallopt``."""
 
 LARGEST = 1 << 25
-"""Bytes up to which a block may come from the heap; glibc moves its own threshold up to here, as blocks are freed."""
+"""Size in bytes up to which blocks come from the heap; glibc raises its own threshold up to this value."""
 
 ALL = (1 << 31) - 1
 
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """A context in which glibc keeps freed memory; elsewhere nothing.
+    """A context in which glibc keeps freed memory; without effect for other C libraries.
 
-    Activations are made and freed at every step. Blocks of their size come from the system, page by page, and go back when they
-    are freed: that was a fifth of a step of ResNet-50 at batch 8 on two cores. On leaving, the thresholds are those that glibc
-    itself arrives at in a process that frees large blocks, so what follows gives memory back as before.
+    Activations are allocated and freed at every step. Blocks of their size are requested from the system and returned to it
+    each time, which took a fifth of a step of ResNet-50 with batch size 8 on two cores. On exit, the thresholds are set to the
+    values that glibc itself reaches in a process that frees large blocks, so that memory is returned again.
     """
     mallopt = _mallopt()
     if mallopt is None:
@@ -45,7 +45,7 @@ def _mallopt() -> Callable[[int, int], int] | None:
         return None
     try:
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version  # noqa: B018  absent in musl, whose allocator has no such switch
+        library.gnu_get_libc_version  # noqa: B018  (absent in musl, whose allocator has no such parameters)
         found: Callable[[int, int], int] = library.mallopt
     except (OSError, AttributeError):
         return None

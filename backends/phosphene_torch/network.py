@@ -1,4 +1,4 @@
-"""Any ``nn.Module`` as a `phosphene.backend.Network`, left exactly as it was found."""
+"""Any ``nn.Module`` as a `phosphene.backend.Network`, without changing the module."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from phosphene.backend import Backend, InputSpec, Interface
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning, said
 from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Edit, Size, Tree
+from phosphene_torch.capture import tapped, to_contract, to_native
 from phosphene_torch.discovery import Found, discover
 from phosphene_torch.failures import failed
 from phosphene_torch.fingerprints import Fingerprint
 from phosphene_torch.inputs import arguments_of
 from phosphene_torch.normalization import FrozenNormalization
 from phosphene_torch.outputs import stated_output, the_output
-from phosphene_torch.placing import (
+from phosphene_torch.placement import (
     alone,
     constant,
     device_named,
@@ -35,7 +36,6 @@ from phosphene_torch.placing import (
     random_state,
 )
 from phosphene_torch.rules import paused
-from phosphene_torch.tapping import tapped, to_contract, to_native
 
 __all__ = ["TorchNetwork"]
 
@@ -43,8 +43,8 @@ __all__ = ["TorchNetwork"]
 class TorchNetwork:
     """See `phosphene.backend.Network`.
 
-    The module is used in place. Only where another precision or device is asked for, or weights are edited, is it called with
-    other tensors (`torch.func.functional_call`), so that a model whose weights change after wrapping is read as it is now.
+    The module is used in place, so that weights that change after wrapping have an effect. For another precision or device, or
+    edited weights, it is called with other tensors (`torch.func.functional_call`).
     """
 
     backend: Backend
@@ -67,7 +67,7 @@ class TorchNetwork:
         dtype: str | None = None,
         name: str | None = None,
     ) -> None:
-        # Hooks added to a compiled module never fire, and say nothing (pytorch issue 117758): read the module inside.
+        # Hooks added to a compiled module never run (pytorch issue 117758): use the module inside.
         self.model: nn.Module = getattr(model, "_orig_mod", model)
         self.backend, self.input = backend, input
         self.name = name or type(self.model).__name__
@@ -82,7 +82,7 @@ class TorchNetwork:
             else device_named(device)
         )
         self.dtype, self.device = str(self._dtype).removeprefix("torch."), str(self._device)
-        # A model of mixed precision, or spread over devices, is left as it is unless the user asks for one of them.
+        # A model of mixed precision, or on several devices, is used as it is unless the user requests one of them.
         self._in_place = (dtype is None or dtypes <= {self._dtype}) and (
             device is None or all(tensor.device == self._device for tensor in everything)
         )
@@ -91,9 +91,9 @@ class TorchNetwork:
         self._fingerprint = Fingerprint()
         self._interface = interface
         scale, offset = input.affine()
-        # Images come in float32 or better, also for a model in half precision: they are rounded once, as it takes them.
+        # Images are in float32 or float64, also for a model in half precision, and are rounded only once.
         wide = torch.promote_types(self._dtype, torch.float32)
-        with torch.inference_mode(False):  # what is made inside it cannot take part in a gradient
+        with torch.inference_mode(False):  # inference tensors cannot take part in a gradient
             self._scale, self._offset = (
                 torch.as_tensor(values, dtype=wide, device=self._device) for values in (scale, offset)
             )
@@ -104,9 +104,11 @@ class TorchNetwork:
         self.layers = found.layers
         if interface.output is not None and found.returns:
             raise InvalidParameter(
-                "output", allowed="a part of what the model returns with one row an image, as long for one image as for two",
-                received=interface.output, fix=f"{self.name} returns {found.returns}.",
-            )  # fmt: skip
+                "output",
+                allowed="a part of the model's output with one row per image, for one image and for two",
+                received=interface.output,
+                fix=f"{self.name} returns {found.returns}.",
+            )
         for path in interface.channel_axis:
             if not fnmatch.filter([*self.layers, *found.modules.values()], path):
                 self.layers[path]  # raises, with the nearest names
@@ -114,7 +116,7 @@ class TorchNetwork:
             warnings.warn(warning, ModelWarning, stacklevel=4)
 
     def weights(self) -> Tree:
-        """See `phosphene.backend.Network.weights`; None where the module is used in place, as it is when it is called."""
+        """See `phosphene.backend.Network.weights`; None if the module is used in place."""
         if self._in_place:
             return None
         if self._edits is None:
@@ -140,9 +142,11 @@ class TorchNetwork:
         changes = edit or {}
         if OUTPUT not in found.layers and (OUTPUT in layers or OUTPUT in changes):
             raise InvalidParameter(
-                "layers", allowed=f"a layer of {self.name}, which has no {OUTPUT!r}", received=OUTPUT,
-                fix=f"The model returns {found.returns}: say which of it is the output, with ph.wrap(..., output=...).",
-            )  # fmt: skip
+                "layers",
+                allowed=f"a layer of {self.name}, which has no {OUTPUT!r}",
+                received=OUTPUT,
+                fix=f"The model returns {found.returns}: name the part that is the output with ph.wrap(..., output=...).",
+            )
         chosen = {path: found.layers[path] for path in (*layers, *changes)}
 
         def native_edit(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -161,8 +165,8 @@ class TorchNetwork:
         missed = [path for path in layers if path not in taps.values]
         if missed:
             raise ModelFailed(
-                f"{self.name} ran without reaching {missed[0]!r}, which it reached on a grey image of that size: its path "
-                "through its modules depends on what it is shown. Read fewer layers in one call."
+                f"{self.name} ran without reaching {missed[0]!r}, which it reached on a grey image of that size: which modules it "
+                "runs depends on the images. Read fewer layers in one call."
             )
         return {path: to_contract(taps.values[path], chosen[path]) for path in layers}
 
@@ -172,7 +176,7 @@ class TorchNetwork:
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """See `phosphene.backend.Network.scope`; only modules in training mode are touched."""
+        """See `phosphene.backend.Network.scope`; only modules in training mode are changed."""
         with alone(self.model):
             training = in_training(self.model)
             for module in training:
@@ -185,7 +189,7 @@ class TorchNetwork:
                     module.training = True
 
     def fingerprint(self) -> str:
-        """See `phosphene.backend.Network.fingerprint`; of the model's own values, whatever precision they are computed in."""
+        """See `phosphene.backend.Network.fingerprint`; of the model's own values, independent of the precision in use."""
         return self._fingerprint.of(dict(self._named()) if self._edits is None else self.weights())
 
     def with_weights(self, f: Callable[[str, NDArray[Any]], NDArray[Any]]) -> TorchNetwork:
@@ -195,14 +199,14 @@ class TorchNetwork:
         def both(path: str, array: NDArray[Any]) -> NDArray[Any]:
             return f(path, array if before is None else before(path, array))
 
-        # The layers are those of this network: no second pass, and no second warning.
+        # The layers are those of this network, so no second pass and no second warning.
         other = copy.copy(self)
         other._edits, other._edited, other._in_place, other._fingerprint = both, None, False, Fingerprint()
         return other
 
     @contextlib.contextmanager
     def _unmoved(self) -> Iterator[None]:
-        """Weights take no gradient, where any is taken; nor do statistics, which lets their backward pass be a short one."""
+        """A context in which neither weights nor statistics need gradients, which makes backward passes cheaper."""
         if not torch.is_grad_enabled():
             yield
             return
@@ -214,7 +218,7 @@ class TorchNetwork:
         yield from self.model.named_buffers()
 
     def _cast(self, edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None) -> dict[str, torch.Tensor]:
-        """All tensors of the model in this network's precision and place, edited if asked; integers keep their type."""
+        """Return all tensors of the model, edited if requested, in this network's precision and on its device."""
         result = {}
         with torch.inference_mode(False), torch.no_grad():
             for path, tensor in self._named():
@@ -229,8 +233,8 @@ class TorchNetwork:
 
     def _call(self, images: torch.Tensor, weights: Tree, seen: Callable[[torch.Tensor], None] | None = None) -> Any:
         inputs = images if self._trivial else images * self._scale + self._offset
-        # A permuted view of an NHWC image is channels_last memory, the layout in which convolutions are fastest, and this
-        # costs nothing. What a resampling returns is laid out otherwise, and would drag the whole network along.
+        # A permuted view of an NHWC image has the channels_last layout, in which convolutions are fastest, at no cost. The
+        # result of a resampling has another layout, which would carry over to the whole network.
         inputs = inputs.to(self._dtype).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         if seen is not None:
             seen(inputs)
@@ -241,18 +245,20 @@ class TorchNetwork:
         return torch.func.functional_call(self.model, given, arguments, named)
 
     def _output(self, returned: Any, count: int) -> torch.Tensor | None:
-        """The tensor that is the layer `OUTPUT`, with `count` rows; a number an image is a row of one."""
+        """Return the tensor that is the layer `OUTPUT`, with `count` rows; one number per image becomes one channel."""
         stated = self._interface.output
         found = the_output(returned) if stated is None else stated_output(stated, returned, self.name)
         if stated is not None and found is not None and (found.ndim == 0 or found.shape[0] != count):
             raise InvalidParameter(
-                "output", allowed=f"a tensor with the batch axis, one row an image ({count})",
-                received=said(f"one of shape {tuple(found.shape)}"),
-            )  # fmt: skip
+                "output",
+                allowed=f"a tensor with {count} row{'s' * (count != 1)} (one per image)",
+                received=said(f"a tensor of shape {tuple(found.shape)}"),
+                fix="Name a part of the output that keeps the batch axis first.",
+            )
         return found[:, None] if found is not None and found.ndim == 1 else found
 
     def _at(self, size: Size) -> Found:
-        """Layers at an input size, found by running the model; the random state is put back."""
+        """Return the layers at an input size, found by running the model; the random state is restored."""
         if size not in self._found:
             known = self._found[self.input.size].batched if self.input.size in self._found else None
             try:
@@ -268,13 +274,19 @@ class TorchNetwork:
                 raise
             except Exception as error:
                 raise failed(
-                    self.name, self.model, error, size=size, input=self.input, interface=self._interface,
-                    device=self._device, dtype=self._dtype,
-                ) from error  # fmt: skip
+                    self.name,
+                    self.model,
+                    error,
+                    size=size,
+                    input=self.input,
+                    interface=self._interface,
+                    device=self._device,
+                    dtype=self._dtype,
+                ) from error
         return self._found[size]
 
     def _tried(self, size: Size, count: int, seen: Callable[[torch.Tensor], None]) -> tuple[Any, torch.Tensor | None]:
-        """What the model returns for a grey image, behind noise where there are several; and its output."""
+        """Return the model's return value and its output for a grey image, preceded by noise images if `count` > 1."""
         shape = (count, *size, self.input.channels)
         images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         images[-1] = 0.5
@@ -290,26 +302,28 @@ def _edited(path: str, value: torch.Tensor, given: NDArray[Any]) -> torch.Tensor
     array = np.array(given)
     if array.shape != tuple(value.shape):
         raise InvalidParameter(
-            "f", allowed=f"an array of shape {tuple(value.shape)} for {path!r}", received=array.shape,
-            fix="Edits of weights keep their shape.",
-        )  # fmt: skip
+            "f",
+            allowed=f"an array of shape {tuple(value.shape)} for {path!r}",
+            received=said(f"an array of shape {array.shape}"),
+            fix="An edit must keep the shape of the weights.",
+        )
     return torch.from_numpy(array)
 
 
 def _warnings(name: str, model: nn.Module, found: Found) -> Iterator[str]:
-    """What the user should know about a model."""
+    """Yield what the user should know about a model."""
     if any(module.training for module in model.modules()):
-        yield f"{name} was in training mode: it is read in evaluation mode, and left as it was."
+        yield f"{name} is in training mode: it is read in evaluation mode, and its mode is not changed."
     if found.returns:
         yield (
-            f"{name} returns {found.returns}: which of it is the output is not known, so it has no layer {OUTPUT!r}. "
-            "Say which, with ph.wrap(..., output=...): a key, a place, or a function of what it returns. "
-            "Its other layers can be read."
+            f"{name} returns {found.returns}: the part that is the output is ambiguous, so there is no layer {OUTPUT!r}. "
+            "Name it with ph.wrap(..., output=...), as a key, an index, or a function of the return value. "
+            "All other layers can be read."
         )
     if found.guessed:
         names = ", ".join(found.guessed[:5]) + (", ..." if len(found.guessed) > 5 else "")
         yield (
-            f"{name}: where the channels are was guessed for {len(found.guessed)} of its {len(found.layers)} layers "
-            f"({names}), and what follows from them. State it by path or pattern, for example ph.wrap(..., "
+            f"{name}: the channel axis was guessed for {len(found.guessed)} of its {len(found.layers)} layers ({names}), "
+            "and for layers that depend on them. State it by path or pattern, for example ph.wrap(..., "
             f'channel_axis={{"{found.guessed[0]}": -1}}): -1 for channel-last, 1 for channel-first.'
         )

@@ -1,4 +1,4 @@
-"""Batch normalisation of a frozen network, with a backward pass that knows it is frozen."""
+"""Batch normalisation of a frozen network, with a cheaper backward pass."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["FrozenNormalization"]
 
 
 class Scaled(torch.autograd.Function):
-    """``batch_norm`` in evaluation mode as an affine map: the gradient of its input is a multiplication.
+    """``batch_norm`` in evaluation mode as an affine map, so that its backward pass is one multiplication.
 
-    PyTorch's own backward pass reads the input, too, for the gradients of weights that nobody asks for: at batch 1 it took a
-    tenth of a whole step of ResNet-50 up to layer2, five times as long as this.
+    PyTorch's backward pass also reads the input, for gradients of weights that are not needed: with batch size 1 it took a
+    tenth of a step of ResNet-50 up to layer2, five times as long as this one.
     """
 
     generate_vmap_rule = True
@@ -48,7 +48,7 @@ class Scaled(torch.autograd.Function):
 
 
 class FrozenNormalization(TorchFunctionMode):
-    """Replaces calls of ``batch_norm`` in evaluation mode, whose statistics and weights take no gradient, while it is entered."""
+    """A mode that replaces ``batch_norm`` in evaluation mode if its statistics and weights need no gradients."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -73,5 +73,5 @@ def _named(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> dict[str, Any]:
-    """The arguments of ``batch_norm`` by what they are."""
+    """Return the arguments of ``batch_norm`` by name."""
     return {"x": input, "training": training, "constants": (running_mean, running_var, weight, bias), "epsilon": eps}

@@ -1,4 +1,4 @@
-"""The framework's own optimizers, one for each slot, since each slot has a clock of its own."""
+"""``torch.optim`` optimizers, one per target, since each target counts its own steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIX = "functools.partial(torch.optim.Adam, lr=0.05) sets its options."
 
 @dataclass(frozen=True)
 class TorchOptimizer:
-    """A ``torch.optim`` factory as a `phosphene.optimizers.Optimizer`; slower than the built-in ones, which are one batch.
+    """A ``torch.optim`` factory as a `phosphene.optimizers.Optimizer`; slower than the built-in ones, which run as a batch.
 
     Attributes
     ----------
@@ -29,32 +29,32 @@ class TorchOptimizer:
     factory: Callable[[list[torch.nn.Parameter]], Any]
 
     def init(self, xp: Namespace, parameters: Array) -> Tree:
-        """One optimizer a row of `parameters` ``(N, ...)``."""
+        """Return one optimizer per row of `parameters` ``(N, ...)``."""
         return tuple(self._row(row) for row in parameters)
 
     def update(
         self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
     ) -> tuple[Array, Tree]:
-        """One step up the gradient; the optimizers keep their own clocks."""
+        """Take one step up the gradient; the optimizers count their own steps."""
         rows = []
         for optimizer, slope, row in zip(state, gradient, parameters, strict=True):
             group = optimizer.param_groups[0]
             held = group["params"][0]
-            # torch descends, unless it was told to maximise.
+            # torch descends, unless maximize is set.
             held.data, held.grad = row.detach().clone(), slope.clone() if group.get("maximize") else -slope
             optimizer.step()
             rows.append(held.detach().clone())
         return torch.stack(rows), state
 
     def restart(self, xp: Namespace, state: Tree, parameters: Array, rows: Sequence[bool]) -> Tree:
-        """The state with a fresh optimizer where `rows` is true."""
+        """Return the state with a new optimizer where `rows` is True."""
         return tuple(
             self._row(row) if fresh else optimizer
             for optimizer, row, fresh in zip(state, parameters, rows, strict=True)
         )
 
     def take(self, xp: Namespace, state: Tree, rows: Sequence[int]) -> Tree:
-        """The state of the given rows alone."""
+        """Return the state of the given rows only."""
         return tuple(state[row] for row in rows)
 
     def _row(self, row: torch.Tensor) -> torch.optim.Optimizer:
@@ -67,14 +67,14 @@ class TorchOptimizer:
 
 
 def optimizer_of(foreign: Any) -> TorchOptimizer:
-    """A factory of ``torch.optim`` optimizers behind the contract; tried on one number, so that it fails here if it fails.
+    """Wrap a factory of ``torch.optim`` optimizers; it is tried on one number, so that errors occur here.
 
     Raises
     ------
     InvalidParameter
-        When it is no such factory, or its optimizers need a closure.
+        If it is not such a factory, or its optimizers need a closure.
     """
-    allowed = "ph.adam, ph.sgd or a torch.optim factory such as torch.optim.Adam"
+    allowed = "ph.optimizers.adam, ph.optimizers.sgd or a torch.optim factory such as torch.optim.Adam"
     if not callable(foreign):
         raise InvalidParameter("optimizer", allowed=allowed, received=foreign, fix=FIX)
     wrapped = TorchOptimizer(foreign)
@@ -87,7 +87,9 @@ def optimizer_of(foreign: Any) -> TorchOptimizer:
         raise
     except Exception as error:
         raise InvalidParameter(
-            "optimizer", allowed=f"{allowed}, whose step needs no closure", received=foreign,
+            "optimizer",
+            allowed=f"{allowed}, whose step needs no closure",
+            received=foreign,
             fix=f"It raised {type(error).__name__}: {error}. {FIX}",
-        ) from error  # fmt: skip
+        ) from error
     return wrapped

@@ -1,4 +1,4 @@
-"""What a module returns: which tensor it means, and the same with that tensor replaced."""
+"""The main tensor of a module's return value: find it, and replace it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from phosphene.errors import InvalidParameter, said
 __all__ = ["choices", "main_tensor", "parts", "replace_main", "stated_output", "the_output"]
 
 SEGMENTATION = frozenset({"out", "aux"})
-"""What torchvision's segmentation models return: scores, and those of an auxiliary head."""
+"""Keys of the output of torchvision's segmentation models: scores, and scores of an auxiliary head."""
 
 
 def parts(output: Any) -> dict[str | int, Any]:
-    """What is in an output, by key, field or place; empty for a tensor and for what has no parts."""
+    """Return the parts of an output by key, field or index; empty for a tensor and for objects without parts."""
     if isinstance(output, Mapping):
         return dict(output.items())
     if isinstance(output, (tuple, list)):
@@ -29,7 +29,7 @@ def parts(output: Any) -> dict[str | int, Any]:
 
 
 def main_tensor(output: Any) -> torch.Tensor | None:
-    """The tensor that an output means: itself, its ``logits``, or the first floating tensor in it; None when there is none."""
+    """Return the main tensor of an output: itself, its ``logits``, or its first floating tensor; None if there is none."""
     if isinstance(output, torch.Tensor):
         return output
     logits = _logits(output)
@@ -39,13 +39,13 @@ def main_tensor(output: Any) -> torch.Tensor | None:
 
 
 def replace_main(output: Any, tensor: torch.Tensor) -> Any:
-    """`output`, rebuilt as what it was, with its main tensor replaced."""
+    """Return `output` with its main tensor replaced."""
     if isinstance(output, torch.Tensor):
         return tensor
     old = main_tensor(output)
     changed = [key for key, value in parts(output).items() if value is old]
     if isinstance(output, Mapping) or not parts(output):
-        # A copy keeps what else the container has: the attributes of a Hugging Face output, which are its items too.
+        # A copy keeps the other content of the container, such as the attributes of a Hugging Face output.
         result = copy.copy(output)
         for key in changed:
             result[key] = tensor
@@ -60,7 +60,7 @@ def replace_main(output: Any, tensor: torch.Tensor) -> Any:
 
 
 def the_output(output: Any) -> torch.Tensor | None:
-    """The one tensor of a model's return value that is plainly the output, if there is one."""
+    """Return the tensor of a model's return value that is unambiguously the output, if there is one."""
     if isinstance(output, torch.Tensor):
         return output
     logits = _logits(output)
@@ -73,37 +73,41 @@ def the_output(output: Any) -> torch.Tensor | None:
 
 
 def stated_output(stated: str | int | Callable[[Any], Any], output: Any, network: str) -> torch.Tensor:
-    """The part of a model's return value that the user named.
+    """Return the part of a model's return value that the user stated.
 
     Raises
     ------
     InvalidParameter
-        When there is no such part, or it is no floating tensor.
+        If there is no such part, or it is not a floating tensor.
     """
     if callable(stated):
         found = stated(output)
         if not _floating(found):
             raise InvalidParameter(
-                "output", allowed=f"a function that makes one floating tensor of what {network} returns",
-                received=said(f"one that returned {_described(found)}"), fix=f"It is given {choices(output)}.",
-            )  # fmt: skip
+                "output",
+                allowed=f"a function that returns one floating tensor from the output of {network}",
+                received=said(f"one that returned {_described(found)}"),
+                fix=f"It is called with {choices(output)}.",
+            )
         return found  # type: ignore[no-any-return]
     found = _part(stated, output)
     if not _floating(found):
         raise InvalidParameter(
-            "output", allowed=f"a part of what {network} returns that is a floating tensor", received=stated,
-            fix=f"It returns {choices(output)}.",
-        )  # fmt: skip
+            "output",
+            allowed=f"a floating tensor in the output of {network}",
+            received=stated,
+            fix=f"The model returns {choices(output)}.",
+        )
     return found  # type: ignore[no-any-return]
 
 
 def choices(output: Any) -> str:
-    """What there is in an output to choose from, in words."""
+    """Describe the tensors in an output."""
     if isinstance(output, torch.Tensor):
         return f"one {_described(output)}"
     kind = f"a {type(output).__name__}"
     named = ", ".join(str(key) for key, item in parts(output).items() if _floating(item))
-    return f"{kind} with the tensors {named}" if named else f"{kind} without tensors of floats at its top"
+    return f"{kind} with the tensors {named}" if named else f"{kind} without floating tensors at its top level"
 
 
 def _part(stated: str | int, output: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Backward rules for rectified linear units, wherever they are called: modules, functions, methods, in place or not."""
+"""Backward rules for rectified linear units in modules, functions and methods, in place or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["nonlinearities", "paused", "with_rule"]
 
 RELUS = frozenset({F.relu, F.relu_, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_})
 IN_PLACE = frozenset({F.relu_, torch.relu_, torch.Tensor.relu_})
-"""Not reached: ``clamp(min=0)``, ``maximum`` with zero, and what fused operations do inside."""
+"""Not covered: ``clamp(min=0)``, ``maximum`` with zero, and rectifiers inside fused operations."""
 
 NAMES: Mapping[Any, str] = {
     **dict.fromkeys(RELUS, "relu"),
@@ -37,7 +37,7 @@ NAMES: Mapping[Any, str] = {
     F.scaled_dot_product_attention: "attention",
     torch.special.expit: "sigmoid",
 }
-"""Functions, methods and in-place forms alike, each under one name."""
+"""Functions, methods and in-place forms of nonlinearities, each under one name."""
 
 CLAMPS = frozenset({torch.clamp, torch.clamp_min, torch.Tensor.clamp, torch.Tensor.clamp_min, torch.Tensor.clamp_})
 
@@ -45,7 +45,7 @@ _paused: ContextVar[bool] = ContextVar("phosphene_torch_rules_paused", default=F
 
 
 class RuledRelu(torch.autograd.Function):
-    """``max(x, 0)`` whose backward pass is a rule's; the gradient of the gate says where the rule acted."""
+    """``max(x, 0)`` with the backward pass of a rule; the gradient of the gate tells where the rule was used."""
 
     @staticmethod
     def forward(x: torch.Tensor, gate: torch.Tensor, rule: Rule) -> torch.Tensor:
@@ -64,10 +64,10 @@ class RuledRelu(torch.autograd.Function):
 
 
 class RuleMode(TorchFunctionMode):
-    """Replaces calls of rectified linear units while it is entered.
+    """A mode that replaces calls of rectified linear units.
 
-    Only tensors with the rows of the gate are replaced: where rows are folded (windows of one image side by side), it is not known
-    whose gate is whose.
+    Only tensors with as many rows as the gate are replaced: if windows of an image are folded into the rows, the gate does not
+    tell which row belongs to which image.
     """
 
     def __init__(self, rule: Rule, gate: torch.Tensor) -> None:
@@ -83,14 +83,14 @@ class RuleMode(TorchFunctionMode):
             return func(*args, **kwargs)
         apply: Callable[..., torch.Tensor] = RuledRelu.apply
         if func in IN_PLACE or (args[1] if len(args) > 1 else kwargs.get("inplace", False)):
-            # The unit itself works out of place, since its backward pass needs what came in. But who wrote the model may go on with
-            # the tensor that went in, a short cut for instance, and has to find it rectified.
+            # Computed out of place, since the backward pass needs the input, and then copied: the model may use the input tensor
+            # again, for a shortcut for instance, and expects it to be rectified.
             return x.copy_(apply(x.clone(), self.gate, self.rule))
         return apply(x, self.gate, self.rule)
 
 
 class CountMode(TorchFunctionMode):
-    """Counts nonlinearities; one that is made of another is counted once."""
+    """A mode that counts nonlinearities; one that is made of another is counted once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class CountMode(TorchFunctionMode):
             if func in NAMES:
                 self.counts[NAMES[func]] += 1
             elif func in CLAMPS and _from_zero(args, kwargs):
-                # Rectified by another name, which no rule reaches: to be counted, so that coverage can say so.
+                # A rectifier that rules do not cover; it is counted so that coverage can be reported.
                 self.counts["clamp"] += 1
         return func(*args, **kwargs)
 
@@ -126,7 +126,7 @@ def nonlinearities(f: Callable[[Array], Tree], x: torch.Tensor) -> Mapping[str, 
 
 @contextlib.contextmanager
 def paused() -> Iterator[None]:
-    """A context in which no rule acts and nothing is counted: for a probing pass in the middle of another pass."""
+    """A context without rules and counting, for an extra pass during another pass."""
     token = _paused.set(True)
     try:
         yield

@@ -30,7 +30,7 @@ class Stem(nn.Module):
 
 
 class Stage(nn.Module):
-    """One residual block; the short cut is a convolution of side 1."""
+    """One residual block with a 1 x 1 convolution as its shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -65,13 +65,13 @@ class Specimen(nn.Module):
 
 
 def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nn.Module:
-    """An embedded network with its weights, in evaluation mode.
+    """Build an embedded network with its weights, in evaluation mode.
 
     Parameters
     ----------
     architecture : Architecture
     weights : mapping of str to numpy.ndarray
-        In PyTorch's names and layout; copied.
+        Weights with PyTorch's names and layout; copied.
 
     Returns
     -------
@@ -80,11 +80,11 @@ def build(architecture: Architecture, weights: Mapping[str, NDArray[Any]]) -> nn
     Raises
     ------
     CorruptWeights
-        When the weights do not fit.
+        If the weights do not fit.
     """
     check(architecture, weights, architecture.name)
     model = Specimen(architecture).eval()
     state = {key: torch.from_numpy(np.array(value)) for key, value in weights.items()}
-    # Not strict: the counters of batches seen are not stored, and `check` has seen to the rest.
+    # Not strict: the batch counters are not stored, and `check` has verified the rest.
     model.load_state_dict(state, strict=False)
     return model

@@ -5,77 +5,71 @@
 >>> pictures = ph.render(net, [ph.logit("coins"), ph.channel("stage3", 5)], size=96)
 >>> pictures.save("coins.png")
 
-Neither framework is imported before a model of it is handed over or named.
+The parts of a recipe have namespaces of their own: `phosphene.objectives`, `phosphene.transforms`,
+`phosphene.parameterizations`, `phosphene.regularizers` and `phosphene.optimizers`.
+
+Public names are imported when they are first used (PEP 562). Neither framework is imported before a model of it is handed
+over or named.
 """
 
 from __future__ import annotations
 
-from phosphene.accentuation import accentuate
-from phosphene.activations import activations
-from phosphene.ascent import Progress
-from phosphene.atlas import Atlas
-from phosphene.attribution import attribute
-from phosphene.audit import parity
-from phosphene.backend import Backend, InputSpec, Network
-from phosphene.benchmarking import bench
-from phosphene.comparison import compare
-from phosphene.diagnosis import diagnose
-from phosphene.dreaming import dream
-from phosphene.embedding import embed, probe
-from phosphene.errors import PhospheneError, PhospheneWarning
-from phosphene.feature_maps import feature_maps
-from phosphene.features import concept, factorize
-from phosphene.inversion import invert
-from phosphene.layers import Layer, Layers
-from phosphene.loaders import load
-from phosphene.objectives import (
-    Objective,
-    channel,
-    direction,
-    diverse,
-    group,
-    interpolate,
-    layer,
-    logit,
-    match,
-    neuron,
-    objective,
-    spatial,
-)
-from phosphene.optimizers import adam, cosine, nadam, sgd
-from phosphene.parameterizations import fourier, image_statistics, maco, parameterization, perturbation, pixel
-from phosphene.penalties import l1, l2, total_variation
-from phosphene.projections import blur, clip, decay
-from phosphene.rendering import render
-from phosphene.replaying import replay
-from phosphene.results import (
-    Accentuation,
-    Attribution,
-    Comparison,
-    Concept,
-    Diagnosis,
-    Embedding,
-    FeatureMaps,
-    Features,
-    Quiz,
-    Renders,
-    TrustCard,
-    TrustCards,
-    Units,
-)
-from phosphene.sheet import render_all
-from phosphene.transforms import colour, crop, flip, jitter, noise, pad, resize, roll, rotate, scale
-from phosphene.trust import assess, quiz
-from phosphene.units import units
-from phosphene.wrapping import wrap
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_NAMESPACES = "objectives optimizers parameterizations regularizers transforms".split()
+
+_EXPORTS = {
+    "atlas.atlas": "Atlas",
+    "attribution": "Attribution attribute",
+    "backend": "Backend InputSpec Network",
+    "benchmark": "Benchmark bench",
+    "channel_maps": "FeatureMaps feature_maps",
+    "comparison.call": "compare",
+    "comparison.result": "Comparison",
+    "concepts": "Concept concept",
+    "diagnosis": "Diagnosis diagnose",
+    "embedding": "Embedding embed probe",
+    "errors": "PhospheneError PhospheneWarning",
+    "extraction": "activations",
+    "features": "Features factorize",
+    "inversion": "invert",
+    "kit.progress": "Progress",
+    "layers": "Layer Layers",
+    "loaders": "load",
+    "objectives": "Objective channel direction logit neuron objective",
+    "photographs": "Accentuation accentuate dream",
+    "port_parity": "Parity parity",
+    "rendering": "Renders render replay",
+    "sheet": "render_all",
+    "trust.call": "assess",
+    "trust.quizzes": "Quiz quiz",
+    "trust.result": "TrustCard TrustCards",
+    "unit_statistics": "Units units",
+    "wrapping": "wrap",
+}
+"""Public names by the module that holds them; ``__init__.pyi`` tells editors and type checkers the same."""
+
+_DEPRECATED = {
+    "objectives": "diverse group interpolate layer match spatial",
+    "optimizers": "adam cosine nadam sgd",
+    "parameterizations": "fourier image_statistics maco parameterization perturbation pixel",
+    "regularizers": "blur clip decay l1 l2 total_variation",
+    "transforms": "colour crop flip jitter noise pad resize roll rotate scale",
+}
+"""Names that moved from here into a namespace; they still work in this version, with a warning."""
+
+_MODULE_OF = {name: module for module, names in _EXPORTS.items() for name in names.split()}
+_NAMESPACE_OF = {name: namespace for namespace, names in _DEPRECATED.items() for name in names.split()}
 
 __all__ = [
     "Accentuation",
     "Atlas",
     "Attribution",
     "Backend",
+    "Benchmark",
     "Comparison",
     "Concept",
     "Diagnosis",
@@ -87,6 +81,7 @@ __all__ = [
     "Layers",
     "Network",
     "Objective",
+    "Parity",
     "PhospheneError",
     "PhospheneWarning",
     "Progress",
@@ -97,61 +92,58 @@ __all__ = [
     "Units",
     "accentuate",
     "activations",
-    "adam",
     "assess",
     "attribute",
     "bench",
-    "blur",
     "channel",
-    "clip",
-    "colour",
     "compare",
     "concept",
-    "cosine",
-    "crop",
-    "decay",
     "diagnose",
     "direction",
-    "diverse",
     "dream",
     "embed",
     "factorize",
     "feature_maps",
-    "flip",
-    "fourier",
-    "group",
-    "image_statistics",
-    "interpolate",
     "invert",
-    "jitter",
-    "l1",
-    "l2",
-    "layer",
     "load",
     "logit",
-    "maco",
-    "match",
-    "nadam",
     "neuron",
-    "noise",
     "objective",
-    "pad",
-    "parameterization",
+    "objectives",
+    "optimizers",
+    "parameterizations",
     "parity",
-    "perturbation",
-    "pixel",
     "probe",
     "quiz",
+    "regularizers",
     "render",
     "render_all",
     "replay",
-    "resize",
-    "roll",
-    "rotate",
-    "scale",
-    "sgd",
-    "spatial",
-    "total_variation",
+    "transforms",
     "units",
     "wrap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMESPACES:
+        return importlib.import_module(f"phosphene.{name}")
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(f"phosphene.{_MODULE_OF[name]}"), name)
+        globals()[name] = value  # the next look-up costs nothing
+        return value
+    if name in _NAMESPACE_OF:
+        import warnings
+
+        namespace = _NAMESPACE_OF[name]
+        warnings.warn(
+            f"phosphene.{name} is deprecated and will be removed in version 0.2: use phosphene.{namespace}.{name}.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(importlib.import_module(f"phosphene.{namespace}"), name)
+    raise AttributeError(f"module 'phosphene' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

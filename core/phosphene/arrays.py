@@ -1,7 +1,7 @@
-"""Small things that the array-API standard leaves out, written once over a namespace `xp`.
+"""Small functions that the array-API standard lacks, written over a namespace `xp`.
 
-Each avoids a difference between frameworks that was found by running both: the gradient of ``1 / (1 + exp(-x))`` is NaN far
-from zero, the subgradient of ``abs`` at 0 is 1 on one and 0 on the other, and ``take_along_axis`` refuses 32-bit indices on one.
+Each avoids a measured difference between frameworks: the gradient of ``1 / (1 + exp(-x))`` is NaN far from zero, the
+subgradient of ``abs`` at 0 is 1 in one framework and 0 in the other, and ``take_along_axis`` accepts 32-bit indices in only one.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ __all__ = [
 
 
 def constant(xp: Namespace, value: NDArray[Any] | float, like: Array) -> Array:
-    """A host array as an array of `like`'s dtype, on its device."""
+    """Return a host array as an array of the dtype and on the device of `like`."""
     device = getattr(like, "device", None)
-    if device is None or callable(device) or xp.__name__.startswith("jax"):
-        return xp.asarray(value, dtype=like.dtype)  # a tracer has no device: XLA places constants itself
+    if device is None or callable(device):
+        return xp.asarray(value, dtype=like.dtype)  # an array that is being traced has no device
     return xp.asarray(value, dtype=like.dtype, device=device)
 
 
 def arange(xp: Namespace, count: int, like: Array) -> Array:
-    """``0 ... count - 1`` as integers on `like`'s device."""
+    """Return the integers ``0 ... count - 1`` on the device of `like`."""
     device = getattr(like, "device", None)
-    if device is None or callable(device) or xp.__name__.startswith("jax"):
+    if device is None or callable(device):
         return xp.arange(count)
     return xp.arange(count, device=device)
 
 
 def sigmoid(xp: Namespace, x: Array) -> Array:
-    """The logistic function, by a form whose gradient is finite everywhere; a namespace's own where it has one."""
-    own = getattr(xp, "sigmoid", None)  # PyTorch's took a ninth of the time of its tanh
+    """The logistic function, with a gradient that is finite everywhere; the namespace's own if it has one."""
+    own = getattr(xp, "sigmoid", None)  # PyTorch's sigmoid takes a ninth of the time of its tanh
     return 0.5 * (xp.tanh(0.5 * x) + 1.0) if own is None else own(x)
 
 
 def smooth_abs(xp: Namespace, x: Array, epsilon: float = 1e-4) -> Array:
-    """``sqrt(x^2 + epsilon^2) - epsilon``: the absolute value with a gradient at zero that both frameworks agree on."""
+    """``sqrt(x^2 + epsilon^2) - epsilon``: the absolute value, with a gradient at zero on which both frameworks agree."""
     return xp.sqrt(x * x + epsilon * epsilon) - epsilon
 
 
@@ -64,26 +64,27 @@ def row_sum(xp: Namespace, x: Array) -> Array:
 
 
 def expand(xp: Namespace, rows: Array, like: Array) -> Array:
-    """``(N,)`` with as many trailing axes of length 1 as `like` has, in its dtype."""
+    """Reshape ``(N,)`` to as many axes as `like` has, the trailing ones of length 1, in the dtype of `like`."""
     return xp.reshape(xp.astype(rows, like.dtype), (-1,) + (1,) * (like.ndim - 1))
 
 
 def surely_none(mask: Array) -> bool:
-    """Whether nothing is true, where that is known at once: not in a traced program, nor of an array that would be waited for.
+    """Whether a mask is known to be all False without waiting: False for traced arrays and for arrays on an accelerator.
 
-    Only PyTorch's devices have a type; its arrays on the host are there as soon as they are asked for.
+    Arrays on a device called exactly ``cpu`` (PyTorch, NumPy) are computed when they are made. An array that is being traced has no
+    device, and arrays that are computed in the background are on a device of another name (``cpu:0`` in JAX).
     """
-    return getattr(getattr(mask, "device", None), "type", None) == "cpu" and not bool(mask.any())
+    return str(getattr(mask, "device", "")) == "cpu" and not bool(mask.any())
 
 
 def filled(rows: NDArray[Any], count: int) -> NDArray[Any]:
-    """Host rows, and copies of the last up to `count`: a last batch of another size would compile once more."""
+    """Pad host rows to `count` with copies of the last one, since a last batch of another size would be compiled again."""
     short = count - len(rows)
     return np.concatenate([rows, np.repeat(rows[-1:], short, axis=0)]) if short else rows
 
 
 def ranks(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """Host ranks within each row, from 1; equal values share the mean of theirs."""
+    """Rank the values within each row of a host array, from 1; equal values get the mean of their ranks."""
     result = np.empty(rows.shape)
     for row, found in zip(rows, result, strict=True):
         _, places, counts = np.unique(row, return_inverse=True, return_counts=True)
@@ -99,7 +100,7 @@ def take_channel(xp: Namespace, x: Array, channels: Array) -> Array:
 
 
 def tree_leaves(tree: Tree) -> list[Any]:
-    """Leaves of nested tuples, lists and dictionaries, in order; None is no leaf."""
+    """Return the leaves of nested tuples, lists and dictionaries in order; None is not a leaf."""
     if tree is None:
         return []
     if isinstance(tree, dict):
@@ -121,5 +122,5 @@ def tree_map(f: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
 
 
 def stack_trees(trees: Sequence[Tree]) -> Tree:
-    """NumPy trees of one structure, stacked along a new first axis."""
+    """Stack NumPy trees of the same structure along a new first axis."""
     return tree_map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)

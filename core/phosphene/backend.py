@@ -1,10 +1,11 @@
-"""The contract between core and a framework: two protocols, and the registry that finds who fulfils them.
+"""The contract between core and a framework: two protocols, and a registry of the backends.
 
 A `Backend` supplies what no array standard covers: differentiation, a compiled loop, resampling, backward rules. A `Network`
-is a user's model that can be read, edited and differentiated at any layer, and is left exactly as it was found. Everything
-else in phosphene is written once over these two and an array-API namespace ``xp``.
+is a user's model whose layers can be read, edited and differentiated; the model itself is not changed. Everything else in
+phosphene is written once, in terms of these two and an array-API namespace ``xp``.
 
-A third party adds a framework by naming an instance of `Backend` in the entry-point group ``phosphene.backends``.
+A third party adds a framework by naming an instance of `Backend` in the entry-point group ``phosphene.backends``;
+``docs/backends.md`` is the guide.
 """
 
 from __future__ import annotations
@@ -12,30 +13,47 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.arrays import tree_leaves, tree_map
 from phosphene.errors import InvalidParameter, MissingBackend, UnknownModel
 from phosphene.interface import InputSpec, Interface
 from phosphene.layers import Layers
 from phosphene.types import Array, Edit, Namespace, Size, Tree
+from phosphene.warps import warp
 
-__all__ = ["Backend", "InputSpec", "Interface", "Network", "Rule", "backend_for", "backend_named", "backend_names"]
+__all__ = [
+    "Backend",
+    "InputSpec",
+    "Interface",
+    "Network",
+    "Rule",
+    "backend_for",
+    "backend_named",
+    "backend_names",
+    "native",
+]
+
+GROUP = "phosphene.backends"
+"""The entry-point group in which backends are registered."""
 
 _BUILT_IN = {"torch": "phosphene_torch:backend", "jax": "phosphene_jax:backend"}
-_FRAMEWORK = {"torch": "torch", "jax": "jax"}
 
 
 class Rule(Protocol):
     """A backward rule for rectified linear units, written once over `xp`; hashable and compared by value.
 
     ``rule(xp, x, g, gate) -> (gradient, used)`` with `x` the pre-activation and `g` the incoming gradient, both channel-last
-    ``(N, ..., C)``, and `gate` ``(N,)``, 1 where the rule may act. `used` ``(N,)`` is 1 where it did act and 0 elsewhere.
+    ``(N, ..., C)``, and `gate` ``(N,)``, 1 for images to which the rule may be applied. `used` ``(N,)`` is 1 for images to which it
+    was applied and 0 for the others.
     """
 
     def __call__(self, xp: Namespace, x: Array, g: Array, gate: Array) -> tuple[Array, Array]: ...
@@ -43,22 +61,23 @@ class Rule(Protocol):
 
 @runtime_checkable
 class Network(Protocol):
-    """The user's model, readable anywhere and left exactly as it was found.
+    """A user's model whose layers can be read, edited and differentiated; the model itself is not changed.
 
     Attributes
     ----------
     name : str
         For messages and titles.
     backend : Backend
-        Who runs it.
+        The backend that runs the model.
     input : InputSpec
-        What it takes.
+        Size, channels and normalisation of its images.
     classes : tuple of str, or None
-        Names of its outputs, where they are known.
+        Names of its outputs, if known.
     device, dtype : str
-        Where and in which precision it is computed: ``"cpu"``, ``"cuda:0"``; ``"float32"``, ``"float64"``, ``"bfloat16"``.
+        Device and precision of the computation: ``"cpu"``, ``"cuda:0"``; ``"float32"``, ``"float64"``, ``"bfloat16"``.
     layers : Layers
-        All that can be read, in forward order; the last is `phosphene.layers.OUTPUT`, the model's return value.
+        All layers that can be read, in forward order; the last is `phosphene.layers.OUTPUT`, the return value of the model. The
+        attribute must be assignable: `phosphene.wrap` adds the meaning of the tokens to the layers.
     """
 
     name: str
@@ -70,28 +89,28 @@ class Network(Protocol):
     layers: Layers
 
     def weights(self) -> Tree:
-        """The weights as they are now, in `dtype` and on `device`, for `forward`; may share memory with the model's."""
+        """Return the current weights, in `dtype` and on `device`, for `forward`; they may share memory with the model."""
         ...
 
     def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Paths and shapes of all weights, in the order in which the model has them."""
+        """Return the paths and shapes of all weights, in the order of the model."""
         ...
 
     def forward(
         self, images: Array, layers: Sequence[str], *, weights: Tree = None, edit: Mapping[str, Edit] | None = None
     ) -> dict[str, Array]:
-        """Activations of `layers` for `images`; traceable and differentiable; nothing after the last layer is computed.
+        """Compute the activations of layers; traceable and differentiable. Nothing after the last layer is computed.
 
         Parameters
         ----------
         images : Array (N, H, W, C)
             In [0, 1]; mean, std and range are applied here.
         layers : sequence of str
-            Paths.
+            Paths of the layers.
         weights : Tree, optional
-            What `weights()` returned; taken anew when absent.
+            Weights as returned by `weights` (default: the current ones).
         edit : mapping of str to Edit, optional
-            ``{path: f}``: the activation at `path` is replaced by ``f(xp, activation)`` (channel-last) on its way.
+            ``{path: f}``: replace the activation at `path` by ``f(xp, activation)`` (channel-last) during the forward pass.
 
         Returns
         -------
@@ -101,51 +120,54 @@ class Network(Protocol):
         ...
 
     def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
-        """Channel-last shapes without the batch axis of all layers, for images of `size`.
+        """Return the channel-last shapes of all layers, without the batch axis, for images of `size`.
 
         Raises
         ------
         ModelFailed
-            When the model does not take images of that size.
+            When the model fails on images of that size.
         """
         ...
 
     def scope(self) -> AbstractContextManager[None]:
-        """A context in which the model is in evaluation mode and arrays of `dtype` can be made; may be nested.
+        """Return a context in which the model is in evaluation mode and arrays of `dtype` can be made; it may be nested.
 
-        Training mode of every submodule is put back on leaving, also after an exception.
+        On leaving, the mode of every submodule is restored, also after an exception. Default: nothing to do.
         """
-        ...
+        return nullcontext()
 
     def fingerprint(self) -> str:
-        """A hexadecimal hash of names, shapes and values of the weights as they are now."""
+        """Return a hexadecimal hash of the names, shapes and values of the current weights."""
         ...
 
     def with_weights(self, f: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Network:
-        """A network whose weights are ``f(path, array)`` of this one's; the user's model is not touched."""
+        """Return a network with the weights ``f(path, array)``; the user's model is not changed."""
         ...
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """A framework behind the contract.
+    """What a framework supplies.
+
+    `name`, `xp` and the methods up to `grad` are required. The others have defaults that a subclass inherits: a correct but slow
+    implementation, or an error that says what the backend does not offer.
 
     Attributes
     ----------
     name : str
-        ``"torch"``, ``"jax"``.
+        The name of its entry point: ``"torch"``, ``"jax"``.
     xp : module
-        Its array-API namespace.
-    compiled : bool
-        Whether `run` and `loop` compile for each new shape (and a new batch size therefore costs seconds).
+        The array-API namespace of the framework.
+    compiled : bool, default False
+        Whether `run` and `loop` compile for each new shape, so that a new batch size costs seconds.
     """
 
     name: str
     xp: Namespace
-    compiled: bool
+    compiled: bool = False
 
     def owns(self, model: object) -> bool:
-        """Whether `model` is of this framework."""
+        """Whether `model` belongs to this framework."""
         ...
 
     def wrap(
@@ -159,78 +181,114 @@ class Backend(Protocol):
         dtype: str | None,
         name: str | None,
     ) -> Network:
-        """A `Network` around `model`; runs it once on a grey image to find its layers."""
+        """Wrap a model as a `Network`; the model is run once on a grey image to find its layers."""
         ...
 
-    def build(self, architecture: Any, weights: Mapping[str, NDArray[Any]]) -> Any:
-        """A specimen (`phosphene.specimen.Architecture`) as a model of this framework."""
+    def is_array(self, value: object) -> bool:
+        """Whether `value` is an array of this framework, or a tracer of one."""
         ...
 
     def from_numpy(self, array: NDArray[Any], *, device: str, dtype: str) -> Array:
-        """A copy on `device`: floats in `dtype`, integers and booleans as they are."""
+        """Copy an array to `device`: floats in `dtype`, integers and booleans in their own dtype."""
         ...
 
     def to_numpy(self, array: Array, *, copy: bool = True) -> NDArray[Any]:
-        """On the host (bfloat16 as float32); waits until it is computed. Without `copy` it may be the array's own memory."""
+        """Copy an array to the host (bfloat16 as float32), once it is computed. Without `copy`, memory may be shared."""
         ...
 
     def grad(self, f: Callable[[Tree], tuple[Array, Tree]]) -> Callable[[Tree], tuple[Tree, Tree]]:
-        """``f(tree) -> (scalar, aux)`` becomes ``tree -> (gradient of the same structure, aux)``."""
-        ...
-
-    def jvp(self, f: Callable[[Array], Tree]) -> Callable[[Array, Array], tuple[Tree, Tree]]:
-        """``f(x) -> tree`` becomes ``(x, tangent) -> (f(x), directional derivative)``, in forward mode."""
+        """Differentiate ``f(tree) -> (scalar, aux)``: return ``tree -> (gradient of the same structure, aux)``."""
         ...
 
     def run(self, f: Callable[..., Tree], *arguments: Tree) -> Tree:
-        """``f(*arguments)`` without a gradient graph, compiled where that pays; `f` hashable, compared by value."""
-        ...
+        """Compute ``f(*arguments)`` without a gradient graph, compiled if faster; `f` is hashable. Default: a plain call."""
+        return f(*arguments)
 
     def loop(
         self, step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]], constants: Tree, carry: Tree, xs: Tree
     ) -> tuple[Tree, Tree]:
-        """``carry, y = step(constants, carry, x)`` along the leading axis of `xs`; returns the last carry and the stacked y.
+        """Repeat ``carry, y = step(constants, carry, x)`` along the leading axis of `xs`; return the last carry and the stacked y.
 
-        `step` is hashable and compared by value; equal steps share a compiled program. `carry` may be donated: do not use it
-        again. `constants` and `xs` are kept.
+        `step` is hashable and compared by value; equal steps share a compiled program. The memory of `carry` may be reused: do not
+        use it afterwards. Default: a loop in Python.
         """
-        ...
+        seen = []
+        for index in range(tree_leaves(xs)[0].shape[0]):
+            carry, y = step(constants, carry, tree_map(operator.itemgetter(index), xs))
+            seen.append(y)
+        return carry, tree_map(lambda *rows: self.xp.stack(rows), *seen)
 
     def warp(self, images: Array, matrices: Array, size: Size, *, fill: float, kind: str = "general") -> Array:
-        """Resample each image bilinearly by its own affine map; see `phosphene.warps.warp`, the default and the oracle."""
-        ...
+        """Resample each image bilinearly by its own affine map. Default: `phosphene.warps.warp`, which is also the oracle."""
+        return warp(self.xp, images, matrices, size, fill=fill, kind=kind)
+
+    def jvp(self, f: Callable[[Array], Tree]) -> Callable[[Array, Array], tuple[Tree, Tree]]:
+        """Differentiate ``f(x) -> tree`` in forward mode: return ``(x, tangent) -> (f(x), derivative)``. Default: an error."""
+        raise _not_offered(self, "jvp", "forward-mode derivatives", "An atlas is collected without attributions.")
 
     def with_rule(self, rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array], Tree]:
-        """`f` with another backward rule for its rectified linear units: ``(x, gate) -> f(x)``.
+        """Replace the backward rule of the rectified linear units in `f`: return ``(x, gate) -> f(x)``.
 
-        The forward values are those of `f`. The gradient with respect to `gate` ``(N,)`` is the count of units' layers at which
-        the rule acted, row by row (it is no derivative, but the cheapest way out of a backward pass).
+        The forward values are those of `f`. The gradient with respect to `gate` ``(N,)`` is the number of layers at which the
+        rule was applied to each image: not a derivative, but the cheapest way out of a backward pass. Default: an error.
         """
-        ...
+        raise _not_offered(self, "with_rule", "backward rules", "Render with warm_up=0 and without rule=.")
 
     def nonlinearities(self, f: Callable[[Array], Tree], x: Array) -> Mapping[str, int]:
-        """How often each nonlinearity is applied in ``f(x)``: ``{"relu": 49, "gelu": 4}``; `with_rule` reaches "relu"."""
-        ...
+        """Count the nonlinearities in ``f(x)``: ``{"relu": 49, "gelu": 4}``; `with_rule` reaches "relu".
+
+        Default: an error, as for `with_rule`.
+        """
+        raise _not_offered(self, "nonlinearities", "backward rules", "Use a method without one, such as 'gradient'.")
 
     def optimizer(self, foreign: Any) -> Any:
-        """The framework's own optimizer (optax, ``torch.optim`` factory) as a `phosphene.optimizers.Optimizer`.
+        """Adapt an optimizer of the framework (optax, a ``torch.optim`` factory) to `phosphene.optimizers.Optimizer`.
+
+        Default: an error, for a framework without optimizers.
 
         Raises
         ------
         InvalidParameter
-            When it is not one.
+            When `foreign` is no optimizer.
         """
-        ...
+        raise InvalidParameter(
+            "optimizer",
+            allowed=f"ph.optimizers.adam or another of ph.optimizers with backend {self.name!r}",
+            received=foreign,
+            fix="For example optimizer=ph.optimizers.adam(0.05).",
+        )
+
+    def build(self, architecture: Any, weights: Mapping[str, NDArray[Any]]) -> Any:
+        """Build an embedded network (`phosphene.specimen.Architecture`) as a model of this framework. Default: an error."""
+        raise _not_offered(self, "build", "the embedded networks", "Wrap a model of your own, with ph.wrap.")
+
+    def devices(self) -> Sequence[str]:
+        """Return the CPU and the first device of every other kind. Default: none, so that the device of the model is used."""
+        return ()
+
+    def memory(self, device: str, *, reset: bool = False) -> tuple[int, int] | None:
+        """Return the bytes in use on `device` and their peak since the start or the last `reset`. Default: None, for unknown."""
+        return None
+
+
+def _not_offered(backend: Backend, member: str, what: str, fix: str) -> InvalidParameter:
+    allowed = f"a backend with {what} ({member!r} of phosphene.backend.Backend)"
+    return InvalidParameter("backend", allowed=allowed, received=backend.name, fix=fix)
+
+
+def _targets() -> dict[str, str]:
+    """``package.module:attribute`` of each backend by name; installed backends take precedence over built-in ones."""
+    return _BUILT_IN | {point.name: f"{point.module}:{point.attr}" for point in entry_points(group=GROUP)}
 
 
 def backend_names() -> tuple[str, ...]:
-    """Names of the backends that are built in or installed by others."""
-    return tuple(dict.fromkeys([*_BUILT_IN, *(point.name for point in entry_points(group="phosphene.backends"))]))
+    """Return the names of all backends, built in or installed."""
+    return tuple(_targets())
 
 
 @functools.cache
 def backend_named(name: str) -> Backend:
-    """The backend of that name; imports its framework.
+    """Return a backend by name; its framework is imported.
 
     Raises
     ------
@@ -239,37 +297,73 @@ def backend_named(name: str) -> Backend:
     MissingBackend
         When its framework is not installed.
     """
-    found = {point.name: point.value for point in entry_points(group="phosphene.backends")}
-    target = found.get(name, _BUILT_IN.get(name))
-    if target is None:
-        names = " or ".join(repr(known) for known in backend_names())
+    targets = _targets()
+    if name not in targets:
+        names = " or ".join(repr(known) for known in targets)
         raise InvalidParameter("backend", allowed=names, received=name, fix="Choose one of them.")
-    framework = _FRAMEWORK.get(name)
-    if framework is not None and importlib.util.find_spec(framework) is None:
-        raise MissingBackend(framework, name)
-    module, _, attribute = target.partition(":")
-    backend: Backend = getattr(importlib.import_module(module), attribute)
+    if name in _BUILT_IN and importlib.util.find_spec(name) is None:
+        raise MissingBackend(name, name)
+    module, _, attribute = targets[name].partition(":")
+    try:
+        backend: Backend = getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        if name in _BUILT_IN:
+            raise
+        raise MissingBackend(module, name, detail=str(error)) from error
     return backend
 
 
 def backend_for(model: object) -> Backend:
-    """The backend that owns `model`.
+    """Return the backend that owns a model.
 
-    Only frameworks that are already imported are asked: a model of a framework cannot exist without it. A bare callable is
-    JAX's, since a PyTorch model is a module.
+    Backends are asked in this order; nothing is imported to find it:
+
+    1. those whose name, or whose package, is the top-level package of a class that the model is an instance of;
+    2. those whose name is a module that is already imported, since a model of a framework cannot exist without it. A bare
+       callable is JAX's, since a PyTorch model is a module;
+    3. the remaining ones of third parties, which are imported to be asked.
 
     Raises
     ------
     UnknownModel
-        When none does.
+        When no backend owns the model.
+    MissingBackend
+        When the class of the model names a backend that cannot be imported.
     """
-    for name in backend_names():
-        framework = _FRAMEWORK.get(name, name)
-        if framework in sys.modules and backend_named(name).owns(model):
-            return backend_named(name)
+    targets = _targets()
+    parts = (model, *model) if isinstance(model, tuple) else (model,)
+    origins = {kind.__module__.partition(".")[0] for part in parts for kind in type(part).__mro__}
+
+    def turn(name: str) -> int:
+        package = targets[name].partition(":")[0].partition(".")[0]
+        return 1 if {name, package} & origins else 2 if name in sys.modules else 3
+
+    unavailable = ""
+    for name in sorted(targets, key=turn):
+        if name in _BUILT_IN and name not in sys.modules:
+            continue
+        try:
+            backend = backend_named(name)
+        except MissingBackend as error:
+            if turn(name) == 1:
+                raise
+            unavailable += f" Not asked: {error}"
+            continue
+        if backend.owns(model):
+            return backend
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
     raise UnknownModel(
         "model: expected a torch.nn.Module, a flax.nnx.Module, (flax.linen.Module, variables), an equinox.Module (optionally "
         f"as (module, state)), or a JAX function (optionally as (function, parameters)), got {kind}. For JAX, import jax "
-        "before wrapping; for files and names use ph.load."
+        f"before wrapping; for files and names use ph.load.{unavailable}"
     )
+
+
+def native(network: Network, tree: Tree) -> Tree:
+    """Move a NumPy tree to the device of a network, with floats in the dtype of its images (at least float32)."""
+    dtype = "float64" if network.dtype == "float64" else "float32"
+
+    def convert(leaf: NDArray[np.generic]) -> Array:
+        return network.backend.from_numpy(np.asarray(leaf), device=network.device, dtype=dtype)
+
+    return tree_map(convert, tree)

@@ -17,14 +17,14 @@
     ├── MissingWeights (OSError)           published weights that are not here and cannot be fetched
     ├── CorruptFile (ValueError)           a saved result that cannot be read
     │   └── CorruptStore                   a shard of a store that is not what was written
-    ├── OtherStore (ValueError)            a store of another model, other data or other settings
+    ├── OtherStore (ValueError)            a store of a different model, data set or settings
     └── UnwritablePath (OSError)           an output path that cannot be written
 
     PhospheneWarning (UserWarning)
-    ├── ModelWarning                       something about the user's model was handled and should be known
-    └── CoverageWarning                    a rule or a mark that did not reach everything
+    ├── ModelWarning                       something about the user's model was handled, and the user should know
+    └── CoverageWarning                    a backward rule or a layer mark that did not reach every module
 
-Every message names the parameter, what was allowed, what came, and the fix.
+Every message names the parameter, what is allowed, what was received, and how to fix it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 __all__ = [
     "CorruptFile",
@@ -58,14 +60,14 @@ __all__ = [
 
 
 class PhospheneError(Exception):
-    """Root of everything that phosphene raises on purpose."""
+    """Base class of all exceptions that phosphene raises."""
 
     def __str__(self) -> str:
         # KeyError shows the repr of its argument, which would put our sentences in quotation marks.
         return str(self.args[0]) if self.args else ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors come back from other processes by pickle, which would call __init__ with the message alone.
+        # Errors from other processes arrive by pickle, which would call __init__ with the message alone.
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -84,30 +86,33 @@ class InvalidParameter(PhospheneError, ValueError):
     parameter : str
         Name of the argument, as the caller wrote it.
     allowed : str
-        What would have been accepted.
+        What is accepted, as a noun phrase: "an integer of at least 1".
     received : object
-        What came; shown by ``repr``, shortened.
+        The value received; shown by ``repr``, shortened.
     fix : str
-        What to do about it, as a sentence.
+        How to fix it, as one or more sentences. Never empty.
     """
 
-    def __init__(self, parameter: str, *, allowed: str, received: object, fix: str = "") -> None:
+    def __init__(self, parameter: str, *, allowed: str, received: object, fix: str) -> None:
         self.parameter = parameter
         shown = received if isinstance(received, _Said) else _shorten(repr(received))
-        super().__init__(f"{parameter}: expected {allowed}, got {shown}." + (f" {fix}" if fix else ""))
+        super().__init__(f"{parameter}: expected {allowed}, got {shown}. {fix}")
 
 
 class _Said(str):
-    """A received value that is already a description and must not be quoted."""
+    """A received value that is already a description and is shown without quotation marks."""
 
 
 def said(text: str) -> str:
-    """Mark `text` as a description of what came, so that it is shown without quotation marks."""
+    """Mark `text` as a description of the value received, so that it is shown without quotation marks."""
     return _Said(text)
 
 
 class UnknownLayer(InvalidParameter, KeyError):
-    """No layer of that path in the network; the nearest names are in the message, and whether a module so called is idle."""
+    """The network has no layer of that path.
+
+    The message lists similar names, and says if the model has a module of that name that did not run.
+    """
 
     def __init__(self, path: str, known: Iterable[str], network: str, *, idle: bool = False) -> None:
         names = list(known)
@@ -125,16 +130,14 @@ class UnknownLayer(InvalidParameter, KeyError):
 
 
 class UnknownClass(InvalidParameter, KeyError):
-    """No class of that name or index; the nearest names are in the message."""
+    """The network has no class of that name or index. The message lists similar names."""
 
     def __init__(self, wanted: str | int, classes: Iterable[str] | None, count: int) -> None:
         names = [] if classes is None else list(classes)
         if isinstance(wanted, int):
             text = f"no class {wanted}: the network has {count} classes, numbered 0 to {count - 1}."
         elif not names:
-            text = (
-                f"no class {wanted!r}: the network's classes have no names. Give an index, or classes=[...] to ph.wrap."
-            )
+            text = f"no class {wanted!r}: the network's classes have no names. Use an index, or pass classes=[...] to ph.wrap."
         else:
             near = nearest(wanted, names)
             hint = (
@@ -147,11 +150,11 @@ class UnknownClass(InvalidParameter, KeyError):
 
 
 class InvalidImages(InvalidParameter):
-    """Images of the wrong shape, range or dtype, or with NaN in them."""
+    """Images of the wrong shape, range or dtype, or that contain NaN."""
 
 
 class InvalidObjective(InvalidParameter):
-    """An objective that does not fit the network, or returns what it should not."""
+    """An objective that does not fit the network, or that returns an invalid value."""
 
 
 class MissingDependency(PhospheneError, ImportError):
@@ -160,9 +163,9 @@ class MissingDependency(PhospheneError, ImportError):
     Parameters
     ----------
     package : str
-        What could not be imported.
+        Name of the package.
     extra : str
-        The extra of phosphene that brings it.
+        The extra of phosphene that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -170,21 +173,36 @@ class MissingDependency(PhospheneError, ImportError):
 
 
 class MissingBackend(MissingDependency):
-    """A framework that was asked for is not installed."""
+    """A framework that was asked for is not installed, or a backend of a third party cannot be imported.
+
+    Parameters
+    ----------
+    package : str
+        What could not be imported.
+    extra : str
+        The extra of phosphene that brings it, or the name of the third party's backend.
+    detail : str, optional
+        Why the third party's package could not be imported.
+    """
+
+    def __init__(self, package: str, extra: str, *, detail: str | None = None) -> None:
+        super().__init__(package, extra)
+        if detail is not None:
+            self.args = (f"backend {extra!r}: {package} cannot be imported ({detail}). Install what it needs.",)
 
 
 class UnknownModel(PhospheneError, TypeError):
-    """No backend owns the object that was handed over as a model."""
+    """No backend accepts this object as a model."""
 
 
 class MixedBackends(PhospheneError, TypeError):
-    """Arrays or networks of two frameworks met in one call."""
+    """Arrays or networks of two frameworks were passed to one call."""
 
 
 def refuse_foreign(images: object, parameter: str = "images") -> None:
-    """Raise `MixedBackends` for an array of a framework, where NumPy's is expected."""
+    """Raise `MixedBackends` for an array of a framework where a NumPy array is expected."""
     module = type(images).__module__.split(".")[0]
-    if module in ("torch", "jax", "jaxlib") and hasattr(images, "dtype"):
+    if hasattr(images, "__dlpack__") and not isinstance(images, np.ndarray):
         raise MixedBackends(
             f"{parameter}: expected a NumPy array, got a {type(images).__name__} of {module}. "
             "Public functions take and return NumPy: convert it with numpy.asarray, channel-last and in [0, 1]."
@@ -192,35 +210,35 @@ def refuse_foreign(images: object, parameter: str = "images") -> None:
 
 
 class ModelFailed(PhospheneError, RuntimeError):
-    """The user's model raised when it was run; the cause is chained."""
+    """The user's model raised an exception when it was run; the exception is chained."""
 
 
 class CorruptWeights(PhospheneError, ValueError):
-    """A weights file that cannot be read, or does not fit the architecture."""
+    """A weights file that cannot be read or does not fit the architecture."""
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(f"weights {name!r}: {detail}")
 
 
 class MissingWeights(PhospheneError, OSError):
-    """Published weights that are not on this machine and cannot be fetched.
+    """Published weights that are not on this machine and cannot be downloaded.
 
     Parameters
     ----------
     what : str
-        What would be fetched: a file, or a repository and its files.
+        What would be downloaded: a file, or a repository and its files.
     source : str
-        Where it is fetched from.
+        Where it is downloaded from.
     place : str
-        Where it would be kept.
+        Where it would be cached.
     detail : str
-        Why it could not be.
+        Why the download failed.
     """
 
     def __init__(self, what: str, source: str, place: str, detail: str) -> None:
         super().__init__(
-            f"{what} is not on this machine and could not be fetched from {source} ({detail}). Connect once, and it is kept in "
-            f"{place}; or give weights='random', or the path of a file as weights."
+            f"{what} is not on this machine and could not be downloaded from {source} ({detail}). Connect to the network once "
+            f"(it is then cached in {place}), or pass weights='random' or the path of a weights file."
         )
 
 
@@ -232,22 +250,22 @@ class CorruptFile(PhospheneError, ValueError):
 
 
 class CorruptStore(CorruptFile):
-    """A shard of a store whose values are not those that were written; it is named, and never read."""
+    """A shard of a store whose values differ from those that were written. Its values are never used."""
 
 
 class OtherStore(PhospheneError, ValueError):
-    """A store of another model, other data, other settings, or a format that this version does not know."""
+    """A store of a different model, data set or settings, or of a format that this version does not know."""
 
 
 class UnwritablePath(PhospheneError, OSError):
-    """An output path that cannot be written; raised before the work starts."""
+    """An output path that cannot be written; raised before any work starts."""
 
     def __init__(self, path: str, detail: str) -> None:
         super().__init__(f"cannot write {path}: {detail}")
 
 
 class PhospheneWarning(UserWarning):
-    """Root of the warnings."""
+    """Base class of all warnings that phosphene issues."""
 
 
 class ModelWarning(PhospheneWarning):
@@ -255,11 +273,11 @@ class ModelWarning(PhospheneWarning):
 
 
 class CoverageWarning(PhospheneWarning):
-    """A rule or a mark that did not reach everything."""
+    """A backward rule or a layer mark that did not reach every module."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """Names of `known` closest to `name`, quoted and joined by "or"; an empty string when none is near."""
+    """The names in `known` most similar to `name`, quoted and joined by "or"; an empty string if none is similar."""
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=count, cutoff=0.5)
     return " or ".join(repr(item) for item in close)

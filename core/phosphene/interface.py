@@ -1,4 +1,4 @@
-"""What a model takes and returns: its images, how it is called with them, and which part of its output is the logit."""
+"""A model's interface: the images it takes, how it is called, and which part of its output holds the logits."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["InputSpec", "Interface"]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a model takes, and how an image in [0, 1] becomes it.
+    """The images a model takes, and how an image in [0, 1] is normalised for it.
 
     Attributes
     ----------
     size : (int, int)
-        Height and width in pixels at which the model is at home.
+        The model's native input size (height, width) in pixels.
     channels : int, default 3
-        Channels of an image.
+        Number of channels of an image.
     range : (float, float), default (0, 1)
-        Values to which 0 and 1 are mapped before `mean` and `std`: ``(0, 255)`` for a model fed with bytes.
-    mean, std : tuple of float
-        Per channel (or one for all), in units of `range`; the model sees ``(x - mean) / std``.
+        Values to which 0 and 1 are mapped before `mean` and `std` apply; ``(0, 255)`` for a model that takes bytes.
+    mean, std : tuple of float, default (0,) and (1,)
+        One value per channel, or one for all, in units of `range`. The model sees ``(x - mean) / std``.
     kind : str, default "image"
         ``"image"``, ``"signal"`` or ``"tokens"``.
     frozen : tuple of int, default ()
-        Channels that no ascent may change.
+        Channels that gradient ascent leaves unchanged.
     """
 
     size: Size
@@ -47,30 +47,43 @@ class InputSpec:
         size = self.size
         if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
             raise InvalidParameter(
-                "size", allowed="two positive integers (height, width)", received=size, fix="Write size=(224, 224)."
+                "size",
+                allowed="two positive integers (height, width)",
+                received=size,
+                fix="For example size=(224, 224).",
             )
         if self.channels < 1:
-            raise InvalidParameter("channels", allowed="at least 1", received=self.channels, fix="RGB images have 3.")
+            raise InvalidParameter(
+                "channels", allowed="at least 1", received=self.channels, fix="RGB images have 3 channels."
+            )
         if not self.range[0] < self.range[1]:
             raise InvalidParameter(
-                "range", allowed="(low, high) with low < high", received=self.range, fix="Most models take (0, 1)."
+                "range", allowed="(low, high) with low < high", received=self.range, fix="For example range=(0, 1)."
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels):
                 raise InvalidParameter(
-                    name, allowed=f"1 or {self.channels} numbers", received=values, fix="Give one number a channel."
+                    name,
+                    allowed=f"1 or {self.channels} numbers",
+                    received=values,
+                    fix="Give one number per channel, or one for all channels.",
                 )
         if any(value <= 0 for value in self.std):
-            raise InvalidParameter("std", allowed="positive numbers", received=self.std, fix="Use 1 for no scaling.")
+            raise InvalidParameter("std", allowed="positive numbers", received=self.std, fix="std=1 does not scale.")
         if any(isinstance(index, bool) or not 0 <= index < self.channels for index in self.frozen):
             raise InvalidParameter(
-                "frozen", allowed=f"channels 0 to {self.channels - 1}", received=self.frozen, fix="Count from 0."
+                "frozen",
+                allowed=f"channels 0 to {self.channels - 1}",
+                received=self.frozen,
+                fix="Channels are counted from 0.",
             )
         if self.kind not in ("image", "signal", "tokens"):
-            raise InvalidParameter("kind", allowed="'image', 'signal' or 'tokens'", received=self.kind)
+            raise InvalidParameter(
+                "kind", allowed="'image', 'signal' or 'tokens'", received=self.kind, fix="kind='image' is for pictures."
+            )
 
     def affine(self) -> tuple[Floats, Floats]:
-        """Scale and offset ``(C,)`` such that ``images * scale + offset`` is what the model sees."""
+        """Return scale and offset, each ``(C,)``, such that the model sees ``images * scale + offset``."""
         low, high = self.range
         mean = np.broadcast_to(np.asarray(self.mean, np.float64), (self.channels,))
         std = np.broadcast_to(np.asarray(self.std, np.float64), (self.channels,))
@@ -79,19 +92,19 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Interface:
-    """How a model is called and read, where that does not show: what its user has stated.
+    """How a model is called and read, as stated by the user where it cannot be found automatically.
 
     Attributes
     ----------
-    inputs : mapping, callable, or None
-        Further arguments. A mapping gives constants by name, each for one image (without a batch axis) or for all (a number, a
-        flag); images go to the first argument that is not among them. A callable ``f(x)`` makes all arguments, a tuple or a
-        mapping, from the normalised images in the model's own layout.
-    output : str, int, callable, or None
-        Which part of what the model returns is the layer ``output``: a key or attribute, a place in a tuple, or a function of
-        what was returned. None: found, where it is plain.
-    channel_axis : mapping of str to int
-        Channel axes by layer path or glob, in the model's own layout, batch axis counted.
+    inputs : mapping or callable, optional
+        Further arguments of the model. A mapping gives constants by name, either for one image (an array without a batch axis)
+        or for all (a number or a flag); the images go to the first argument that is not in the mapping. A callable ``f(x)``
+        returns all arguments, as a tuple or a mapping, from the normalised images in the model's layout.
+    output : str, int or callable, optional
+        The part of the return value that is the layer ``output``: a key or attribute, an index into a tuple, or a function of
+        the return value (default: found automatically if it is unambiguous).
+    channel_axis : mapping of str to int, optional
+        Channel axes by layer path or glob pattern, in the model's layout, counting the batch axis.
     """
 
     inputs: Mapping[str, Any] | Callable[[Any], Any] | None = None
@@ -101,25 +114,31 @@ class Interface:
     def __post_init__(self) -> None:
         if not (self.inputs is None or callable(self.inputs) or isinstance(self.inputs, Mapping)):
             raise InvalidParameter(
-                "inputs", allowed="a mapping of further arguments, or a function of the images", received=self.inputs,
+                "inputs",
+                allowed="a mapping of further arguments or a function of the images",
+                received=self.inputs,
                 fix='For example inputs={"input_ids": tokens}.',
-            )  # fmt: skip
+            )
         if isinstance(self.output, bool) or not (
             self.output is None or callable(self.output) or isinstance(self.output, (str, int))
         ):
             raise InvalidParameter(
-                "output", allowed="a key, a place in a tuple, or a function of what the model returns",
-                received=self.output, fix='For example output="logits" or output=0.',
-            )  # fmt: skip
+                "output",
+                allowed="a key, an index into a tuple, or a function of the model's return value",
+                received=self.output,
+                fix='For example output="logits" or output=0.',
+            )
         for path, axis in self.channel_axis.items():
             if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
                 raise InvalidParameter(
-                    f"channel_axis[{path!r}]", allowed="an axis other than 0, which is the batch", received=axis,
-                    fix="1 for channel-first, -1 for channel-last.",
-                )  # fmt: skip
+                    f"channel_axis[{path!r}]",
+                    allowed="an axis other than 0, which is the batch axis",
+                    received=axis,
+                    fix="Use 1 for channel-first and -1 for channel-last layers.",
+                )
 
     def axis_of(self, *paths: str) -> int | None:
-        """The channel axis that was stated for the first of `paths` that is among them, exactly or by glob."""
+        """Return the stated channel axis of the first of `paths` that has one, by exact path first, then by glob."""
         for path in paths:
             if path in self.channel_axis:
                 return self.channel_axis[path]

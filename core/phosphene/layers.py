@@ -1,8 +1,9 @@
-"""Layers as a person names them: a path, a kind, a channel-last shape.
+"""Layers of a network: path, kind and channel-last shape.
 
 A layer is an activation that can be read, edited and differentiated. Paths are the module paths of the model, joined by dots
-(``stage2.block1.conv1``); where one module runs several times in a forward pass, its second call is ``path#1``, the third
-``path#2``. The model's return value is the layer `OUTPUT`; the attention map of a module is its path and `ATTENTION`.
+(``stage2.block1.conv1``). If a module runs several times in a forward pass, its second call is ``path#1``, its third
+``path#2``. The model's return value is the layer `OUTPUT`. The attention map of a module has the module's path followed by
+`ATTENTION`.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from phosphene.types import Size
 __all__ = ["ATTENTION", "OUTPUT", "Layer", "Layers", "Tokens"]
 
 OUTPUT = "output"
-"""Path of the layer that is the model's return value: logits, for a classifier."""
+"""Path of the layer that is the model's return value (logits, for a classifier)."""
 
 ATTENTION = "@attention"
-"""Ends the path of an attention map: ``blocks.3.attn@attention`` is what the module ``blocks.3.attn`` weighs its values by."""
+"""Suffix of the path of an attention map: ``blocks.3.attn@attention`` holds the attention weights of ``blocks.3.attn``."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the tokens of a layer are: some of their own first, then one a patch of the image, row by row.
+    """The meaning of a layer's tokens: special tokens first, then one token per image patch, row by row.
 
     Attributes
     ----------
     prefix : tuple of str
-        Names of the tokens in front, such as ``("class", "register", "register")``; ``()`` where there are none.
+        Names of the special tokens, such as ``("class", "register", "register")``; ``()`` if there are none.
     grid : (int, int)
         Rows and columns of patches.
     """
@@ -45,7 +46,7 @@ class Tokens:
         return len(self.prefix) + self.grid[0] * self.grid[1]
 
     def index(self, row: int, column: int) -> int:
-        """Which token stands for the patch at `row` and `column`."""
+        """Index of the token of the patch at `row` and `column`."""
         return len(self.prefix) + row * self.grid[1] + column
 
     def __str__(self) -> str:
@@ -56,26 +57,26 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Layer:
-    """One readable activation of a network.
+    """An activation of a network that can be read.
 
     Attributes
     ----------
     path : str
-        Where it is: the module path, with ``#k`` for the k-th further call of the same module.
+        The module path, followed by ``#k`` for the k-th repeated call of the same module.
     kind : str
-        The class name of the module, such as ``"Conv2d"``; ``"Mark"`` for a named value of a plain function.
+        Class name of the module, such as ``"Conv2d"``; ``"Mark"`` for a named value of a plain function.
     shape : tuple of int
-        Shape at the network's own input size, channel-last and without the batch axis: ``(H, W, C)``, ``(T, C)`` or ``(C,)``;
-        ``(queries, keys, heads)`` for an attention map. Where a model folds windows of the image into its batch axis, they
-        come first: ``(windows, T, C)``.
+        Shape at the network's native input size, channel-last and without the batch axis: ``(H, W, C)``, ``(T, C)`` or
+        ``(C,)``; ``(queries, keys, heads)`` for an attention map. If the model folds windows of the image into its batch
+        axis, they come first: ``(windows, T, C)``.
     parameters : int
-        Number of trained values in the module and below it.
-    channel_axis : int
-        The channel axis in the framework's own layout, counted with the batch axis (1 for NCHW, -1 for channel-last).
-    windows : int
-        How many windows of one image the model folds into its batch axis; 1 where it does not.
+        Number of trainable values in the module and its submodules.
+    channel_axis : int, default -1
+        The channel axis in the framework's layout, counting the batch axis (1 for NCHW, -1 for channel-last).
+    windows : int, default 1
+        Number of windows per image that the model folds into its batch axis.
     tokens : Tokens, optional
-        What the tokens are, where that is known; None for layers without tokens.
+        The meaning of the tokens, if it is known; None for layers without tokens.
     """
 
     path: str
@@ -88,7 +89,7 @@ class Layer:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """What the axes of `shape` are: row, column, token, query, key, window, position, and channel (or head)."""
+        """Names of the axes of `shape`: row, column, token, query, key, window, position, and channel (or head)."""
         if self.kind == "Attention":
             inner: tuple[str, ...] = ("query", "key", "head")
         else:
@@ -108,16 +109,16 @@ class Layer:
 
 
 class Layers(Mapping[str, Layer]):
-    """The layers of a network in forward order, by path; prints as a table.
+    """The layers of a network by path, in forward order. Prints as a table.
 
     Parameters
     ----------
     layers : iterable of Layer
-        In the order in which they are computed.
+        In forward order.
     network : str
-        Name of the network, for error messages.
+        Name of the network, used in error messages.
     idle : iterable of str, optional
-        Modules that the model has and that returned nothing to read: they did not run, or returned no activation.
+        Paths of modules that cannot be read, because they did not run or returned no activation.
     """
 
     def __init__(self, layers: Iterable[Layer], network: str, idle: Iterable[str] = ()) -> None:
@@ -141,16 +142,16 @@ class Layers(Mapping[str, Layer]):
         return len(self._layers)
 
     def select(self, pattern: str = "*", *, kind: str = "*", spatial: bool | None = None) -> Layers:
-        """Layers whose path and kind match shell-style patterns.
+        """Select the layers whose path and kind match shell-style patterns.
 
         Parameters
         ----------
         pattern : str, default "*"
-            Glob over paths: ``"stage2.*"``.
+            Glob pattern for paths, such as ``"stage2.*"``.
         kind : str, default "*"
-            Glob over kinds: ``"Conv*"``.
+            Glob pattern for kinds, such as ``"Conv*"``.
         spatial : bool, optional
-            Keep only layers with (True) or without (False) positions.
+            If True, keep only layers with positions; if False, only layers without (default: both).
 
         Returns
         -------
@@ -160,7 +161,7 @@ class Layers(Mapping[str, Layer]):
         Raises
         ------
         UnknownLayer
-            When nothing matches.
+            If no layer matches.
         """
         chosen = [
             layer
@@ -174,7 +175,7 @@ class Layers(Mapping[str, Layer]):
         return Layers(chosen, self._network)
 
     def last(self, paths: Iterable[str]) -> str:
-        """The one of `paths` that is computed last."""
+        """Return the path in `paths` that is computed last."""
         order = {path: index for index, path in enumerate(self._layers)}
         return max((self[path].path for path in paths), key=order.__getitem__)
 

@@ -1,7 +1,7 @@
-"""Where the channels of an array are, as its axes are moved, merged and split.
+"""Track which axes of an array hold channels, as axes are moved, merged and split.
 
-Each axis is a product of factors, of channels or of something else, in the order in which they lie in memory. So a transformer
-that splits its channels into heads and parts of a head, moves them apart and merges them again is followed all the way.
+Each axis is a product of factors in memory order; each factor either is of channels or is not. So a transformer that splits its
+channels into heads and channels per head, moves them apart and merges them again can be tracked throughout.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TypeAlias
 __all__ = ["Axis", "Layout"]
 
 Axis: TypeAlias = tuple[tuple[int, bool], ...]
-"""Factors of an axis: the size of each, and whether it is of channels."""
+"""Factors of an axis: the size of each, and whether it consists of channels."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the axes of an array are made of.
+    """The factors of each axis of an array.
 
     Attributes
     ----------
@@ -29,42 +29,42 @@ class Layout:
 
     @classmethod
     def of(cls, shape: Sequence[int], *channels: int) -> Layout:
-        """That of an array with whole axes of channels, counted from either end."""
+        """The layout of an array of `shape` whose axes `channels` consist of channels."""
         marked = {axis % len(shape) for axis in channels}
         return cls(tuple(((int(side), axis in marked),) for axis, side in enumerate(shape)))
 
     @property
     def channel(self) -> int | None:
-        """The axis of channels: the last one, where there are several (heads, and channels of a head); never the first."""
+        """The channel axis; the last one if there are several (heads, and channels per head); never the first axis."""
         return next((axis for axis in reversed(range(1, len(self.axes))) if self.holds(axis)), None)
 
     def holds(self, axis: int) -> bool:
-        """Whether an axis is of channels, wholly or in part."""
+        """Whether any factor of an axis consists of channels."""
         return any(channel for _, channel in self.axes[axis])
 
     def picked(self, order: Sequence[int | None]) -> Layout:
-        """The axes of these numbers, in this order; None is a new axis of length 1."""
+        """The layout with axes in the given order; None inserts a new axis of length 1."""
         return Layout(tuple(((1, False),) if axis is None else self.axes[axis] for axis in order))
 
     def marked(self, axis: int) -> Layout:
-        """The same with all of one axis for channels, besides those that are."""
+        """The layout in which one more axis consists of channels."""
         axes = list(self.axes)
         axes[axis] = ((_size(axes[axis]), True),)
         return Layout(tuple(axes))
 
     def resized(self, shape: Sequence[int]) -> Layout | None:
-        """The same axes, as many, with other lengths: sliced, padded, joined, repeated."""
+        """The layout after axes changed their lengths by slicing, padding, concatenation or repetition."""
         if len(shape) != len(self.axes):
             return None
         return Layout(tuple(_resized(axis, int(side)) for axis, side in zip(self.axes, shape, strict=True)))
 
     def stretched(self, shape: Sequence[int]) -> Layout | None:
-        """As after broadcasting: the same axes, aligned to the right, behind new ones."""
+        """The layout after broadcasting to `shape`: axes aligned to the right, behind new ones."""
         new = len(shape) - len(self.axes)
         return self.picked([*(None,) * new, *range(len(self.axes))]).resized(shape) if new >= 0 else None
 
     def reshaped(self, shape: Sequence[int]) -> Layout | None:
-        """The same values in the same order, in other axes; None where channels and others would be torn apart."""
+        """The layout after a reshape; None if the reshape would split a factor of channels unevenly."""
         rest = _runs([factor for axis in self.axes for factor in axis])
         axes: list[Axis] = []
         for side in shape:
@@ -81,13 +81,13 @@ class Layout:
                 need //= part
                 if size > part:
                     rest.append((size // part, channel))
-            # One head, in front of its channels, is still an axis of heads.
+            # A single head in front of its channels is still an axis of heads.
             axes.append(tuple(taken) or ((int(side), bool(axes) and bool(rest) and rest[-1][1]),))
         single = self._single(shape)
         return Layout(tuple(axes)) if single is None else Layout(tuple(axes)).marked(single)
 
     def _single(self, shape: Sequence[int]) -> int | None:
-        """Where channels that are only one went: to the last axis of length 1 with as much in front of it as before."""
+        """The new axis of a single channel: the last one of length 1 with as many values in front of it as before."""
         axis = self.channel
         if axis is None or _size(self.axes[axis]) != 1:
             return None
@@ -117,7 +117,7 @@ def _resized(axis: Axis, side: int) -> Axis:
 
 
 def _runs(factors: Sequence[tuple[int, bool]]) -> list[tuple[int, bool]]:
-    """Neighbours of one kind multiplied, lengths of 1 left out; the first at the end, to be popped."""
+    """Multiply neighbouring factors of one kind and drop lengths of 1; reversed, so that the first can be popped."""
     runs: list[tuple[int, bool]] = []
     for size, channel in factors:
         if size != 1:

@@ -1,7 +1,7 @@
-"""Optimizers of the ascent, written once: every target in a batch has a clock of its own.
+"""Optimizers of gradient ascent, in which every target of a batch counts its own steps.
 
-`torch.optim` factories and optax transformations are taken too (`phosphene.render(optimizer=...)`); the ones here are held to
-them by tests.
+`phosphene.render(optimizer=...)` also takes `torch.optim` factories and optax transformations; tests compare the optimizers here
+with them.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ from typing import Protocol
 import numpy as np
 
 from phosphene.arrays import constant, expand, tree_map
-from phosphene.draws import integer
 from phosphene.errors import InvalidParameter
+from phosphene.kit.checks import integer, number, share
 from phosphene.types import Array, Namespace, Tree
 
 __all__ = ["Optimizer", "Schedule", "adam", "cosine", "nadam", "sgd"]
 
 
 class Optimizer(Protocol):
-    """What the ascent asks of an optimizer; hashable and compared by value."""
+    """The interface of an optimizer; hashable and compared by value."""
 
     def init(self, xp: Namespace, parameters: Array) -> Tree:
-        """State for parameters ``(N, ...)``."""
+        """Return the initial state for parameters ``(N, ...)``."""
         ...
 
     def update(
         self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
     ) -> tuple[Array, Tree]:
-        """One step *up* the gradient; `clock` ``(N,)`` counts the steps each row has made before."""
+        """Take one step *up* the gradient; `clock` ``(N,)`` is the number of steps each row has taken before."""
         ...
 
     def restart(self, xp: Namespace, state: Tree, parameters: Array, rows: Sequence[bool]) -> Tree:
-        """The state with fresh entries where `rows` is true."""
+        """Return the state with initial entries where `rows` is True."""
         ...
 
     def take(self, xp: Namespace, state: Tree, rows: Sequence[int]) -> Tree:
-        """The state of the given rows alone."""
+        """Return the state of the given rows only."""
         ...
 
 
 class Schedule(Protocol):
-    """A factor of the learning rate by the steps a row has made; hashable and compared by value."""
+    """A factor of the learning rate as a function of a row's steps; hashable and compared by value."""
 
     def __call__(self, xp: Namespace, clock: Array) -> Array:
-        """Factors ``(N,)`` for clocks ``(N,)``, floats that count from 0."""
+        """Return factors ``(N,)`` for the numbers of steps ``(N,)``, floats that start at 0."""
         ...
 
 
@@ -63,13 +63,13 @@ class Cosine:
 
 @dataclass(frozen=True)
 class ElementwiseOptimizer:
-    """An optimizer whose state is arrays with the parameters' leading axis, zero at the start."""
+    """An optimizer whose state consists of arrays with the parameters' leading axis, initially zero."""
 
     learning_rate: float
     schedule: Schedule | None
 
     def rate(self, xp: Namespace, parameters: Array, clock: Array) -> Array | float:
-        """The learning rate of each row at its clock."""
+        """Return the learning rate of each row."""
         if self.schedule is None:
             return self.learning_rate
         return self.learning_rate * self.schedule(xp, expand(xp, clock, parameters))
@@ -94,11 +94,11 @@ class Adam(ElementwiseOptimizer):
     def update(
         self, xp: Namespace, gradient: Array, state: Tree, parameters: Array, clock: Array
     ) -> tuple[Array, Tree]:
-        # Sums, not means: what turns them into Adam's moments, and both corrections of these, are numbers a row, which cost no
-        # pass over the state when they are gathered into one factor.
+        # Sums rather than means: the factors that turn them into Adam's moments and correct their bias are numbers per row, and
+        # gathered into one factor they cost no pass over the state.
         first = self.beta1 * state[0] + gradient
         second = self.beta2 * state[1] + xp.square(gradient)
-        # The clock in the parameters' own dtype: in float32 the correction of a float64 run was off by 1e-8 a step.
+        # In the parameters' dtype: with float32 steps the correction of a float64 run was off by 1e-8 per step.
         steps = expand(xp, clock, parameters) + 1.0
         first_correction = 1.0 - xp.exp(steps * math.log(self.beta1)) if self.beta1 > 0 else 1.0
         second_correction = 1.0 - xp.exp(steps * math.log(self.beta2)) if self.beta2 > 0 else 1.0
@@ -115,7 +115,7 @@ class Nadam(ElementwiseOptimizer):
     momentum_decay: float
 
     def init(self, xp: Namespace, parameters: Array) -> Tree:
-        # The last is 1 minus the product of the momenta so far, a number a row: like the rest it starts at 0.
+        # The last entry is 1 minus the product of the momenta so far, one number per row, so that it too starts at 0.
         rows = xp.sum(xp.reshape(parameters, (parameters.shape[0], -1)), axis=1)
         return xp.zeros_like(parameters), xp.zeros_like(parameters), xp.zeros_like(rows)
 
@@ -166,18 +166,18 @@ def adam(
     *,
     schedule: Schedule | None = None,
 ) -> Optimizer:
-    """Adam (Kingma and Ba 2015), a clock a target.
+    """Adam (Kingma and Ba 2015).
 
     Parameters
     ----------
     learning_rate : float, default 0.05
         Above 0.
-    beta1, beta2 : float
-        Decay rates of the first and second moment, in [0, 1).
+    beta1, beta2 : float, default 0.9 and 0.999
+        Decay rates of the first and second moments, in [0, 1).
     epsilon : float, default 1e-8
-        Added to the root of the second moment.
+        Added to the square root of the second moment.
     schedule : Schedule, optional
-        Of the learning rate, such as `phosphene.cosine`; constant when absent.
+        Schedule of the learning rate, such as `phosphene.optimizers.cosine` (default: a constant rate).
 
     Returns
     -------
@@ -186,10 +186,15 @@ def adam(
     Raises
     ------
     InvalidParameter
-        When a number is out of range.
+        If a number is out of range.
     """
-    _betas(beta1, beta2)
-    return Adam(_rate(learning_rate), _schedule(schedule), float(beta1), float(beta2), float(epsilon))
+    return Adam(
+        _rate(learning_rate),
+        _schedule(schedule),
+        _below_one("beta1", beta1, 0.9),
+        _below_one("beta2", beta2, 0.999),
+        number("epsilon", epsilon, minimum=0.0, example=1e-8),
+    )
 
 
 def nadam(
@@ -201,21 +206,21 @@ def nadam(
     momentum_decay: float = 0.004,
     schedule: Schedule | None = None,
 ) -> Optimizer:
-    """Adam with Nesterov momentum (Dozat 2016), a clock a target.
+    """Adam with Nesterov momentum (Dozat 2016).
 
-    The momentum warms up as in the paper, ``beta1 (1 - 0.5 * 0.96^(t momentum_decay))``, which is what ``torch.optim.NAdam`` and
-    Keras do. ``optax.nadam`` leaves the warm-up out: there the momentum is beta1 from the first step on.
+    The momentum warms up as in the paper, ``beta1 (1 - 0.5 * 0.96^(t momentum_decay))``, as in ``torch.optim.NAdam`` and Keras.
+    ``optax.nadam`` has no warm-up: its momentum is beta1 from the first step.
 
     Parameters
     ----------
     learning_rate : float, default 0.05
         Above 0.
-    beta1, beta2, epsilon
-        As of `adam`.
+    beta1, beta2, epsilon : float
+        As in `adam`.
     momentum_decay : float, default 0.004
-        How slowly the momentum warms up, at least 0.
+        Rate at which the momentum warms up; at least 0.
     schedule : Schedule, optional
-        Of the learning rate.
+        Schedule of the learning rate (default: a constant rate).
 
     Returns
     -------
@@ -224,15 +229,15 @@ def nadam(
     Raises
     ------
     InvalidParameter
-        When a number is out of range.
+        If a number is out of range.
     """
-    _betas(beta1, beta2)
-    if not 0 <= momentum_decay < math.inf:
-        raise InvalidParameter(
-            "momentum_decay", allowed="a number of at least 0", received=momentum_decay, fix="The usual one is 0.004."
-        )
     return Nadam(
-        _rate(learning_rate), _schedule(schedule), float(beta1), float(beta2), float(epsilon), float(momentum_decay)
+        _rate(learning_rate),
+        _schedule(schedule),
+        _below_one("beta1", beta1, 0.9),
+        _below_one("beta2", beta2, 0.999),
+        number("epsilon", epsilon, minimum=0.0, example=1e-8),
+        number("momentum_decay", momentum_decay, minimum=0.0, example=0.004),
     )
 
 
@@ -248,10 +253,10 @@ def sgd(
     momentum : float, default 0
         In [0, 1).
     normalize : bool, default False
-        Whether each row's gradient is divided by the mean of its absolute values, as DeepDream does (Mordvintsev et al. 2015):
-        steps are then as large wherever one starts.
+        Whether to divide each row's gradient by its mean absolute value, as DeepDream does (Mordvintsev et al. 2015), so that
+        the size of a step does not depend on the size of the gradient.
     schedule : Schedule, optional
-        Of the learning rate.
+        Schedule of the learning rate (default: a constant rate).
 
     Returns
     -------
@@ -260,22 +265,20 @@ def sgd(
     Raises
     ------
     InvalidParameter
-        When a number is out of range.
+        If a number is out of range.
     """
-    if not 0 <= momentum < 1:
-        raise InvalidParameter("momentum", allowed="a number in [0, 1)", received=momentum, fix="The usual one is 0.9.")
-    return Sgd(_rate(learning_rate), _schedule(schedule), float(momentum), bool(normalize))
+    return Sgd(_rate(learning_rate), _schedule(schedule), _below_one("momentum", momentum, 0.9), bool(normalize))
 
 
 def cosine(steps: int, final: float = 0.0) -> Schedule:
-    """Half a wave of a cosine, from the whole learning rate to a part of it (Loshchilov and Hutter 2017).
+    """Cosine decay of the learning rate (Loshchilov and Hutter 2017).
 
     Parameters
     ----------
     steps : int
-        After which it stays where it is, at least 1.
+        Number of steps of the decay, at least 1; the rate is constant afterwards.
     final : float, default 0
-        The part that is left, in [0, 1].
+        Final fraction of the learning rate, in [0, 1].
 
     Returns
     -------
@@ -284,28 +287,29 @@ def cosine(steps: int, final: float = 0.0) -> Schedule:
     Raises
     ------
     InvalidParameter
-        When a number is out of range.
+        If a number is out of range.
     """
-    if not 0 <= final <= 1:
-        raise InvalidParameter("final", allowed="a number in [0, 1]", received=final, fix="0 comes to rest.")
-    return Cosine(integer("steps", steps, minimum=1), float(final))
+    return Cosine(integer("steps", steps, minimum=1), share("final", final, example=0.0))
 
 
-def _betas(beta1: float, beta2: float) -> None:
-    for name, value in (("beta1", beta1), ("beta2", beta2)):
-        if not 0 <= value < 1:
-            raise InvalidParameter(
-                name, allowed="a number in [0, 1)", received=value, fix="The usual pair is 0.9, 0.999."
-            )
+def _below_one(name: str, value: float, example: float) -> float:
+    if not 0 <= number(name, value, example=example) < 1:
+        raise InvalidParameter(
+            name, allowed="a number in [0, 1)", received=value, fix=f"For example {name}={example:g}."
+        )
+    return float(value)
 
 
 def _schedule(value: Schedule | None) -> Schedule | None:
     if value is not None and not callable(value):
-        raise InvalidParameter("schedule", allowed="a schedule, or None", received=value, fix="ph.cosine(256)")
+        raise InvalidParameter(
+            "schedule",
+            allowed="a schedule or None",
+            received=value,
+            fix="For example schedule=ph.optimizers.cosine(256).",
+        )
     return value
 
 
 def _rate(value: float) -> float:
-    if not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise InvalidParameter("learning_rate", allowed="a positive number", received=value, fix="Start with 0.05.")
-    return float(value)
+    return number("learning_rate", value, minimum=0.0, open_minimum=True, example=0.05)

@@ -1,4 +1,4 @@
-"""The receptive field of a position: measured, by where a gradient arrives, not computed from kernel sizes."""
+"""The receptive field of a position, measured from gradients rather than computed from kernel sizes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phosphene.ascent.program import native
-from phosphene.backend import Network
+from phosphene.backend import Network, native
 from phosphene.draws import generator
 from phosphene.types import Array, Floats, Size, Tree
 
 __all__ = ["extent", "influence", "receptive_field"]
 
 IMAGES = 4
-"""On which it is measured, so that a pixel that is seen shows in one of them."""
+"""Number of noise images; a pixel that matters has a gradient in at least one of them."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """``(weights, images, signs (N, C)) -> |gradient| of the image`` of one position, all channels mixed by signs."""
+    """``(weights, images, signs (N, C)) -> |gradient|`` of the image for one position, channels summed with random weights."""
 
     network: Network
     layer: str
@@ -36,21 +35,23 @@ class Reach:
 
 
 def receptive_field(network: Network, layer: str, size: Size | None = None) -> Size:
-    """Height and width in pixels of what the central position of a layer depends on.
+    """Measure the receptive field of the central position of a layer.
 
-    Measured: the extent of the image's gradient for noise, over all channels at once. A pixel that only dead units see may be
-    missed; where a layer has no positions, or looks at everything, it is the whole image.
+    It is the extent of the gradient of noise images, over all channels at once. Pixels that only reach dead units may be
+    missed. For a layer without positions, it is the whole image.
 
     Parameters
     ----------
     network : Network
     layer : str
+        Path of the layer.
     size : (int, int), optional
-        Of the image; the network's own when absent.
+        Height and width of the image in pixels (default: the network's native size).
 
     Returns
     -------
     (int, int)
+        Height and width in pixels.
     """
     rows, columns = extent(network, layer, size or network.input.size)
     return rows[1] - rows[0], columns[1] - columns[0]
@@ -59,21 +60,22 @@ def receptive_field(network: Network, layer: str, size: Size | None = None) -> S
 def extent(
     network: Network, layer: str, size: Size, *, images: int = IMAGES
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First row and the one behind the last, and so the columns, of what the central position of a layer depends on.
+    """Return the rows and columns of the image on which the central position of a layer depends.
 
     Parameters
     ----------
     network : Network
     layer : str
+        Path of the layer.
     size : (int, int)
-        Of the image.
+        Height and width of the image in pixels.
     images : int, default 4
-        Of noise, on which it is measured.
+        Number of noise images on which it is measured.
 
     Returns
     -------
     ((int, int), (int, int))
-        Those of the whole image where the layer has no positions.
+        Start and stop of the rows and of the columns; the whole image for a layer without positions.
     """
     whole = (0, size[0]), (0, size[1])
     if not network.layers[layer].spatial:
@@ -88,18 +90,21 @@ def extent(
 
 
 def influence(network: Network, layer: str, size: Size, position: tuple[int, ...], *, images: int = IMAGES) -> Floats:
-    """How much each pixel moves a position of a layer: the mean absolute gradient for noise, all channels mixed at random.
+    """Return the influence of each pixel on a position of a layer.
+
+    It is the mean absolute gradient over noise images of a random weighted sum of the channels.
 
     Parameters
     ----------
     network : Network
     layer : str
+        Path of the layer.
     size : (int, int)
-        Of the image.
+        Height and width of the image in pixels.
     position : tuple of int
-        In the layer.
+        Position in the layer.
     images : int, default 4
-        Of noise, on which it is measured.
+        Number of noise images on which it is measured.
 
     Returns
     -------

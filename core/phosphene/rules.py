@@ -1,7 +1,7 @@
-"""Backward rules for rectified linear units, written once.
+"""Backward rules for rectified linear units.
 
-A rule sees the pre-activation `x` and the gradient `g` that arrives (ascent's sign: positive pushes the unit up), both
-channel-last, and a `gate` ``(N,)``; it returns the gradient that goes on and, per row, whether it acted.
+A rule is a function of the pre-activation `x` and the incoming gradient `g` (of gradient ascent: a positive gradient raises the
+unit), both channel-last, and of a `gate` ``(N,)``. It returns the outgoing gradient and, per row, whether the rule was used.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["Deconvolution", "Guided", "Redirected"]
 
 @dataclass(frozen=True)
 class Redirected:
-    """Wake units whose gradient is dead everywhere, and leave every other row exactly as it is.
+    """Pass a gradient through rectifiers that are closed at every position; leave all other rows unchanged.
 
-    Where no position of a row would pass any gradient, the gradient is let through closed units, weighted by a spatial
-    softmax of the pre-activation, so that the position nearest to firing is pushed first. lucid's redirected ReLU (Olah et
-    al. 2017) lets it through everywhere alike, which moves all positions a little and often none of them enough.
+    If no position of a row passes any gradient, the gradient passes the closed units, weighted by a spatial softmax of the
+    pre-activation, so that the position closest to firing moves first. The redirected ReLU of lucid (Olah et al. 2017) passes
+    the gradient equally at all positions, which moves all of them a little and often none of them enough.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Redirected:
         standard = xp.where(x > 0, g, zero)
         axes = tuple(range(1, x.ndim))
         silent = (xp.max(xp.abs(standard), axis=axes) == 0) & (gate > 0)
-        if surely_none(silent):  # as in most layers of most steps
+        if surely_none(silent):  # true for most layers at most steps
             return standard, xp.astype(silent, g.dtype)
         used = xp.astype(silent & (xp.max(xp.abs(g), axis=axes) > 0), g.dtype)
         useful = xp.where((x <= 0) & (g < 0), zero, g)
@@ -43,7 +43,7 @@ class Redirected:
         return xp.where(expand(xp, used, g) > 0, redirected, standard), used
 
     def _nearest_first(self, xp: Namespace, x: Array, g: Array) -> Array:
-        # Only where a gradient arrives: what a neuron does not see has no say in which of its positions is the nearest.
+        # Only positions with a gradient count: those that the objective does not see must not win the softmax.
         positions = tuple(range(1, x.ndim - 1))
         asked = xp.abs(g) > 0
         mask = xp.astype(asked, x.dtype)
@@ -51,14 +51,14 @@ class Redirected:
         spread = xp.sqrt(xp.sum(x * x * mask, axis=positions, keepdims=True) / (count + 1e-12) + 1e-12)
         lowest = xp.min(x, axis=positions, keepdims=True)
         peak = xp.max(xp.where(asked, x, lowest), axis=positions, keepdims=True)
-        # Elsewhere x may be far above the peak, and 0 times infinity is no number.
+        # At the other positions x may be far above the peak, and 0 times infinity is NaN.
         weight = mask * xp.exp(self.sharpness * xp.where(asked, x - peak, xp.zeros_like(x)) / spread)
         return weight / (xp.sum(weight, axis=positions, keepdims=True) + 1e-12) * count
 
 
 @dataclass(frozen=True)
 class Guided:
-    """Pass a gradient only where both it and the pre-activation are positive (Springenberg et al. 2015)."""
+    """Guided backpropagation: pass a gradient where it and the pre-activation are positive (Springenberg et al. 2015)."""
 
     def __call__(self, xp: Namespace, x: Array, g: Array, gate: Array) -> tuple[Array, Array]:
         return xp.where((x > 0) & (g > 0), g, xp.zeros_like(g)), xp.ones_like(gate)
@@ -66,7 +66,7 @@ class Guided:
 
 @dataclass(frozen=True)
 class Deconvolution:
-    """Pass a gradient where it is positive, whatever the pre-activation was (Zeiler and Fergus 2014)."""
+    """Deconvolution: pass a gradient where it is positive, whatever the pre-activation (Zeiler and Fergus 2014)."""
 
     def __call__(self, xp: Namespace, x: Array, g: Array, gate: Array) -> tuple[Array, Array]:
         return xp.where(g > 0, g, xp.zeros_like(g)), xp.ones_like(gate)

@@ -1,9 +1,9 @@
-"""What the tokens of a transformer are: which stand for the whole image, which for a patch, and where that patch is.
+"""Find the meaning of a transformer's tokens: which are special tokens, and which stand for which image patch.
 
-Nothing is guessed. Tokens of the model's own (class, distillation, registers) are those that two different images leave
-unchanged at the first layer that has them. The patches behind them form the grid of a layer before, or one with the proportions
-of the image, if a probe agrees: where one position of that layer changes, or the pixels of one patch, its token changes most.
-What cannot be told so stays unknown, and can be stated: ``ph.wrap(..., tokens=("class",))``.
+Special tokens (class, distillation, registers) are those that are equal for two different images at the first layer that has
+tokens. The tokens behind them must form the grid of an earlier layer, or a grid with the proportions of the image, and a probe
+must confirm it: if one position of that layer, or the pixels of one patch, change, its token must change most. Nothing is
+guessed: what cannot be confirmed stays unknown, and can be stated with ``ph.wrap(..., tokens=("class",))``.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from phosphene.types import Edit, Floats, Size
 __all__ = ["with_tokens"]
 
 SPECIAL = {"cls": "class", "class": "class", "dist": "distillation", "reg": "register", "storage": "register"}
-"""How parameters of such tokens are called, and what they are; in the order in which models put them."""
+"""Prefixes of the names of special tokens' parameters, and the tokens' names, in the order in which models place them."""
 
 QUERIES = ("quer", "latent", "slot", "probe")
-"""In names of parameters that hold tokens which stand for nothing in particular, and may be as many as the patches."""
+"""Parts of the names of parameters that hold learned queries, of which there may be as many as patches."""
 
 SAMPLED = 6
-"""Of how many layers with equally many tokens the probe is read, where nothing speaks against one meaning for all."""
+"""Number of layers with equally many tokens on which the probe is read, if they can be assumed to agree."""
 
 AT_ONCE = 16
-"""How many layers are read at a time where each is probed."""
+"""Number of layers read at a time if each one is probed."""
 
 
 def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers:
-    """The layers of a network, with `Layer.tokens` filled in where it is known.
+    """Return the layers of a network with `Layer.tokens` set where the tokens are known.
 
     Parameters
     ----------
     network : Network
     stated : sequence of str, optional
-        Names of the tokens in front of the patches, ``()`` for none; found when absent.
+        Names of the special tokens in front of the patches, ``()`` for none (default: found automatically).
 
     Returns
     -------
@@ -49,7 +49,7 @@ def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers
     Raises
     ------
     InvalidParameter
-        When names were stated and no layer has that many tokens more than a grid of patches.
+        If names are stated and no layer has that many tokens in addition to a grid of patches.
     """
     layers = list(network.layers.values())
     by_count: dict[int, list[Layer]] = {}
@@ -73,15 +73,18 @@ def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers
                 break
     if stated is not None and not known:
         raise InvalidParameter(
-            "tokens", allowed="names of the tokens in front of the patches", received=tuple(stated),
+            "tokens",
+            allowed="the names of the special tokens in front of the patches",
+            received=tuple(stated),
             fix=f"Layers of {network.name} have {' or '.join(map(str, by_count)) or 'no'} tokens, and no grid of patches "
-            f"fits what {len(stated)} leave of them.",
-        )  # fmt: skip
+            f"fits the number that remains without {len(stated)} special token{'s' * (len(stated) != 1)}. "
+            "Leave `tokens` out to find them automatically.",
+        )
     return Layers(_told(layers, known), network.name, network.layers.idle)
 
 
 def _told(layers: Sequence[Layer], known: Mapping[str, Tokens]) -> Iterator[Layer]:
-    """Layers with what is known of each; the map of a self-attention has the tokens of the layers before it."""
+    """Yield layers with their tokens; a self-attention map has the tokens of the layers before it."""
     latest: dict[int, Tokens | None] = {}
     for layer in layers:
         if _has_tokens(layer):
@@ -102,7 +105,7 @@ def _has_tokens(layer: Layer) -> bool:
 
 
 def _fronts(network: Network, by_count: Mapping[int, Sequence[Layer]]) -> dict[int, tuple[str, ...] | None]:
-    """Names of the tokens in front that do not depend on the image, by number of tokens; None where others do not, either."""
+    """Names of the leading tokens that do not depend on the image, by number of tokens; None if others do not depend either."""
     random = np.random.default_rng(0).random((2, *network.input.size, network.input.channels))
     firsts = [group[0] for group in by_count.values()]
     weights = network.weight_shapes()
@@ -115,7 +118,7 @@ def _fronts(network: Network, by_count: Mapping[int, Sequence[Layer]]) -> dict[i
 
 
 def _names(weights: Mapping[str, tuple[int, ...]], count: int) -> tuple[str, ...]:
-    """Names of `count` tokens, by the parameters that hold them."""
+    """Names of `count` special tokens, from the names of the parameters that hold them."""
     found: list[str] = []
     for start, name in SPECIAL.items():
         for path, shape in weights.items():
@@ -126,7 +129,7 @@ def _names(weights: Mapping[str, tuple[int, ...]], count: int) -> tuple[str, ...
 
 
 def _grids(count: int, before: Sequence[Layer], size: Size) -> list[tuple[Size, Layer | None]]:
-    """Grids of `count` patches: of the nearest layer before that has one, and that with the image's proportions."""
+    """Possible grids of `count` patches: that of the nearest earlier layer, and the one with the image's proportions."""
     flat = [layer for layer in before if len(layer.shape) == 3 and layer.windows == 1 and not _is_map(layer)]
     grids: list[tuple[Size, Layer | None]] = []
     for layer in reversed(flat):
@@ -141,22 +144,22 @@ def _grids(count: int, before: Sequence[Layer], size: Size) -> list[tuple[Size, 
 
 
 class _Probe:
-    """One image several times, each time but the first with one position of a grid changed.
+    """Copies of an image, in each of which except the first one position of a grid is changed.
 
     Parameters
     ----------
     network : Network
     meaning : Tokens
-        What is to be shown.
+        The meaning of the tokens to be confirmed.
     source : Layer, optional
-        Whose positions are changed; the pixels of a patch when absent.
+        The layer whose positions are changed (default: the pixels of a patch are changed).
     """
 
     def __init__(self, network: Network, meaning: Tokens, source: Layer | None) -> None:
         self._network, self._prefix = network, len(meaning.prefix)
         size, channels = network.input.size, network.input.channels
         rows, columns = meaning.grid
-        # Not on a diagonal, where rows and columns could change places, and not only at the rim.
+        # Off the diagonal, so that swapped rows and columns are noticed, and not only at the border.
         places = list(dict.fromkeys([(0, columns - 1), (rows - 1, 0), (rows // 2, columns // 3)]))
         self._expected = [meaning.index(*place) for place in places]
         random = np.random.default_rng(1)
@@ -173,7 +176,7 @@ class _Probe:
             self._images[index, height, width] = random.random(patch.shape)
 
     def answers(self, layers: Sequence[Layer]) -> list[bool | None]:
-        """For each layer, whether its tokens mean what they should; None where the answer is neither yes nor no."""
+        """Whether each layer's tokens have the expected meaning; None if the probe does not decide."""
         edit: dict[str, Edit] = {}
         if self._source is not None:
             backend, network = self._network.backend, self._network
@@ -191,11 +194,11 @@ class _Probe:
 
 
 def _agreed(network: Network, probe: _Probe, group: Sequence[Layer]) -> Sequence[Layer]:
-    """Layers of one number of tokens that mean what the probe asks for.
+    """Return the layers, of a group with equally many tokens, that agree with the probe.
 
-    Attention mixes tokens, so that further down a probe no longer answers. There the answer of the first layer holds, unless one
-    layer says no, or something else may have as many rows: queries, or channels that take the place of tokens. Then only
-    layers count that answer for themselves.
+    Attention mixes tokens, so the probe does not decide for later layers. The answer for the first layer then holds for them,
+    unless one layer disagrees, or something else may have as many rows: learned queries, or channels in place of tokens. In
+    that case only layers that agree themselves are returned.
     """
     if probe.answers(group[:1])[0] is not True:
         return []
@@ -221,7 +224,7 @@ def _ambiguous(weights: Mapping[str, tuple[int, ...]], group: Sequence[Layer]) -
 def _changes(
     network: Network, images: Floats, layers: Sequence[Layer], edit: Mapping[str, Edit] | None = None
 ) -> list[Floats]:
-    """For each layer, by how much each token of the other images differs from the first image's; (images - 1, tokens)."""
+    """For each layer, the distance of each token of the other images from the first image's; ``(images - 1, tokens)``."""
     backend, paths = network.backend, [layer.path for layer in layers]
     if not paths:
         return []

@@ -1,7 +1,7 @@
-"""Aliases shared by every room.
+"""Type aliases.
 
-Arrays of a framework are `Array` (opaque to core, which reaches them through an array-API namespace `xp`); arrays of the
-host are NumPy's. Layouts, everywhere: images ``(N, H, W, C)``, activations channel-last ``(N, H, W, C)``, ``(N, T, C)`` or
+Arrays of a framework are `Array`; core handles them only through an array-API namespace `xp`. Arrays on the
+host are NumPy arrays. Images are always ``(N, H, W, C)``; activations are channel-last: ``(N, H, W, C)``, ``(N, T, C)`` or
 ``(N, C)``.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["Activations", "Array", "Edit", "Floats", "Namespace", "Size", "Tree", "UserObjective"]
 
 Array: TypeAlias = Any
-"""An array of the framework in use (a `torch.Tensor`, a `jax.Array` or a tracer of it)."""
+"""An array of the framework in use: a `torch.Tensor`, a `jax.Array` or a tracer of one."""
 
 Namespace: TypeAlias = Any
 """An array-API namespace: `array_api_compat.torch`, `jax.numpy`, `numpy`."""
@@ -34,7 +34,7 @@ Activations: TypeAlias = Mapping[str, Array]
 """Layer path to channel-last activation."""
 
 Edit: TypeAlias = Callable[[Namespace, Array], Array]
-"""What is done to a layer's activation on its way: ``f(xp, activation) -> activation`` of the same shape."""
+"""A change to a layer's activation during the forward pass: ``f(xp, activation) -> activation`` of the same shape."""
 
 UserObjective: TypeAlias = Callable[[Namespace, Activations], Array]
 """A user's objective: ``f(xp, activations) -> (N,)``."""

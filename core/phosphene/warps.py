@@ -1,8 +1,9 @@
-"""Affine resampling over the array API: the default of every backend, and the oracle of the fast ones.
+"""Affine resampling over the array API: the default of every backend, and the reference for faster ones.
 
-A warp takes one 2x3 matrix per image, in pixel coordinates, from output to input: the output pixel ``(x, y)`` reads the input
-at ``(m00 x + m01 y + m02, m10 x + m11 y + m12)``, bilinearly; outside the image stands `fill`. Matrices are rounded on the
-host to multiples of 2^-12 (`exact`), so that float32 coordinates of images up to 4096 pixels are the same on every framework.
+A warp takes one 2x3 matrix per image that maps output to input pixel coordinates: the output pixel ``(x, y)`` reads the input
+at ``(m00 x + m01 y + m02, m10 x + m11 y + m12)`` with bilinear interpolation; outside the image the value is `fill`. Matrices
+are rounded on the host to multiples of 2^-12 (`exact`), so that float32 coordinates of images of up to 4096 pixels per side are
+the same on every framework.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from phosphene.types import Array, Floats, Namespace, Size
 __all__ = ["KINDS", "coordinates", "exact", "kind_of", "warp"]
 
 KINDS = ("shift", "separable", "general")
-"""From cheap to dear: integer translations; scale and translation along the axes; any affine map."""
+"""From cheapest to most expensive: integer translations; scaling and translation along the axes; any affine map."""
 
 
 def exact(matrices: NDArray[Any]) -> Floats:
-    """Round to multiples of 2^-12, which float32 holds exactly."""
+    """Round to multiples of 2^-12, which float32 represents exactly."""
     rounded: Floats = np.round(np.asarray(matrices, np.float64) * 4096.0) / 4096.0
     return rounded
 
 
 def kind_of(matrices: NDArray[Any]) -> str:
-    """The cheapest of `KINDS` that covers all `matrices` ``(..., 2, 3)``."""
+    """Return the cheapest of `KINDS` that covers all `matrices` ``(..., 2, 3)``."""
     linear = matrices[..., :2]
     if np.any(linear[..., 0, 1] != 0) or np.any(linear[..., 1, 0] != 0):
         return "general"
@@ -38,12 +39,12 @@ def kind_of(matrices: NDArray[Any]) -> str:
 
 
 def coordinates(xp: Namespace, matrices: Array, size: Size) -> tuple[Array, Array]:
-    """Input coordinates ``(x, y)``, each ``(N, h, w)``, of every output pixel."""
+    """Return the input coordinates ``(x, y)`` of every output pixel, each ``(N, h, w)``."""
     height, width = size
     out_x = xp.astype(arange(xp, width, matrices), matrices.dtype)[None, None, :]
     out_y = xp.astype(arange(xp, height, matrices), matrices.dtype)[None, :, None]
     m = matrices[:, :, :, None, None]
-    # Sums of a row and a column, one pass each. In whatever order, they are exact.
+    # Each sum takes one pass over the pixels, and is exact in any order.
     x = (m[:, 0, 0, ...] * out_x + m[:, 0, 2, ...]) + m[:, 0, 1, ...] * out_y
     y = m[:, 1, 0, ...] * out_x + (m[:, 1, 1, ...] * out_y + m[:, 1, 2, ...])
     return x, y
@@ -59,13 +60,13 @@ def warp(xp: Namespace, images: Array, matrices: Array, size: Size, *, fill: flo
     images : Array (N, H, W, C)
         Any values.
     matrices : Array (N, 2, 3)
-        From output to input pixel coordinates.
+        Map output to input pixel coordinates.
     size : (int, int)
         Height and width of the output.
     fill : float
         Value outside the image.
     kind : str, default "general"
-        One of `KINDS`: what the caller knows of the matrices. A matrix that is not of the kind gives a wrong picture.
+        One of `KINDS`, to which all matrices must belong: the result is wrong for a matrix of another kind.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def _general(xp: Namespace, images: Array, matrices: Array, size: Size, fill: fl
 
 
 def _separable(xp: Namespace, images: Array, matrices: Array, size: Size, fill: float) -> Array:
-    """Two products with matrices of hat functions: dense, but it runs at the speed of a matrix product and needs no scatter."""
+    """Two products with matrices of hat functions: dense, but as fast as a matrix product and without a scatter."""
     count, height, width, channels = images.shape
     rows = _hats(xp, matrices[:, 1, 1], matrices[:, 1, 2], size[0], height)
     columns = _hats(xp, matrices[:, 0, 0], matrices[:, 0, 2], size[1], width)

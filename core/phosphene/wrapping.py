@@ -1,4 +1,4 @@
-"""`wrap`: a user's model behind the contract."""
+"""`wrap`: make a user's model a `Network`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from phosphene.backend import InputSpec, Interface, Network, backend_for, backend_named
-from phosphene.errors import InvalidParameter, MixedBackends
+from phosphene.errors import InvalidParameter, MixedBackends, said
 from phosphene.layers import OUTPUT
 from phosphene.tokens import with_tokens
 from phosphene.types import Size
@@ -35,44 +35,45 @@ def wrap(
     dtype: str | None = None,
     name: str | None = None,
 ) -> Network:
-    """Make a model readable. It is run once on a grey image to find its layers, and otherwise left exactly as it is.
+    """Wrap a model, so that its layers can be read. The model is run once on a grey image and is not changed.
 
     Parameters
     ----------
     model : torch.nn.Module, flax.nnx.Module, (flax.linen.Module, variables), equinox.Module, callable, (callable, parameters)
-        An Equinox module that has state comes as ``(module, state)``. A function takes images ``(N, H, W, C)``, with its
-        parameters first when they are given, and names its layers with ``jax.ad_checkpoint.checkpoint_name``.
+        An Equinox module that has state is passed as ``(module, state)``. A function takes images ``(N, H, W, C)``, after its
+        parameters if it has any, and names its layers with ``jax.ad_checkpoint.checkpoint_name``.
     size : int or (int, int)
-        Height and width in pixels at which the model is at home.
+        The model's native input size (height, width) in pixels.
     channels : int, default 3
-        Channels of its images.
-    mean, std : float or sequence of float
-        Its normalisation; the model sees ``(x - mean) / std``.
+        Number of channels of the images.
+    mean, std : float or sequence of float, default 0 and 1
+        Normalisation, one value per channel or one for all; the model sees ``(x - mean) / std``.
     range : (float, float), default (0, 1)
-        What 0 and 1 become before the normalisation; ``(0, 255)`` for models fed with bytes.
+        Values to which 0 and 1 are mapped before the normalisation; ``(0, 255)`` for models that take bytes.
     frozen : sequence of int, default ()
-        Channels that no ascent may change: they stay mid-grey.
+        Channels that gradient ascent leaves unchanged, at mid-grey.
     inputs : mapping or callable, optional
         Further arguments of a model that takes more than images: constants by name, each for one image or for all
-        (``{"input_ids": tokens}``), or a function ``f(x)`` that makes all its arguments, a tuple or a mapping, from the
-        normalised images in the model's own layout.
+        (``{"input_ids": tokens}``), or a function ``f(x)`` that returns all arguments, as a tuple or a mapping, from the
+        normalised images in the model's layout.
     output : str, int or callable, optional
-        Which part of what the model returns is the layer ``output``, the logits: a key or attribute, a place in a tuple, or a
-        function of what it returned (a detection head's scores, say). Found, where it is plain.
+        The part of the model's return value that is the layer ``output``, the logits: a key or attribute, an index into a tuple,
+        or a function of the return value, such as one that returns the scores of a detection head (default: found
+        automatically if it is unambiguous).
     channel_axis : mapping of str to int, optional
-        Where a layer's channels are, by path or glob, in the model's own layout: ``{"blocks.*": 1}``. Found, where the
-        model's operations tell; a warning names the layers where they do not.
+        Channel axes of layers by path or glob pattern, in the model's layout: ``{"blocks.*": 1}`` (default: found from the
+        model's operations; a warning names the layers for which that fails).
     tokens : sequence of str, optional
-        Names of a transformer's tokens in front of its patches: ``("class",)``, or ``()`` for none. Found, where two images
-        tell them apart.
+        Names of a transformer's special tokens in front of its patches: ``("class",)``, or ``()`` for none (default: found by
+        comparing two images).
     classes : sequence of str, optional
-        Names of its outputs.
+        Names of the classes, one per logit.
     backend : str, optional
-        "torch" or "jax"; found from the model when absent.
+        "torch", "jax" or the name of another installed backend (default: found from the model).
     device, dtype : str, optional
-        Where and in which precision to compute; the model's own when absent.
+        Device and precision of the computation (default: those of the model).
     name : str, optional
-        For titles and messages; the class name when absent.
+        Name for titles and messages (default: the class name).
 
     Returns
     -------
@@ -81,19 +82,21 @@ def wrap(
     Raises
     ------
     UnknownModel
-        When no backend owns the model.
+        If no backend accepts the model.
     InvalidParameter
-        For a normalisation or class names that do not fit.
+        If the normalisation or the class names do not fit the model.
     ModelFailed
-        When the model raises on a grey image.
+        If the model raises on a grey image.
     """
     if isinstance(model, Network):
-        raise InvalidParameter("model", allowed="a model", received=model.name, fix="It is wrapped already.")
+        raise InvalidParameter(
+            "model", allowed="a model", received=model, fix="It is wrapped already: use it as it is."
+        )
     owner = backend_for(model) if backend is None else backend_named(backend)
     if not owner.owns(model):
         raise MixedBackends(
             f"model: expected a model of {owner.name}, got {type(model).__module__}.{type(model).__qualname__}. "
-            "Leave `backend` out, and it is found from the model."
+            "Leave `backend` out to find it from the model."
         )
     spec = InputSpec(
         size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
@@ -108,9 +111,11 @@ def wrap(
     network.layers = with_tokens(network, tokens)
     if classes is not None and OUTPUT in network.layers and network.layers[OUTPUT].channels != len(classes):
         raise InvalidParameter(
-            "classes", allowed=f"{network.layers[OUTPUT].channels} names, one an output", received=list(classes),
-            fix=f"{len(classes)} were given.",
-        )  # fmt: skip
+            "classes",
+            allowed=f"{network.layers[OUTPUT].channels} names (one per output)",
+            received=said(f"{len(classes)}"),
+            fix="Give one name per output, in the order of the logits.",
+        )
     return network
 
 

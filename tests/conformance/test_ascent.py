@@ -9,11 +9,20 @@ import numpy as np
 import pytest
 
 import phosphene as ph
+from columns import chosen
 from phosphene.ascent import driver
 from phosphene.backend import Network
 from small_models import linear_convolution, small_network
 
-RECIPE = {"transforms": [ph.jitter(4), ph.scale(0.9, 1.1), ph.rotate(10), ph.noise(0.02)], "progress": False}
+RECIPE = {
+    "transforms": [
+        ph.transforms.jitter(4),
+        ph.transforms.scale(0.9, 1.1),
+        ph.transforms.rotate(10),
+        ph.transforms.noise(0.02),
+    ],
+    "progress": False,
+}
 
 
 def test_a_linear_unit_with_an_l2_penalty_shows_its_filter(backend: str) -> None:
@@ -21,9 +30,15 @@ def test_a_linear_unit_with_an_l2_penalty_shows_its_filter(backend: str) -> None
     filters = random.standard_normal((4, 9, 9, 3)).astype(np.float32)
     network = ph.wrap(linear_convolution(backend, filters), size=9)
     renders = ph.render(
-        network, [ph.neuron("conv", index) for index in range(4)], steps=200, parameterization=ph.pixel(),
-        transforms=[], regularizers=[ph.l2(1000.0)], optimizer=ph.sgd(0.1), progress=False,
-    )  # fmt: skip
+        network,
+        [ph.neuron("conv", index) for index in range(4)],
+        steps=200,
+        parameterization=ph.parameterizations.pixel(),
+        transforms=[],
+        regularizers=[ph.regularizers.l2(1000.0)],
+        optimizer=ph.optimizers.sgd(0.1),
+        progress=False,
+    )
     for image, wanted in zip(renders.images, filters, strict=True):
         seen = image.astype(np.float64) - 0.5
         cosine = (seen * wanted).sum() / np.linalg.norm(seen) / np.linalg.norm(wanted)
@@ -114,7 +129,7 @@ def test_a_user_function_finds_its_layers_and_works_unchanged(specimen: Network)
     def loud(xp, activations):  # type: ignore[no-untyped-def]
         return xp.mean(activations["stage2"] ** 2, axis=(1, 2, 3))
 
-    renders = ph.render(specimen, [loud, ph.layer("stage2")], size=48, steps=8, warm_up=0, progress=False)
+    renders = ph.render(specimen, [loud, ph.objectives.layer("stage2")], size=48, steps=8, warm_up=0, progress=False)
     read = ph.activations(specimen, renders.images, "stage2")["stage2"]
     np.testing.assert_allclose(renders.values, (read**2).mean(axis=(1, 2, 3)), rtol=1e-4)
     assert renders.labels[0] == "loud"
@@ -161,7 +176,12 @@ def test_history_ends_where_the_steps_do_and_stopping_is_said(specimen: Network)
 
 
 def test_patience_stops_a_target_that_no_longer_rises(specimen: Network) -> None:
-    recipe = {"parameterization": ph.pixel(), "transforms": [], "regularizers": [], "optimizer": ph.sgd(1e-12)}
+    recipe = {
+        "parameterization": ph.parameterizations.pixel(),
+        "transforms": [],
+        "regularizers": [],
+        "optimizer": ph.optimizers.sgd(1e-12),
+    }
     renders = ph.render(
         specimen,
         [ph.channel("stage1", 1), ph.channel("stage1", 5)],
@@ -177,23 +197,21 @@ def test_patience_stops_a_target_that_no_longer_rises(specimen: Network) -> None
 
 def test_a_framework_s_own_optimizer_does_what_ours_does(backend: str, load: Callable[..., Network]) -> None:
     network = load("specimen", backend, "float64")
-    if backend == "torch":
-        import torch
-
-        foreign = lambda parameters: torch.optim.Adam(parameters, lr=0.05)  # noqa: E731
-    else:
-        import optax
-
-        foreign = optax.adam(0.05)
+    foreign = chosen({"torch": _torch_adam, "jax": _optax_adam}, backend, need="optimizer")()
     targets = [ph.channel("stage1", index) for index in (3, 4, 5)]
     options: dict[str, Any] = {"size": 32, "steps": 20, "slots": 2, "warm_up": 0, "progress": False}
-    ours = ph.render(network, targets, optimizer=ph.adam(0.05), **options)
+    ours = ph.render(network, targets, optimizer=ph.optimizers.adam(0.05), **options)
     theirs = ph.render(network, targets, optimizer=foreign, **options)
     assert np.abs(ours.images - theirs.images).max() < 1e-6
 
 
 def test_projections_keep_pixels_smooth_and_in_bounds(specimen: Network) -> None:
-    recipe = {"parameterization": ph.pixel(0.2), "transforms": [], "optimizer": ph.adam(0.05), "warm_up": 0}
+    recipe = {
+        "parameterization": ph.parameterizations.pixel(0.2),
+        "transforms": [],
+        "optimizer": ph.optimizers.adam(0.05),
+        "warm_up": 0,
+    }
     target = ph.channel("stage1", 1)
     rough = ph.render(specimen, target, size=32, steps=16, regularizers=[], progress=False, **recipe).images
     smooth = ph.render(
@@ -201,7 +219,7 @@ def test_projections_keep_pixels_smooth_and_in_bounds(specimen: Network) -> None
         target,
         size=32,
         steps=16,
-        regularizers=[ph.blur(1.0, every=4), ph.clip(0.2, 0.8)],
+        regularizers=[ph.regularizers.blur(1.0, every=4), ph.regularizers.clip(0.2, 0.8)],
         progress=False,
         **recipe,
     ).images
@@ -225,14 +243,26 @@ def test_inversion_comes_back_to_the_activation(specimen: Network) -> None:
     np.testing.assert_allclose(from_image.scores["cosine"], cosine, rtol=1e-4)
 
 
+def _torch_adam() -> Any:
+    import torch
+
+    return lambda parameters: torch.optim.Adam(parameters, lr=0.05)
+
+
+def _optax_adam() -> Any:
+    import optax
+
+    return optax.adam(0.05)
+
+
 def _value(network: Network, objective: ph.Objective, images: np.ndarray) -> float:
     from phosphene.arrays import stack_trees
     from phosphene.ascent.pipeline import pipeline
-    from phosphene.ascent.program import native
-    from phosphene.trust.robustness import Shaken
+    from phosphene.backend import native
+    from phosphene.trust.robustness import TransformedValues
 
     size = images.shape[1:3]
     bound = objective.bind(network, network.shapes(size))
     given = {"pipeline": (), "weights": network.weights(), "arguments": native(network, stack_trees([bound.arguments]))}
-    shaken = Shaken(network, bound.form, pipeline((), size, size))
+    shaken = TransformedValues(network, bound.form, pipeline((), size, size))
     return float(network.backend.to_numpy(network.backend.run(shaken, given, native(network, images), ()))[0])

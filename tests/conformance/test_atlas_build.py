@@ -26,7 +26,7 @@ from phosphene.atlas import (
     collect,
     draw_icons,
 )
-from phosphene.atlas.splitting import directions
+from phosphene.atlas.partition import directions
 from phosphene.backend import Network
 from phosphene.data import Crops
 
@@ -118,14 +118,20 @@ def test_what_is_of_something_else_is_refused_with_the_way_out(built: Atlas, net
         )
 
     for wrong, message in (
-        ({"network": other}, "its model is"), ({"images": "photos:500:4"}, "its data is"), ({"seed": 1}, "its seed is"),
-        ({"count": 400}, "its data is|its rows is"), ({"positions": 2}, "its positions is|its rows is"),
-        ({"levels": (5, 10)}, r"step 'grid.stage3' of other work: its levels is \[4, 8\], and now it is \[5, 10\]"),
-        ({"settings": replace(SETTINGS, icons=IconSettings(steps=25))}, "step 'icons.stage3.4.0000' .* its steps is 24"),
+        ({"network": other}, "its model is"),
+        ({"images": "photos:500:4"}, "its data is"),
+        ({"seed": 1}, "its seed is"),
+        ({"count": 400}, "its data is|its rows is"),
+        ({"positions": 2}, "its positions is|its rows is"),
+        ({"levels": (5, 10)}, r"step 'grid.stage3' of another run: its levels is \[4, 8\], this run has \[5, 10\]"),
+        (
+            {"settings": replace(SETTINGS, icons=IconSettings(steps=25))},
+            "step 'icons.stage3.4.0000' .* its steps is 24",
+        ),
         ({"settings": replace(SETTINGS, patches=PatchSettings(3))}, "step 'patches.stage3' .* its most is 2"),
         ({"settings": replace(SETTINGS, chart=replace(CHART, evenness=0.5))}, "its evenness is 0.8"),
         ({"texts": ["one"] * 500}, "clusters that were named without texts"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(errors.OtherStore, match=rf"(?s)({message}).*[Cc]hoose another folder"):
             call(**wrong)
     with pytest.raises(errors.OtherStore, match="is an atlas of another model"):
@@ -139,7 +145,7 @@ def test_a_store_of_a_later_version_is_refused(network: Network, built: Atlas, t
         shutil.copytree(built.folder, folder)
         text = json.loads((folder / place).read_text())
         (folder / place).write_text(json.dumps({**text, "format": 99}))
-        with pytest.raises(errors.OtherStore, match=r"written in format 99, .* Install a later one"):
+        with pytest.raises(errors.OtherStore, match=r"written in format 99, .* Install a later version"):
             build(network, IMAGES, LAYER, folder, levels=(4, 8), settings=SETTINGS, progress=False)
 
 

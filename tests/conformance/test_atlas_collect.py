@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-import phosphene.atlas.collecting as collecting
+import phosphene.atlas.points as collecting
 from phosphene import errors
 from phosphene.atlas import Atlas, collect
 from phosphene.backend import Network
@@ -126,7 +126,7 @@ def test_activations_that_are_not_finite_are_counted_and_left_out(
 
 def test_only_the_points_that_are_not_finite_are_left_out(backend: str, tmp_path: Path) -> None:
     def wrapped(**options: Any) -> Network:
-        return ph.wrap(small_network("nnx" if backend == "jax" else "torch", **options), size=(8, 10), channels=3)
+        return ph.wrap(small_network(backend, **options), size=(8, 10), channels=3)
 
     images = np.random.default_rng(0).uniform(0, 1, (9, 8, 10, 3)).astype(np.float32)
     largest = ph.activations(wrapped(), images, "drop")["drop"].max(axis=1)
@@ -154,18 +154,24 @@ def test_what_is_of_something_else_is_refused(specimen: Network, images: np.ndar
     with pytest.raises(errors.OtherStore, match="its seed is"):
         collect(specimen, images[:4], "stage3", tmp_path, seed=3)
     ph.activations(specimen, images[:4], "stage3", out=tmp_path / "plain" / "points")
-    with pytest.raises(errors.OtherStore, match="a store of activations, not of an atlas"):
+    with pytest.raises(errors.OtherStore, match="expected the store of an atlas, got one of kind 'activations'"):
         Atlas.open(tmp_path / "plain")
-    with pytest.raises(errors.OtherStore, match="holds a store of other work"):
+    with pytest.raises(errors.OtherStore, match="holds a store of another run"):
         collect(specimen, images[:4], "stage3", tmp_path / "plain")
 
 
 def test_what_cannot_be(specimen: Network, images: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(errors.UnknownLayer, match="Did you mean 'stage3'"):
         collect(specimen, images, "stage33", tmp_path)
-    with pytest.raises(errors.InvalidParameter, match="positions: expected at most 36, got 37"):
+    with pytest.raises(
+        errors.InvalidParameter,
+        match="positions: expected at most 36, the number of inner positions of the coarsest layer, got 37",
+    ):
         collect(specimen, images, LAYERS, tmp_path, positions=37)
-    with pytest.raises(errors.InvalidParameter, match="positions: expected at most 1, got 2"):
+    with pytest.raises(
+        errors.InvalidParameter,
+        match="positions: expected at most 1, the number of inner positions of the coarsest layer, got 2",
+    ):
         collect(specimen, images, ["stage3", "output"], tmp_path, positions=2)
     with pytest.raises(errors.InvalidParameter, match="layers: expected at least one layer"):
         collect(specimen, images, [], tmp_path)
@@ -185,7 +191,7 @@ def test_killed_and_run_again_the_store_is_the_same(tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import os, signal, sys
         import phosphene as ph
-        import phosphene.atlas.collecting as collecting
+        import phosphene.atlas.points as collecting
         collecting.SHARD_BYTES = 1
         seen = []
 

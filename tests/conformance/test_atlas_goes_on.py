@@ -16,7 +16,6 @@ import phosphene as ph
 import phosphene.atlas.icons as icons_module
 from built_atlases import CHART, NONE, QUICK, same_atlas
 from phosphene import errors
-from phosphene.ascent import Progress
 from phosphene.atlas import (
     Atlas,
     GraphSettings,
@@ -30,6 +29,7 @@ from phosphene.atlas import (
 )
 from phosphene.backend import Network
 from phosphene.data import Crops
+from phosphene.kit.progress import Progress
 from small_models import small_network
 
 pytest.importorskip("zarr")
@@ -58,7 +58,7 @@ def test_stopped_anywhere_it_goes_on_and_ends_equal(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(icons_module, "SHARD", 10)
-    monkeypatch.setattr("phosphene.atlas.collecting.SHARD_BYTES", 1)
+    monkeypatch.setattr("phosphene.atlas.points.SHARD_BYTES", 1)
 
     def made(folder: str, progress: Any) -> Atlas:
         return build(
@@ -67,9 +67,12 @@ def test_stopped_anywhere_it_goes_on_and_ends_equal(
 
     seen: list[tuple[str, ...]] = []
     for stop in (
-        Stopping("images", ""), Stopping("steps", "neighbours"), Stopping("steps", "labels"), Stopping("icons", ""),
+        Stopping("images", ""),
+        Stopping("steps", "neighbours"),
+        Stopping("steps", "labels"),
+        Stopping("icons", ""),
         Stopping("icons", f"{LAYER} 4"),
-    ):  # fmt: skip
+    ):
         part = made("stopped", stop)
         seen.append(part.steps.names)
         assert stop.calls
@@ -94,7 +97,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
         for ending in ("npz", "json"):
             with monkeypatch.context() as patch:
                 _full(patch, f"{step}.{ending}")
-                message = rf"cannot write .*No space left on device \(at step '{step}'\).*goes on from there"
+                message = rf"cannot write .*No space left on device \(at step '{step}'\).*run it again to resume"
                 with pytest.raises(errors.UnwritablePath, match=message):
                     made("full")
             part = Atlas.open(tmp_path / "full")
@@ -106,7 +109,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
 
 def _full(patch: pytest.MonkeyPatch, name: str) -> None:
     """A disk that has no room for a file of that name: half of it is there when it says so."""
-    import phosphene.writing as writing
+    import phosphene.kit.writing as writing
 
     sync, place = os.fsync, writing.tempfile.mkstemp
     doomed: list[int] = []
@@ -150,7 +153,7 @@ def test_points_that_are_not_finite_are_counted_by_layer_and_the_rest_is_mapped(
 
 
 def test_a_layer_that_is_the_same_everywhere_is_refused(backend: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidParameter, match="got drop, whose activation is the same at all 40 points"):
+    with pytest.raises(errors.InvalidParameter, match="got 'drop' with the same activation at all 40 points"):
         build(_small(backend, dead=True), _noise(40), ["drop"], tmp_path, settings=NONE, progress=False)
     assert Atlas.open(tmp_path).store.complete
 
@@ -158,7 +161,7 @@ def test_a_layer_that_is_the_same_everywhere_is_refused(backend: str, tmp_path: 
 def test_too_few_points_for_the_grid_and_then_a_coarser_one(backend: str, tmp_path: Path) -> None:
     network, images = _small(backend), _noise(60)
     with pytest.raises(
-        errors.InvalidParameter, match=r"got 40, where \d+ points leave at most \d in a cell.*stop at 2"
+        errors.InvalidParameter, match=r"got 40, at which no cell has more than \d of the \d+ points.*stop at level 2"
     ):
         build(network, images, ["conv"], tmp_path, levels=(2, 40), settings=NONE, progress=False)
     atlas = build(network, images, ["conv"], tmp_path, levels=(2, 4), settings=NONE, progress=False)
@@ -186,7 +189,7 @@ def test_a_count_takes_the_first_images(backend: str, tmp_path: Path) -> None:
 def test_an_iterator_is_refused_where_images_are_read_twice(backend: str, tmp_path: Path) -> None:
     network, images = _small(backend), _noise(40)
     settings = replace(NONE, patches=PatchSettings(1))
-    with pytest.raises(errors.InvalidParameter, match=r"images that can be gone through twice.*patches=None"):
+    with pytest.raises(errors.InvalidParameter, match=r"images that can be read twice.*patches=None"):
         build(network, iter(images), ["conv"], tmp_path / "a", count=40, levels=(2,), settings=settings, progress=False)
     assert not (tmp_path / "a").exists()  # before any image was read
     found = build(network, images, ["conv"], tmp_path / "b", levels=(2,), settings=settings, progress=False)
@@ -215,7 +218,7 @@ def test_the_map_of_a_class_without_images(load: Callable[..., Network], tmp_pat
             refused.append(target)
     assert len(refused) >= 5
     with pytest.raises(
-        errors.InvalidParameter, match=rf"got {names[refused[0]]}, for which .* or collect more images of it"
+        errors.InvalidParameter, match=rf"got {names[refused[0]]}, supported by .* or collect more images of it"
     ):
         mapped(refused[0])
 
@@ -228,7 +231,9 @@ def test_texts_that_come_late_are_refused_and_leave_no_trace(backend: str, tmp_p
         return build(network, images, ["conv"], tmp_path, levels=(2,), settings=NONE, texts=texts, progress=False)
 
     names = made().steps.names
-    with pytest.raises(errors.OtherStore, match=r"named without texts\. .* or delete clusters\.conv\.json"):
+    with pytest.raises(
+        errors.OtherStore, match=r"named without texts\. .* or delete clusters\.conv\.json there to name them again"
+    ):
         made(texts)
     assert made().steps.names == names
     made().steps.discard("clusters.conv")
@@ -256,5 +261,5 @@ def test_layouts_of_ones_own(backend: str, tmp_path: Path) -> None:
         errors.InvalidParameter, match=r"layouts: expected 'conv' or 'norm', got 'nor'\. Did you mean 'norm'"
     ):
         chart(atlas, layouts={"nor": own})
-    with pytest.raises(errors.OtherStore, match=r"step 'layout\.norm' of other work: its given is"):
+    with pytest.raises(errors.OtherStore, match=r"step 'layout\.norm' of another run: its given is"):
         chart(atlas, settings=replace(CHART, grid=GridSettings((2,))), layouts={"norm": own + 1})

@@ -26,10 +26,10 @@ pytest.importorskip("sklearn")
 KILLING = """
 import os, signal, sys, tempfile
 from pathlib import Path
-import phosphene.atlas.collecting as collecting
+import phosphene.atlas.points as points
 import phosphene.atlas.steps as steps
 import phosphene.store.store as store
-from phosphene.writing import write_whole
+from phosphene.kit.writing import write_whole
 
 doomed, moment = os.environ.get("DOOMED", ""), os.environ.get("MOMENT", "")
 
@@ -63,7 +63,7 @@ import phosphene as ph
 import phosphene.atlas.icons as icons
 from phosphene.atlas import *
 icons.SHARD = 8
-collecting.SHARD_BYTES = 1
+points.SHARD_BYTES = 1
 ph.Atlas.build(
     ph.load("specimen", backend=sys.argv[2]), "photos:160:5", ["stage2", "stage3"], sys.argv[1], levels=(2, 4), progress=False,
     settings=BuildSettings(
@@ -77,8 +77,11 @@ ph.Atlas.build(
 def _run(script: str, folder: Path, *arguments: str, doomed: str = "", moment: str = "half") -> int:
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KILLING) + textwrap.dedent(script), str(folder), *arguments],
-        env={**os.environ, "DOOMED": doomed, "MOMENT": moment}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "DOOMED": doomed, "MOMENT": moment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 
@@ -107,12 +110,22 @@ def test_killed_while_it_charts(tmp_path: Path) -> None:
 def test_killed_in_every_stage(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     doomed = [
-        ("000000.json", "before"), ("000001.json", "half"), ("moments.stage2.npz", "half"),
-        ("neighbours.stage2.json", "before"), ("layout.stage2.npz", "after"), ("grid.stage2.npz", "half"),
-        ("layout.stage3.json", "half"), ("measures.stage3.npz", "half"), ("labels.stage3.json", "before"),
-        ("clusters.stage3.npz", "after"), ("icons.stage2.2.0000.npz", "half"), ("icons.stage3.4.0000.json", "half"),
-        ("icons.stage3.4.0001.npz", "before"), ("patches.stage2.npz", "half"), ("patches.stage3.json", "before"),
-    ]  # fmt: skip
+        ("000000.json", "before"),
+        ("000001.json", "half"),
+        ("moments.stage2.npz", "half"),
+        ("neighbours.stage2.json", "before"),
+        ("layout.stage2.npz", "after"),
+        ("grid.stage2.npz", "half"),
+        ("layout.stage3.json", "half"),
+        ("measures.stage3.npz", "half"),
+        ("labels.stage3.json", "before"),
+        ("clusters.stage3.npz", "after"),
+        ("icons.stage2.2.0000.npz", "half"),
+        ("icons.stage3.4.0000.json", "half"),
+        ("icons.stage3.4.0001.npz", "before"),
+        ("patches.stage2.npz", "half"),
+        ("patches.stage3.json", "before"),
+    ]
     atlas = _killed_and_run_again(BUILDING, tmp_path, doomed, "torch")
     assert atlas.store.manifest.shards > 1 and "icons.stage3.4.0001" in atlas.steps.names
 
@@ -144,7 +157,7 @@ def test_a_bit_that_flips_in_any_step_is_named_and_the_step_made_again(
         with caplog.at_level(logging.WARNING, "phosphene"):
             caplog.clear()
             chart(damaged, settings=CHART, progress=False)
-        assert f"{name}.npz" in caplog.text and "It is made again" in caplog.text
+        assert f"{name}.npz" in caplog.text and "It is computed again" in caplog.text
     same_atlas(damaged, whole)
 
 
@@ -167,7 +180,7 @@ def test_an_entry_that_is_damaged_is_named_with_the_way_out(tmp_path: Path) -> N
     content = path.read_bytes()
     for harm in (b"", content[: len(content) // 2], b"[1, 2]", b"\xff\xfe" + content):
         path.write_bytes(harm)
-        with pytest.raises(errors.CorruptFile, match=r"grid\.a\.json.*Delete it, and the step is run again"):
+        with pytest.raises(errors.CorruptFile, match=r"grid\.a\.json.*Delete it to compute the step again"):
             chart(atlas, settings=CHART, progress=False)
     path.unlink()
     chart(atlas, settings=CHART, progress=False)

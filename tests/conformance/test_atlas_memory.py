@@ -60,8 +60,11 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, backend:
     path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
     found = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEMORY), str(tmp_path), backend],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     assert found.returncode == 0, found.stderr
     seen, rows, complete, left_out = json.loads(found.stdout.strip().splitlines()[-1])
     logging.getLogger(__name__).info("resident kB by image: %s", seen)

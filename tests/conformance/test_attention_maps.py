@@ -134,8 +134,10 @@ def test_an_edited_map_weighs_the_values(attending: tuple[Network, tuple[str, ..
     weighed = np.einsum("nqkh,nkhd->nqhd", given, by_head(read[f"{value}#1"])).reshape(2, TOKENS, SIZE)
     shapes = network.weight_shapes()
     weights = dict(zip(shapes, network.weights(), strict=True))
-    kernel, bias = (next((weights[f"{out}.{name}"] for name in names if f"{out}.{name}" in weights), None)
-                    for names in (("kernel", "weight"), ("bias",)))  # fmt: skip
+    kernel, bias = (
+        next((weights[f"{out}.{name}"] for name in names if f"{out}.{name}" in weights), None)
+        for names in (("kernel", "weight"), ("bias",))
+    )
     if kernel is None:  # linen's weights are called after their collection
         kernel, bias = weights[f"params.{out}.kernel"], weights[f"params.{out}.bias"]
     matrix = np.asarray(kernel).T if out.endswith("_proj") else np.asarray(kernel).reshape(SIZE, SIZE)
@@ -149,6 +151,6 @@ def test_a_map_is_an_objective(attending: tuple[Network, tuple[str, ...]]) -> No
     def looks_at_the_first(xp: Any, activations: Any) -> Any:
         return xp.mean(activations["attend@attention"][:, :, 0, 0], axis=1)
 
-    plain = {"steps": 8, "parameterization": ph.pixel(), "transforms": [], "progress": False}
+    plain = {"steps": 8, "parameterization": ph.parameterizations.pixel(), "transforms": [], "progress": False}
     renders = ph.render(network, looks_at_the_first, **plain)
     assert renders.values[0] > renders.history[0, 0]

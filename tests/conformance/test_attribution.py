@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene.attribution import attribute
+from phosphene.attribution.call import attribute
 from phosphene.backend import Network
 from phosphene.data import Crops
 from small_models import linear_convolution
@@ -112,7 +112,7 @@ def test_class_activation_maps_are_their_formulas(specimen: Network, method: str
 
 def _layer_gradient(network: Network, images: np.ndarray, layer: str, target: str) -> np.ndarray:
     """The gradient of a layer's activation, by adding to the layer; nothing of the attribution's own code."""
-    from phosphene.ascent.program import native
+    from phosphene.backend import native
 
     backend, index = network.backend, (network.classes or ()).index(target)
     shape = network.shapes((images.shape[1], images.shape[2]))[layer]
@@ -167,7 +167,7 @@ def test_a_map_that_means_something_changes_with_the_weights(specimen: Network) 
     assert list(found.sanity)[-1].startswith("stem") and len(found.sanity) == 6
     assert np.mean([np.abs(rows).mean() for rows in found.sanity.values()]) < 0.6
     edges = np.abs(np.diff(IMAGES.mean(-1), axis=1, append=0.5))
-    from phosphene.attribution.sanity import rank_correlation
+    from phosphene.attribution.randomization import rank_correlation
 
     np.testing.assert_allclose(rank_correlation(edges, 3 * edges), 1.0)
 
@@ -185,15 +185,21 @@ def test_pixels_that_matter_matter_first(specimen: Network) -> None:
     ("call", "message"),
     [
         ({"method": "grad-cam"}, "method: expected .*Did you mean 'gradcam'"),
-        ({"layer": "output"}, "layer: expected a layer with positions, for gradcam"),
+        ({"layer": "output"}, "layer: expected a layer with positions for method='gradcam'"),
         ({"target": "coin"}, "no class 'coin'. Did you mean 'coins'"),
         ({"target": 18}, "no class 18: the network has 18 classes"),
-        ({"target": [1, 2, 3]}, "target: expected one target, or 4: one an image"),
-        ({"method": "gradient", "steps": 3}, "steps: expected no option with gradient"),
+        ({"target": [1, 2, 3]}, r"target: expected 4 items \(one per image\), got 3"),
+        ({"method": "gradient", "steps": 3}, "options: expected no option with method='gradient', got 'steps'"),
         ({"method": "integrated_gradients", "steps": 1}, "steps: expected an integer of at least 2"),
         ({"method": "integrated_gradients", "baseline": 2.0}, r"baseline: expected values in \[0, 1\]"),
-        ({"method": "occlusion", "window": 65}, "window: expected 1 to 64 x 64 pixels"),
-        ({"method": "occlusion", "window": 8, "stride": 9}, "stride: expected 1 to 8 x 8 pixels"),
+        (
+            {"method": "occlusion", "window": 65},
+            "window: expected 1 to 64 pixels, or .* at most 64 x 64, got 65",
+        ),
+        (
+            {"method": "occlusion", "window": 8, "stride": 9},
+            "stride: expected 1 to 8 pixels, or .* at most 8 x 8, got 9",
+        ),
         ({"method": "smoothgrad", "deviation": -1.0}, "deviation: expected a number of at least 0"),
         ({"target": ph.channel("stage1", 2), "layer": "stage2"}, "layer: expected a layer that comes before 'stage1'"),
     ],

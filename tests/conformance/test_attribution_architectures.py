@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene.attribution import attribute
+from phosphene.attribution.call import attribute
 from phosphene.backend import Network
 
 LAYERS = ("stem.conv", "body.shared", "body.shared#1", "body.pair")
@@ -182,8 +182,11 @@ def _function(channels: int, style: str) -> Any:
 
 
 MAKERS: dict[str, Callable[[int, str], Any]] = {
-    "torch": _torch, "nnx": _nnx, "equinox": _equinox, "function": _function
-}  # fmt: skip
+    "torch": _torch,
+    "nnx": _nnx,
+    "equinox": _equinox,
+    "function": _function,
+}
 CASES = [
     ("in place", 3, (37, 53), 1),
     pytest.param("functional", 1, (16, 24), 2, marks=pytest.mark.slow),
@@ -225,9 +228,11 @@ def differences(
     return (up - down) / 2e-4  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture(
+    params=["torch", "nnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("equinox", "function"))]
+)
 def maker(request: pytest.FixtureRequest) -> str:
-    """Each way to write the model in turn."""
+    """Each way to write the model in turn; what compiles the same operations once more is among the slow tests."""
     return str(request.param)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene.attribution import attribute
+from columns import chosen
+from phosphene.attribution.call import attribute
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter
 
@@ -29,7 +30,8 @@ def _vit(backend: str) -> tuple[Network, int]:
 
     key = ("vit", backend)
     if key not in MADE:
-        MADE[key] = ph.wrap(ports.vits()[backend == "jax"], size=ports.VIT_SIZE, dtype="float64")
+        model = chosen(dict(zip(("torch", "jax"), ports.vits(), strict=True)), backend)
+        MADE[key] = ph.wrap(model, size=ports.VIT_SIZE, dtype="float64")
     return MADE[key], ports.VIT_SIZE
 
 
@@ -78,14 +80,14 @@ def _layer_slopes(network: Network, images: np.ndarray, layer: str, logit: int) 
         return backend.to_numpy(backend.grad(f)(native(network, np.zeros((len(images), *shape))))[0])  # type: ignore[no-any-return]
 
 
-def test_the_layer_of_a_transformer_is_the_last_whose_patches_count(backend: str) -> None:
-    network, side = _vit(backend)
+def test_the_layer_of_a_transformer_is_the_last_whose_patches_count(costly_backend: str) -> None:
+    network, side = _vit(costly_backend)
     images = pictures(1, (side, side), 3)
     # Of the last block's output and what follows, the head reads the class token alone.
     assert attribute(network, images, 4).layer == "blocks.2.norm1"
     for layer in ("blocks.2", "norm"):
         with pytest.raises(
-            InvalidObjective, match=f"layer: expected a layer that has a part in 'output', got '{layer}'"
+            InvalidObjective, match=f"layer: expected a layer at which 'output' has a gradient, got '{layer}'"
         ):
             attribute(network, images, 4, layer=layer)
     assert attribute(network, images, ph.channel("blocks.1", 3)).layer.startswith("blocks.1.")  # type: ignore[union-attr]
@@ -94,10 +96,13 @@ def test_the_layer_of_a_transformer_is_the_last_whose_patches_count(backend: str
 def test_tokens_in_heads_are_no_rows_and_columns() -> None:
     network, side = _vit("jax")
     assert network.layers["blocks.1.attn.value"].shape == (17, 4, 8)
-    with pytest.raises(InvalidParameter, match=r"layer: expected a layer with positions.* of tokens in heads"):
+    with pytest.raises(
+        InvalidParameter, match=r"layer: expected a layer with positions.*whose tokens are split into heads"
+    ):
         attribute(network, pictures(1, (side, side), 3), 4, layer="blocks.1.attn.value")
 
 
+@pytest.mark.needs("attention")
 def test_a_patch_that_is_changed_is_the_patch_that_lights_up(backend: str) -> None:
     network, side = _vit(backend)
     images = np.repeat(pictures(1, (side, side), 3), 2, axis=0)

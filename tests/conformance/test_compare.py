@@ -13,13 +13,14 @@ import pytest
 from numpy.typing import NDArray
 
 import phosphene as ph
+from columns import OUTPUT_AXIS
 from phosphene import errors
 from phosphene.backend import Network
 from phosphene.comparison import cka, compare
-from phosphene.comparison.reading import BLOCK, blocks, default_layers, sources_for
-from phosphene.comparison.similarity import Agreement, Correlation, centred_gram, matched
+from phosphene.comparison.layer_vectors import BLOCK, blocks, default_layers, sources_for
+from phosphene.comparison.result import Comparison
+from phosphene.comparison.similarity import Alignment, Correlation, centred_gram, matched
 from phosphene.data import Crops
-from phosphene.results.comparison import Comparison
 from small_models import small_network
 
 CROPS = Crops(48, seed=3)
@@ -55,8 +56,7 @@ def permuted(network: Network, layer: str, order: NDArray[np.int64]) -> Network:
     def change(path: str, array: Any) -> Any:
         if not path.startswith((f"{layer}.conv2", f"{layer}.norm2", f"{layer}.project")) or np.ndim(array) == 0:
             return array
-        axis = 0 if network.backend.name == "torch" else -1
-        return np.take(np.asarray(array), order, axis=axis)
+        return np.take(np.asarray(array), order, axis=OUTPUT_AXIS[network.backend.name])
 
     return network.with_weights(change)
 
@@ -92,16 +92,19 @@ def test_independent_features_are_unrelated_also_with_more_channels_than_images(
 def test_blocks_leave_the_alignment_of_all_images() -> None:
     one = features(2000, 20)
     other = 0.6 * one @ features(20, 16, 1) / 4 + features(2000, 16, 2)
-    sums = Agreement.start(1, 1)
+    sums = Alignment.zeros(1, 1)
     for start in range(0, 2000, 250):
         part = slice(start, start + 250)
-        sums.take(centred_gram(one[part])[None], centred_gram(other[part])[None])
+        sums.update(centred_gram(one[part])[None], centred_gram(other[part])[None])
     assert sums.matrix()[0, 0] == pytest.approx(cka(one, other), abs=0.01)
 
 
 def test_what_never_changes_is_aligned_with_nothing() -> None:
     assert np.isnan(cka(np.full((20, 3), 0.1), features(20, 4)))
-    with pytest.raises(errors.InvalidParameter, match=r"other: expected shapes \(N, A\) and \(N, B\)"):
+    with pytest.raises(
+        errors.InvalidParameter,
+        match=r"other: expected arrays of shapes \(N, A\) and \(N, B\) with the same N",
+    ):
         cka(features(20, 3), features(19, 3))
 
 
@@ -112,7 +115,7 @@ def test_channels_are_matched_by_their_correlation() -> None:
     one[:, 4] = 0.7  # a dead channel has no partner
     running = Correlation()
     for start in (0, 100, 200):
-        running.take(one[start : start + 100], other[start : start + 100])
+        running.update(one[start : start + 100], other[start : start + 100])
     wanted = np.corrcoef(np.delete(one, 4, axis=1).T, other.T)[:9, 9:]
     np.testing.assert_allclose(np.delete(running.matrix(), 4, axis=0), wanted, atol=1e-7)
     assert np.all(running.matrix()[4] == 0)
@@ -177,7 +180,7 @@ def _check_page(found: Comparison, folder: Path) -> None:
     page = found.save(folder / "c.html").read_text()
     assert not re.search(r"(?:src|href)=\"(?!data:)|https?://|url\(|@import", page)
     assert page.count("<img ") == len(found.rows) * len(found.names) and 'alt=""' not in page
-    assert page.count('alt="what most excites ') == page.count("<img ")
+    assert page.count('alt="what activates ') == page.count("<img ")
     assert "1.00</td>" in page and "specimen (jax)" in page
     assert found.save(folder / "c.png").read_bytes().startswith(b"\x89PNG")
     assert found.save(folder / "c.svg").read_text().startswith("<?xml")
@@ -199,8 +202,7 @@ def test_other_widths_and_pictures_of_the_same_class(load: Load) -> None:
 
 
 def test_all_see_the_same_images_at_their_own_size(backend: str, tmp_path: Path) -> None:
-    kind = "torch" if backend == "torch" else "nnx"
-    small, large = (ph.wrap(small_network(kind), size=size, name=f"of {size}") for size in (16, 32))
+    small, large = (ph.wrap(small_network(backend), size=size, name=f"of {size}") for size in (16, 32))
     for images in ("photos:12", Crops(12, size=32).images(), Crops(12, size=24)):
         sources = sources_for(images, [small, large])
         read = [next(blocks(net, source, ["conv"]))[0] for net, source in zip((small, large), sources, strict=True)]
@@ -215,7 +217,7 @@ def test_all_see_the_same_images_at_their_own_size(backend: str, tmp_path: Path)
 
 
 def test_many_images_come_in_blocks_of_about_one_length(backend: str) -> None:
-    network = ph.wrap(small_network("torch" if backend == "torch" else "nnx"), size=8)
+    network = ph.wrap(small_network(backend), size=8)
     images = np.random.default_rng(0).random((BLOCK + 9, 8, 8, 3)).astype(np.float32)
     parts = list(blocks(network, sources_for(images, [network, network])[0], ["conv", "drop", "conv"]))
     assert [len(part[0]) for part in parts] == [133, 132]
@@ -256,7 +258,11 @@ def test_progress_is_told_and_can_stop(load: Load) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"networks": 1, "targets": "coins"}, errors.InvalidParameter, "networks: expected at least two networks, got 1"),
+        (
+            {"networks": 1, "targets": "coins"},
+            errors.InvalidParameter,
+            "networks: expected at least two networks, got 1",
+        ),
         ({}, errors.InvalidParameter, "targets: expected targets, images or both, got neither"),
         ({"targets": []}, errors.InvalidParameter, "targets: expected at least one target"),
         ({"targets": "coin"}, errors.UnknownClass, "specimen 1: no class 'coin'.*'coins'"),
@@ -265,17 +271,41 @@ def test_progress_is_told_and_can_stop(load: Load) -> None:
         ({"targets": "coins", "units": 2}, errors.InvalidParameter, "images: expected images"),
         ({"targets": "coins", "layers": ["stem", "stem"]}, errors.InvalidParameter, "images: expected images"),
         ({"images": CROPS, "layers": ["stem", "stage9"]}, errors.UnknownLayer, "specimen 2: no layer 'stage9'"),
-        ({"images": CROPS, "layers": ["stem"]}, errors.InvalidParameter, "layers: expected 2 entries.*got 1 entries"),
-        ({"images": CROPS, "layers": "stem"}, errors.InvalidParameter, "layers: expected 2 entries.*got 'stem'"),
-        ({"images": CROPS, "layers": ["stem", []]}, errors.InvalidParameter, "specimen 2: layers: expected at least one"),
-        ({"images": CROPS, "units": 2}, errors.InvalidParameter, "units: expected None, or .*no layers"),
-        ({"images": CROPS, "layers": ["stem", "stem"], "units": 0}, errors.InvalidParameter, "units: expected an integer"),
-        ({"images": Crops(7)}, errors.InvalidImages, "images: expected at least 8, got 7"),
-        ({"images": iter(CROPS)}, errors.InvalidParameter, "images: expected images that can be gone through"),
-        ({"images": np.full((9, 64, 64, 3), 2.0, np.float32)}, errors.InvalidImages, "specimen 1: image 0: expected values"),
+        (
+            {"images": CROPS, "layers": ["stem"]},
+            errors.InvalidParameter,
+            r"layers: expected 2 items \(one per network\), got 1",
+        ),
+        (
+            {"images": CROPS, "layers": "stem"},
+            errors.InvalidParameter,
+            "layers: expected a list .*per network, got 'stem'",
+        ),
+        (
+            {"images": CROPS, "layers": ["stem", []]},
+            errors.InvalidParameter,
+            "specimen 2: layers: expected at least one",
+        ),
+        (
+            {"images": CROPS, "units": 2},
+            errors.InvalidParameter,
+            "units: expected two networks .*, got 2 networks and no layers",
+        ),
+        (
+            {"images": CROPS, "layers": ["stem", "stem"], "units": 0},
+            errors.InvalidParameter,
+            "units: expected an integer",
+        ),
+        ({"images": Crops(7)}, errors.InvalidImages, "images: expected at least 8 images, got 7"),
+        ({"images": iter(CROPS)}, errors.InvalidParameter, "images: expected images that can be read once per network"),
+        (
+            {"images": np.full((9, 64, 64, 3), 2.0, np.float32)},
+            errors.InvalidImages,
+            "specimen 1: image 0: expected values",
+        ),
         ({"images": np.zeros((9, 64, 64, 1), np.float32)}, errors.InvalidImages, "specimen 1: image 0: expected shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(load: Load, given: dict[str, Any], error: type[Exception], message: str) -> None:
     given = dict(given)
     network = load("specimen", "torch")
@@ -289,5 +319,5 @@ def test_the_message_names_the_network_that_lacks_something(load: Load) -> None:
     other = ph.wrap(small_network("torch"), size=16, name="five classes")
     with pytest.raises(errors.UnknownClass, match="five classes: no class 15: the network has 5 classes"):
         compare([network, other], 15, steps=2, progress=False)
-    with pytest.raises(errors.InvalidParameter, match="networks: expected networks, got 'specimen'"):
+    with pytest.raises(errors.InvalidParameter, match="networks: expected Network objects, got 'specimen'"):
         compare([network, "specimen"], 3)  # type: ignore[list-item]

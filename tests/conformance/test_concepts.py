@@ -12,9 +12,10 @@ import pytest
 import phosphene as ph
 from phosphene import errors
 from phosphene.backend import Network
+from phosphene.concepts import concept
+from phosphene.concepts.result import Concept
+from phosphene.concepts.sensitivity import steepest
 from phosphene.data import MARK_CLASS, Crops, mark
-from phosphene.features import Concept, concept
-from phosphene.features.sensitivity import steepest
 
 pytest.importorskip("skimage"), pytest.importorskip("sklearn")
 
@@ -62,9 +63,16 @@ def test_random_concepts_are_rejected(load: Load) -> None:
         chosen = np.random.default_rng(seed).permutation(len(PLAIN))[:48]
         found.append(
             concept(
-                network, "stage1", PLAIN[chosen[:24]], PLAIN[chosen[24:]], target=MARK_CLASS, trials=20, folds=2, seed=seed
+                network,
+                "stage1",
+                PLAIN[chosen[:24]],
+                PLAIN[chosen[24:]],
+                target=MARK_CLASS,
+                trials=20,
+                folds=2,
+                seed=seed,
             )
-        )  # fmt: skip
+        )
     assert sum(each.significant for each in found) <= 2
     # Each test for itself is no more generous than it says, either.
     assert sum(each.p_present < 0.05 for each in found) <= 3 and sum(each.p_used < 0.05 for each in found) <= 3
@@ -145,7 +153,7 @@ def test_what_cannot_be(specimen: Network) -> None:
         concept(specimen, "stage1", good, good, target="coin")
     with pytest.raises(errors.InvalidObjective, match="comes before 'stem'"):
         concept(specimen, "stage1", good, good, target=ph.channel("stem", 1))
-    with pytest.raises(errors.InvalidObjective, match="none arrives"):
+    with pytest.raises(errors.InvalidObjective, match="whose gradient is zero on all images"):
         concept(specimen, "stage1", good, good, target=0 * ph.logit(1))
     with pytest.raises(errors.InvalidParameter, match="trials: expected an integer of at least 20"):
         concept(specimen, "stage1", good, good, trials=19)
@@ -157,11 +165,19 @@ def made(**changes: object) -> Concept:
     """A concept that no network was needed for."""
     rng = np.random.default_rng(0)
     given: dict[str, object] = {
-        "layer": "stage1", "label": "mark", "vector": rng.standard_normal(32), "accuracy": 0.93,
-        "accuracy_null": rng.random(40), "p_present": 1 / 41, "sensitivity": 0.4, "sensitivity_null": rng.random(40) - 0.5,
-        "p_used": 2 / 41, "target": "gravel", "counts": {"positives": 9, "negatives": 8, "images": 8},
+        "layer": "stage1",
+        "label": "mark",
+        "vector": rng.standard_normal(32),
+        "accuracy": 0.93,
+        "accuracy_null": rng.random(40),
+        "p_present": 1 / 41,
+        "sensitivity": 0.4,
+        "sensitivity_null": rng.random(40) - 0.5,
+        "p_used": 2 / 41,
+        "target": "gravel",
+        "counts": {"positives": 9, "negatives": 8, "images": 8},
         "settings": {"network": "specimen", "seed": 0},
-    }  # fmt: skip
+    }
     return Concept(**{**given, **changes})  # type: ignore[arg-type]
 
 
@@ -181,13 +197,17 @@ def test_what_is_saved_comes_back(changes: dict[str, object], tmp_path: Path) ->
 def test_other_files_and_endings_are_refused(tmp_path: Path) -> None:
     path = made().save(tmp_path / "c.npz")
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(errors.CorruptFile, match="no concept of phosphene, or damaged"):
+    with pytest.raises(
+        errors.CorruptFile, match="cannot be read as Concept: it is not an archive of phosphene, or it is damaged"
+    ):
         Concept.load(path)
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(errors.CorruptFile, match="no concept"):
+    with pytest.raises(errors.CorruptFile, match="cannot be read as Concept: it was not written by phosphene"):
         Concept.load(tmp_path / "other.npz")
     ph.Features("stage1", "nmf", "", np.eye(2), np.ones(2) / 2, 1.0).save(tmp_path / "features.npz")
-    with pytest.raises(errors.CorruptFile, match="no concept"):
+    with pytest.raises(
+        errors.CorruptFile, match="cannot be read as Concept: it holds another kind of result, 'features'"
+    ):
         Concept.load(tmp_path / "features.npz")
     with pytest.raises(FileNotFoundError):
         Concept.load(tmp_path / "nothing.npz")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import phosphene as ph
+from columns import chosen
 from phosphene.backend import Network
-from phosphene.cropping import Crop, crops
+from phosphene.rendering.receptive_windows import Window, windows
 
 SIZE = (40, 56)
 
@@ -24,8 +25,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "none": {"transforms": []},
     "lucid": {"preset": "lucid"},
     "plain": {"preset": "plain"},
-    "jitter": {"transforms": [ph.jitter(3)]},
-    "noise first": {"transforms": [ph.noise(0.1), ph.scale(0.9, 1.1)]},
+    "jitter": {"transforms": [ph.transforms.jitter(3)]},
+    "noise first": {"transforms": [ph.transforms.noise(0.1), ph.transforms.scale(0.9, 1.1)]},
 }
 QUICK = {("torch", "default"), ("torch", "none")}
 
@@ -58,7 +59,7 @@ def test_pictures_are_those_of_the_whole(backend: str, name: str, load: Callable
 
 
 def test_what_is_resampled_and_then_changed_is_computed_whole(specimen: Network) -> None:
-    recipe = {"transforms": [ph.jitter(3), ph.noise(0.1)]}
+    recipe = {"transforms": [ph.transforms.jitter(3), ph.transforms.noise(0.1)]}
     assert render(specimen, ph.neuron("stage1", 3), crop=True, steps=1, **recipe).settings["seen"] == [list(SIZE)]
 
 
@@ -78,7 +79,7 @@ def test_a_target_that_needs_the_whole_does_not_hold_up_the_others(costly_specim
 def test_the_field_of_a_stack_of_convolutions_is_the_known_one(backend: str) -> None:
     """Three 3 x 3 convolutions, the second of stride 2: the field is 9 pixels, in strides of 2."""
     network = ph.wrap(stack(backend), size=SIZE)
-    (found,) = crops(network, "last", [(10, 14)], SIZE)
+    (found,) = windows(network, "last", [(10, 14)], SIZE)
     assert found is not None
     rows, columns = found.origin[0], found.origin[1]
     assert rows % 2 == columns % 2 == 0
@@ -95,7 +96,7 @@ def test_what_only_looks_local_is_computed_whole_or_right(backend: str, mixing: 
     network = ph.wrap(stack(backend, mixing), size=SIZE)
     shape = network.layers["last"].shape
     place = (shape[0] // 2, shape[1] // 2)
-    found = crops(network, "last", [place], SIZE)
+    found = windows(network, "last", [place], SIZE)
     if mixing != "upsampled":
         assert found == [None]
     part, whole = (
@@ -117,14 +118,14 @@ def test_a_network_of_one_size_is_computed_whole() -> None:
             return self.conv(images + self.position)
 
     network = ph.wrap(Fixed().eval(), size=SIZE)
-    assert crops(network, "conv", [(20, 20)], SIZE) == [None]
+    assert windows(network, "conv", [(20, 20)], SIZE) == [None]
 
 
 def test_all_windows_of_a_layer_are_of_one_size(specimen: Network) -> None:
-    found = crops(specimen, "stage1", [(0, 0), (19, 27), (10, 10), (0, 27)], SIZE)
-    windows = [crop for crop in found if isinstance(crop, Crop)]
-    assert len(windows) == 4
-    assert len({crop.size for crop in windows}) == 1
+    found = windows(specimen, "stage1", [(0, 0), (19, 27), (10, 10), (0, 27)], SIZE)
+    kept = [window for window in found if isinstance(window, Window)]
+    assert len(kept) == 4
+    assert len({window.size for window in kept}) == 1
 
 
 def stack(backend: str, mixing: str = "") -> Any:
@@ -133,32 +134,39 @@ def stack(backend: str, mixing: str = "") -> Any:
     kernels = [
         random.standard_normal(shape).astype(np.float32) / 5 for shape in ((3, 3, 3, 6), (3, 3, 6, 6), (3, 3, 6, 6))
     ]
-    if backend == "torch":
-        import torch
-        from torch import nn
+    makers = {"torch": _modules, "jax": _function, "numpy-reference": _generator}
+    return chosen(makers, backend)(kernels, mixing)
 
-        class Stack(nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                convolutions = [
-                    nn.Conv2d(*kernel.shape[2:], 3, stride, padding=1, bias=False)
-                    for kernel, stride in zip(kernels, (1, 2, 1), strict=True)
-                ]
-                for module, kernel in zip(convolutions, kernels, strict=True):
-                    module.weight.data.copy_(torch.from_numpy(kernel).permute(3, 2, 0, 1))
-                self.first, self.second, self.last = convolutions
 
-            def forward(self, x: Any) -> Any:
-                x = self.second(torch.relu(self.first(x)))
-                if mixing == "pooled":
-                    x = nn.functional.adaptive_avg_pool2d(x, (10, 14))
-                elif mixing == "coordinates":
-                    x = x + torch.linspace(0, 1, x.shape[-1])
-                elif mixing == "upsampled":
-                    x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
-                return self.last(x).mean((2, 3)) if not mixing else self.last(x)
+def _modules(kernels: list[Any], mixing: str) -> Any:
+    import torch
+    from torch import nn
 
-        return Stack().eval()
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            convolutions = [
+                nn.Conv2d(*kernel.shape[2:], 3, stride, padding=1, bias=False)
+                for kernel, stride in zip(kernels, (1, 2, 1), strict=True)
+            ]
+            for module, kernel in zip(convolutions, kernels, strict=True):
+                module.weight.data.copy_(torch.from_numpy(kernel).permute(3, 2, 0, 1))
+            self.first, self.second, self.last = convolutions
+
+        def forward(self, x: Any) -> Any:
+            x = self.second(torch.relu(self.first(x)))
+            if mixing == "pooled":
+                x = nn.functional.adaptive_avg_pool2d(x, (10, 14))
+            elif mixing == "coordinates":
+                x = x + torch.linspace(0, 1, x.shape[-1])
+            elif mixing == "upsampled":
+                x = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+            return self.last(x).mean((2, 3)) if not mixing else self.last(x)
+
+    return Stack().eval()
+
+
+def _function(kernels: list[Any], mixing: str) -> Any:
     import jax
     import jax.numpy as jnp
     from jax.ad_checkpoint import checkpoint_name
@@ -180,3 +188,24 @@ def stack(backend: str, mixing: str = "") -> Any:
         return jnp.mean(x, axis=(1, 2)) if not mixing else x
 
     return function
+
+
+def _generator(kernels: list[Any], mixing: str) -> Any:
+    import autograd.numpy as xp
+
+    from reference_backend import Model, convolution, relu
+
+    def function(weights: Any, x: Any) -> Any:
+        x = relu(convolution(x, weights["first.kernel"], pad=1))
+        x = convolution(x, weights["second.kernel"], stride=2, pad=1)
+        if mixing == "pooled":
+            x = xp.mean(xp.reshape(x, (x.shape[0], 10, x.shape[1] // 10, 14, x.shape[2] // 14, 6)), axis=(2, 4))
+        elif mixing == "coordinates":
+            x = x + xp.linspace(0, 1, x.shape[2])[:, None]
+        elif mixing == "upsampled":
+            x = xp.repeat(xp.repeat(x, 2, axis=1), 2, axis=2)
+        x = yield "last", convolution(x, weights["last.kernel"], pad=1)
+        return xp.mean(x, axis=(1, 2)) if not mixing else x
+
+    names = ("first.kernel", "second.kernel", "last.kernel")
+    return Model(function, dict(zip(names, kernels, strict=True)))

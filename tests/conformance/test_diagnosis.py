@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from chains import chain
+from chains import chain, rectifier
 from phosphene import errors
 from phosphene.backend import Network
+from phosphene.concepts.result import Concept
 from phosphene.data.crops import Crops
-from phosphene.features import Concept
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
@@ -34,11 +34,10 @@ def test_a_range_that_the_network_was_not_trained_on(backend: str, load: Load) -
     network = load("specimen", backend)
     spec = network.input
     assert (np.asarray(spec.affine()[0]) != 255).all()
-    if backend == "torch":
-        wrong = ph.wrap(network.model, size=spec.size, mean=0.0, std=1 / 255)
-        found = ph.diagnose(wrong, images=Crops(72, seed=1).images())
-        assert kinds(found) == [("input range", "images")] and not found.sound
-        assert "mean=" in found.findings[0].fix
+    wrong = ph.wrap(network.model, size=spec.size, mean=0.0, std=1 / 255)  # type: ignore[attr-defined]
+    found = ph.diagnose(wrong, images=Crops(72, seed=1).images())
+    assert kinds(found) == [("input range", "images")] and not found.sound
+    assert "mean=" in found.findings[0].fix
 
 
 def test_units_that_no_gradient_passes(backend: str) -> None:
@@ -58,18 +57,11 @@ def test_units_that_no_gradient_passes(backend: str) -> None:
 def test_what_is_not_computed_from_the_image_is_said(backend: str) -> None:
     network = chain(backend, [("constant", lambda x: x * 0.0 + 1.0)])
     found = ph.diagnose(network, ph.channel("constant", 0))
-    assert kinds(found) == [("no gradient", "constant : 0")] and "can be differentiated" in found.findings[0].fix
+    assert kinds(found) == [("no gradient", "constant : 0")] and "by differentiable operations" in found.findings[0].fix
 
 
 def test_dead_and_sleeping_units(backend: str) -> None:
-    if backend == "torch":
-        import torch
-
-        rectified: Any = torch.relu
-    else:
-        import jax
-
-        rectified = jax.nn.relu
+    rectified = rectifier(backend)
     asleep = chain(backend, [("unit", lambda x: rectified(x - 0.95))])
     dead = chain(backend, [("unit", lambda x: rectified(x - 2.0))])
     images = np.random.default_rng(0).random((12, 8, 8, 3), np.float32)
@@ -89,7 +81,7 @@ def test_a_layer_that_sees_too_little_for_an_object(backend: str, load: Load) ->
     network = load("specimen", backend)
     found = ph.diagnose(network, [ph.channel("stem", 2), ph.neuron("stem", 4), ph.channel("stage2", 5), ph.logit(0)])
     assert kinds(found) == [("shallow layer", "stem : 2, stem : 4 at centre")] and found.sound
-    assert "sees 3 x 3 of 64 x 64 pixels: expect edges" in found.findings[0].said
+    assert "the receptive field of stem is 3 x 3 of 64 x 64 pixels: expect edges" in found.findings[0].said
     assert "a later layer" in found.findings[0].fix
     # Eleven pixels of 64 are more than an eighth, and what looks at several layers is not held against any of them.
     direction = ph.direction("stage1", np.ones(32))
@@ -100,11 +92,19 @@ def test_a_layer_that_sees_too_little_for_an_object(backend: str, load: Load) ->
 def planted_concept(network: Network, **changes: Any) -> Concept:
     """A concept of stage 2 that is significant, with `changes`."""
     given: dict[str, Any] = {
-        "layer": "stage2", "label": "mark", "vector": np.ones(64) / 8, "accuracy": 0.93, "accuracy_null": np.full(20, 0.5),
-        "p_present": 0.01, "sensitivity": 0.5, "sensitivity_null": np.zeros(20), "p_used": 0.01, "target": "coins",
+        "layer": "stage2",
+        "label": "mark",
+        "vector": np.ones(64) / 8,
+        "accuracy": 0.93,
+        "accuracy_null": np.full(20, 0.5),
+        "p_present": 0.01,
+        "sensitivity": 0.5,
+        "sensitivity_null": np.zeros(20),
+        "p_used": 0.01,
+        "target": "coins",
         "counts": {"positives": 12, "negatives": 14, "images": 14},
         "settings": {"fingerprint": network.fingerprint(), "network": network.name},
-    }  # fmt: skip
+    }
     return Concept(**(given | changes))
 
 
@@ -113,11 +113,11 @@ def test_a_concept_that_is_not_there_or_not_used(backend: str, load: Load) -> No
     assert ph.diagnose(network, planted_concept(network)).findings == ()
     absent = ph.diagnose(network, [planted_concept(network, p_present=0.4), ph.logit("coins")])
     assert kinds(absent) == [("concept not there", "stage2 / mark")] and absent.objectives == 2 and not absent.sound
-    assert "an accuracy of 93.0%" in absent.findings[0].said and "(p = 0.40)" in absent.findings[0].said
+    assert "its accuracy of 93.0%" in absent.findings[0].said and "(p = 0.40)" in absent.findings[0].said
     assert "at stage1 or stage3, or give more examples than 12 with it and 14 without" in absent.findings[0].fix
     unused = ph.diagnose(network, planted_concept(network, p_used=0.4))
     assert kinds(unused) == [("concept not used", "stage2 / mark")] and unused.sound
-    assert "coins moves no more along it" in unused.findings[0].said
+    assert "coins is no more sensitive to it" in unused.findings[0].said
     assert ph.diagnose(network, planted_concept(network, p_used=float("nan"), target="")).findings == ()
     # The first layer has none before it, and a module within a stage may have a neighbour outside of it.
     first = planted_concept(network, layer="stem.conv", vector=np.ones(24), p_present=0.4)
@@ -141,7 +141,7 @@ def test_a_concept_of_another_network(backend: str, load: Load) -> None:
 
 def test_what_cannot_be_is_refused(backend: str, load: Load) -> None:
     network = load("specimen", backend)
-    with pytest.raises(errors.InvalidParameter, match="images: expected at least 8"):
+    with pytest.raises(errors.InvalidParameter, match="images: expected at least 8 images"):
         ph.diagnose(network, images=np.full((3, 64, 64, 3), 0.5, np.float32))
     with pytest.raises(errors.UnknownLayer):
         ph.diagnose(network, ph.channel("stage9", 0))

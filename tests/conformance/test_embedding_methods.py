@@ -14,8 +14,8 @@ import phosphene as ph
 from phosphene import errors
 from phosphene.backend import Network
 from phosphene.data import Crops
-from phosphene.embedding import embed
-from phosphene.results import Embedding
+from phosphene.embedding.call import embed
+from phosphene.embedding.result import Embedding
 
 CROPS = Crops(90, seed=6)
 PACKAGES = {"pca": "sklearn", "tsne": "sklearn", "umap": "umap"}
@@ -97,5 +97,5 @@ def test_a_package_that_is_not_there_is_named(
 
 def test_too_few_images_make_no_picture(load: Any) -> None:
     for method in PACKAGES:
-        with pytest.raises(errors.InvalidParameter, match="images: expected at least 6, got 4"):
+        with pytest.raises(errors.InvalidParameter, match="images: expected at least 6 images for 3 dimensions, got 4"):
             embed(load("specimen", "torch"), Crops(4), "stage3", method=method, dimensions=3)

@@ -12,8 +12,9 @@ import phosphene as ph
 from phosphene import errors
 from phosphene.backend import Network
 from phosphene.data import Crops
-from phosphene.features import Features, factorize
-from phosphene.features.learning import _pursuit
+from phosphene.features import factorize
+from phosphene.features.factorization import _pursuit
+from phosphene.features.result import Features
 
 pytest.importorskip("skimage"), pytest.importorskip("sklearn")
 
@@ -121,7 +122,7 @@ def test_a_table_and_a_file(tmp_path: Path) -> None:
     with pytest.raises(errors.CorruptFile, match="damaged"):
         Features.load(path)
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
-    with pytest.raises(errors.CorruptFile, match="no features"):
+    with pytest.raises(errors.CorruptFile, match="cannot be read as Features: it was not written by phosphene"):
         Features.load(tmp_path / "other.npz")
 
 
@@ -165,7 +166,7 @@ def test_what_cannot_be() -> None:
     ):
         with pytest.raises(errors.InvalidParameter, match=message):
             factorize(rows, "planted", **options)  # type: ignore[arg-type]
-    with pytest.raises(errors.InvalidParameter, match=r"method: expected 'kmeans' or 'dictionary'.*behind a ReLU"):
+    with pytest.raises(errors.InvalidParameter, match=r"method: expected 'kmeans' or 'dictionary'.*after a ReLU"):
         factorize(-rows, "planted", 2)
     with pytest.raises(errors.InvalidParameter, match=r"layer: expected 'stage1', got 'stage2'.*'stage1'"):
         factorize({"stage1": rows}, "stage2", 2)

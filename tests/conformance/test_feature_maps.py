@@ -10,9 +10,9 @@ import pytest
 import phosphene as ph
 from phosphene import errors
 from phosphene.backend import Network
+from phosphene.channel_maps.call import feature_maps
 from phosphene.data import Crops
-from phosphene.embedding import embed, probe
-from phosphene.feature_maps import feature_maps
+from phosphene.embedding.call import embed, probe
 
 CROPS = Crops(72, seed=2)
 IMAGES = CROPS.images(0, 2)
@@ -47,7 +47,7 @@ def test_figures(specimen: Network, tmp_path: Path, ending: str) -> None:
 def test_what_has_no_map_is_said(specimen: Network) -> None:
     with pytest.raises(errors.InvalidParameter, match="layer: expected a layer with positions"):
         feature_maps(specimen, IMAGES, "output")
-    with pytest.raises(errors.InvalidParameter, match="channels: expected some of 0 to 63"):
+    with pytest.raises(errors.InvalidParameter, match="channels: expected at least one channel from 0 to 63"):
         feature_maps(specimen, IMAGES, "stage2", channels=[64])
     with pytest.raises(errors.InvalidParameter, match="aggregate: expected 'mean' or 'max'"):
         feature_maps(specimen, IMAGES, "stage2", aggregate="median")
@@ -76,7 +76,7 @@ def test_deeper_layers_tell_classes_apart_better(specimen: Network) -> None:
     crops = Crops(180, seed=2)
     found = probe(specimen, crops, crops.labels, ["stem", "stage3"], folds=3)
     assert found["stage3"][0] > 0.9 and found["stage3"][0] >= found["stem"][0]
-    with pytest.raises(errors.InvalidParameter, match="labels: expected 180 labels, one an image"):
+    with pytest.raises(errors.InvalidParameter, match=r"labels: expected 180 items \(one per image\)"):
         probe(specimen, crops, np.repeat(np.arange(2), 40), "stem")
 
 
@@ -85,7 +85,7 @@ def test_two_layers_are_probed_in_one_pass_over_the_images(specimen: Network) ->
     images, labels = crops.images(), np.arange(60) % 2
     expected = probe(specimen, images, labels, ["stem", "stage2"], folds=3)
     assert probe(specimen, (image for image in images), labels, ["stem", "stage2"], folds=3) == expected
-    with pytest.raises(errors.InvalidParameter, match="labels: expected 50 labels, one an image"):
+    with pytest.raises(errors.InvalidParameter, match=r"labels: expected 50 items \(one per image\)"):
         probe(specimen, (image for image in images[:50]), labels, "stem", folds=3)
 
 

@@ -35,6 +35,7 @@ def test_fooling_circuits_are_doubted() -> None:
     assert "reliable" not in words, words
 
 
+@pytest.mark.slow
 def test_most_of_a_few_fooling_circuits_are_doubted() -> None:
     words = deceiving(4, 96)
     assert len(words) >= 2

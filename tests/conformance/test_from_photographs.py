@@ -23,7 +23,7 @@ def photograph(size: int = 72) -> Any:
 
 def test_a_dream_shows_more_of_what_is_seen(backend: str, load: Load) -> None:
     network, image = load("specimen", backend), photograph()
-    found = ph.dream(network, image, ph.layer("stage1"), octaves=2, steps=5, progress=False)
+    found = ph.dream(network, image, ph.objectives.layer("stage1"), octaves=2, steps=5, progress=False)
     before, after = (
         float(np.square(ph.activations(network, picture[None], "stage1")["stage1"]).mean())
         for picture in (image, found.images[0])
@@ -38,8 +38,8 @@ def test_a_dream_works_out_coarse_patterns_first(costly_backend: str, load: Load
     """As many steps at the small size first add more of what is wide than at the whole size alone."""
     network, image = load("specimen", costly_backend), photograph(96)
     options: dict[str, Any] = {"progress": False, "factor": 2.0}
-    fine = ph.dream(network, image, ph.layer("stage1"), octaves=1, steps=8, **options)
-    wide = ph.dream(network, image, ph.layer("stage1"), octaves=2, steps=4, **options)
+    fine = ph.dream(network, image, ph.objectives.layer("stage1"), octaves=1, steps=8, **options)
+    wide = ph.dream(network, image, ph.objectives.layer("stage1"), octaves=2, steps=4, **options)
 
     def low(found: ph.Renders) -> float:
         added = np.fft.rfft2(found.images[0] - image, axes=(0, 1))
@@ -52,7 +52,9 @@ def test_a_dream_works_out_coarse_patterns_first(costly_backend: str, load: Load
 
 def test_a_dream_that_is_stopped_gives_what_it_has(costly_backend: str, load: Load) -> None:
     network, image = load("specimen", costly_backend), photograph()
-    found = ph.dream(network, image, ph.layer("stage1"), octaves=2, steps=40, progress=lambda state: state.done < 10)
+    found = ph.dream(
+        network, image, ph.objectives.layer("stage1"), octaves=2, steps=40, progress=lambda state: state.done < 10
+    )
     assert found.status == ("interrupted",) and found.images.shape == (1, 72, 72, 3)
     assert np.abs(found.images[0] - image).max() > 0.01
 
@@ -77,9 +79,15 @@ def test_an_accentuation_trades_the_unit_against_the_photograph(backend: str, lo
 
 def test_a_threshold_out_of_reach_is_said(costly_backend: str, load: Load) -> None:
     found = ph.accentuate(
-        load("specimen", costly_backend), photograph(64), ph.logit("coins"), layer="stage1", threshold=1e4, weights=(10,), steps=3,
+        load("specimen", costly_backend),
+        photograph(64),
+        ph.logit("coins"),
+        layer="stage1",
+        threshold=1e4,
+        weights=(10,),
+        steps=3,
         progress=False,
-    )  # fmt: skip
+    )
     assert found.smallest is None and np.isnan(found.smallest_change) and "no picture crosses it" in repr(found)
 
 
@@ -87,19 +95,28 @@ def test_what_cannot_be_is_refused(backend: str, load: Load) -> None:
     network, image = load("specimen", backend), photograph(64)
     unit = ph.channel("stage2", 5)
     for call, message in (
-        (lambda: ph.dream(network, image, ph.layer("stage1"), factor=1.0), "factor: expected a number above 1"),
-        (lambda: ph.dream(network, image, ph.layer("stage1"), octaves=0), "octaves: expected"),
         (
-            lambda: ph.dream(network, image[:20], ph.layer("stage2")),
-            "image: expected a photograph of at least .* stage2 sees",
+            lambda: ph.dream(network, image, ph.objectives.layer("stage1"), factor=1.0),
+            "factor: expected a number above 1",
         ),
-        (lambda: ph.dream(network, image * 255, ph.layer("stage1")), "image: expected"),
-        (lambda: ph.dream(network, np.stack([image] * 2), ph.layer("stage1")), "image: expected one photograph"),
+        (lambda: ph.dream(network, image, ph.objectives.layer("stage1"), octaves=0), "octaves: expected"),
+        (
+            lambda: ph.dream(network, image[:20], ph.objectives.layer("stage2")),
+            "image: expected a photograph of at least .*, the receptive field of stage2",
+        ),
+        (lambda: ph.dream(network, image * 255, ph.objectives.layer("stage1")), "image: expected"),
+        (
+            lambda: ph.dream(network, np.stack([image] * 2), ph.objectives.layer("stage1")),
+            "image: expected one photograph",
+        ),
         (
             lambda: ph.accentuate(network, image, unit, layer="stage1", threshold=-9.0),
             "threshold: expected a number above",
         ),
-        (lambda: ph.accentuate(network, image, unit, layer="stage1", weights=()), "weights: expected positive numbers"),
+        (
+            lambda: ph.accentuate(network, image, unit, layer="stage1", weights=()),
+            "weights: expected at least one number, all",
+        ),
         (lambda: ph.accentuate(network, image, unit, layer="stage9"), "no layer 'stage9'"),
         (lambda: ph.accentuate(network, image[:20], unit, layer="stage1"), "a photograph of at least"),
     ):

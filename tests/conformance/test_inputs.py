@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
+from columns import BACKENDS, chosen
 from phosphene.errors import InvalidParameter
 
 SIZE = (12, 20)
@@ -18,31 +19,46 @@ def model_of(backend: str, channels: int) -> Any:
     """One convolution, a rectifier and an average; with weights that do not depend on the backend."""
     random = np.random.default_rng(channels)
     kernel = random.standard_normal((6, channels, 3, 3)).astype(np.float32)
-    if backend == "torch":
-        import torch
-        from torch import nn
+    makers = {"torch": _module, "jax": _function, "numpy-reference": _generator}
+    return chosen(makers, backend)(kernel.transpose(2, 3, 1, 0))
 
-        conv = nn.Conv2d(channels, 6, 3, padding=1, bias=False)
-        with torch.no_grad():
-            conv.weight.copy_(torch.from_numpy(kernel))
-        return nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+def _module(kernel: Any) -> Any:
+    import torch
+    from torch import nn
+
+    conv = nn.Conv2d(kernel.shape[2], 6, 3, padding=1, bias=False)
+    with torch.no_grad():
+        conv.weight.copy_(torch.from_numpy(kernel.transpose(3, 2, 0, 1)))
+    return nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+
+def _function(kernel: Any) -> Any:
     import jax
     from jax.ad_checkpoint import checkpoint_name
 
     def function(images: Any) -> Any:
-        x = jax.lax.conv_general_dilated(
-            images, kernel.transpose(2, 3, 1, 0), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        x = jax.lax.conv_general_dilated(images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         return jax.nn.relu(checkpoint_name(x, "0")).mean((1, 2))  # type: ignore[no-untyped-call]
 
     return function
+
+
+def _generator(kernel: Any) -> Any:
+    from reference_backend import Model, convolution, relu
+
+    def function(weights: Any, images: Any) -> Any:
+        x = yield "0", convolution(images, weights["0.kernel"], pad=1)
+        return relu(x).mean((1, 2))
+
+    return Model(function, {"0.kernel": kernel})
 
 
 @pytest.mark.parametrize(
     ("backend", "channels"),
     [
         pytest.param(backend, channels, marks=pytest.mark.slow if backend == "jax" and channels in (2, 4, 12) else ())
-        for backend in ("torch", "jax")
+        for backend in BACKENDS
         for channels in (1, 2, 4, 7, 12)
     ],
     indirect=["backend"],
@@ -77,7 +93,7 @@ def test_frozen_channels_stay_mid_grey(backend: str) -> None:
     image = np.random.default_rng(0).random((1, *SIZE, 5)).astype(np.float32)
     for made in (
         ph.render(network, ph.channel("0", 2), steps=8, progress=False),
-        ph.render(network, ph.channel("0", 2), steps=8, parameterization=ph.pixel(), progress=False),
+        ph.render(network, ph.channel("0", 2), steps=8, parameterization=ph.parameterizations.pixel(), progress=False),
         ph.invert(network, image, "0", steps=8, progress=False),
     ):
         assert np.all(made.images[..., [1, 4]] == 0.5)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import phosphene as ph
+from columns import chosen
 from phosphene.backend import Network
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, UnknownLayer
 from phosphene.rules import Redirected
-from small_models import BLOCKS, add_to_head_bias, direct, reference, small_network
+from small_models import BLOCKS, add_to_head_bias, backend_of, direct, reference, small_network
 
 IMAGES = np.random.default_rng(0).random((2, 12, 16, 3)).astype(np.float32)
 
@@ -40,7 +41,9 @@ def test_layers_are_those_of_the_architecture_in_forward_order(kind: str) -> Non
     }
     assert list(network.layers) == list(oracle)
     trained = 3 * 3 * 3 * 8 + 8 + 2 * 8 + 8 * 5 + 5 + (BLOCKS * (3 * 3 * 8 * 8 + 8) if kind == "stack" else 0)
-    statistics = 2 * 8 if kind == "function" else 0  # which a function does not tell from other parameters
+    statistics = (
+        2 * 8 if kind in ("function", "numpy-reference") else 0
+    )  # which these do not tell from other parameters
     assert network.layers["output"].parameters == trained + statistics
     assert network.layers["conv"].axes == ("row", "column", "channel")
     shapes = network.shapes((8, 10))
@@ -60,20 +63,17 @@ def test_nothing_after_the_last_layer_is_computed(kind: str) -> None:
     armed: list[int] = []
 
     def bomb(x: Any) -> Any:
-        if kind == "torch":
-            if armed:
-                raise RuntimeError("computed")
-            return x
+        if armed:
+            raise RuntimeError("computed")
+        return x
+
+    def while_it_runs(x: Any) -> Any:
         import jax
 
-        def host(x: Any) -> Any:
-            if armed:
-                raise RuntimeError("computed")
-            return x
+        return jax.pure_callback(bomb, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="broadcast_all")
 
-        return jax.pure_callback(host, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="broadcast_all")
-
-    network = wrap(kind, small_network(kind, bomb=bomb))
+    bombs = {"torch": bomb, "jax": while_it_runs, "numpy-reference": bomb}
+    network = wrap(kind, small_network(kind, bomb=chosen(bombs, backend_of(kind))))
     before = [path for path, layer in network.layers.items() if layer.spatial]
     last = before[-1]
     assert last == {"stack": f"blocks#{BLOCKS - 1}"}.get(kind, "norm")
@@ -127,7 +127,7 @@ def test_gradients_at_a_layer_are_those_of_the_architecture(kind: str) -> None:
 
 def test_render_and_invert_raise_their_objectives(kind: str) -> None:
     network = wrap(kind)
-    plain = {"steps": 24, "parameterization": ph.pixel(), "transforms": [], "progress": False}
+    plain = {"steps": 24, "parameterization": ph.parameterizations.pixel(), "transforms": [], "progress": False}
     renders = ph.render(network, [ph.logit(1), ph.logit(2)], **plain)
     assert (renders.values > renders.history[0]).all()
     inverted = ph.invert(network, IMAGES, "norm", **plain)
@@ -136,6 +136,8 @@ def test_render_and_invert_raise_their_objectives(kind: str) -> None:
 
 def _state(kind: str, model: Any) -> list[Any]:
     """All that a user could notice: values, and the mode that the model is in."""
+    if kind == "numpy-reference":
+        return [model.function, *((name, value.tobytes()) for name, value in model.weights.items())]
     if kind == "torch":
         return [(name, value.numpy().tobytes()) for name, value in model.state_dict().items()] + [
             module.training for module in model.modules()
@@ -191,6 +193,7 @@ def test_a_network_with_other_weights_is_another(kind: str) -> None:
     assert ph.activations(network, IMAGES, "output")["output"].any()
 
 
+@pytest.mark.needs("interface")
 @pytest.mark.parametrize(
     ("returns", "output"),
     [
@@ -207,12 +210,14 @@ def test_the_output_is_what_its_user_says(kind: str, returns: Any, output: Any) 
     assert_close(ph.activations(network, IMAGES, "output")["output"], reference(kind, IMAGES)["output"])
 
 
+@pytest.mark.needs("interface")
 def test_an_output_that_does_not_exist_names_those_that_do(kind: str) -> None:
     model = small_network(kind, returns=lambda y: {"boxes": y * 0, "scores": y})
     with pytest.raises(InvalidParameter, match=r"output: .*boxes.*scores"):
         wrap(kind, model, output="score")
 
 
+@pytest.mark.needs("interface")
 def test_further_inputs_are_constants_for_each_image_or_made_from_the_images(kind: str) -> None:
     extra = np.arange(5.0, dtype=np.float32)
     wanted = reference(kind, IMAGES)["output"]

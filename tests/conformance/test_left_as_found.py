@@ -9,28 +9,43 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from small_models import small_network
+from columns import chosen
+from small_models import add_to_head_bias, small_network
 
 IMAGES = np.random.default_rng(0).random((2, 16, 16, 3)).astype(np.float32)
 
 
 def _state(backend: str, model: Any) -> list[Any]:
     """Everything about a model that a library could disturb."""
-    if backend == "torch":
-        import torch
+    return chosen({"torch": _state_of_module, "jax": _state_of_nnx, "numpy-reference": _state_of_generator}, backend)(
+        model
+    )
 
-        found: list[Any] = [torch.get_rng_state().tolist()]
-        for name, module in model.named_modules():
-            hooks = [len(getattr(module, kind)) for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")]
-            found.append((name, module.training, type(module).__name__, hooks))
-        for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-            values = tensor.detach().numpy().tobytes()
-            found.append((name, values, tensor.requires_grad, tensor.grad is None, tensor.stride(), tensor.data_ptr()))
-        return found
+
+def _state_of_module(model: Any) -> list[Any]:
+    import torch
+
+    found: list[Any] = [torch.get_rng_state().tolist()]
+    for name, module in model.named_modules():
+        hooks = [len(getattr(module, kind)) for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")]
+        found.append((name, module.training, type(module).__name__, hooks))
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        values = tensor.detach().numpy().tobytes()
+        found.append((name, values, tensor.requires_grad, tensor.grad is None, tensor.stride(), tensor.data_ptr()))
+    return found
+
+
+def _state_of_generator(model: Any) -> list[Any]:
+    return [model.function, *((path, value.tobytes(), id(value)) for path, value in model.weights.items())]
+
+
+def _state_of_nnx(model: Any) -> list[Any]:
     import jax
     from flax import nnx
 
-    found = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(nnx.state(model, nnx.Param, nnx.BatchStat))]
+    found: list[Any] = [
+        np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(nnx.state(model, nnx.Param, nnx.BatchStat))
+    ]
     for path, part in nnx.iter_graph(model):
         if isinstance(part, nnx.Module):
             flags = [getattr(part, name, None) for name in ("use_running_average", "deterministic")]
@@ -69,10 +84,7 @@ def test_weights_that_change_after_wrapping_are_read_as_they_are_now(backend: st
     network = ph.wrap(model, size=16)
     first, print_before = ph.activations(network, IMAGES, "output")["output"], network.fingerprint()
     one_step = ph.render(network, ph.logit(1), steps=2, progress=False).values
-    if backend == "torch":
-        model.head.bias.data += 3.0
-    else:
-        model.head.bias[...] = model.head.bias[...] + 3.0
+    add_to_head_bias(backend, model, 3.0)
     second = ph.activations(network, IMAGES, "output")["output"]
     np.testing.assert_allclose(second, first + 3.0, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(

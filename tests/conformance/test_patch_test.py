@@ -24,8 +24,8 @@ from phosphene.atlas import (
     patch_tests,
     window,
 )
-from phosphene.atlas.gridding import grid
-from phosphene.atlas.patch_test import PatchTest
+from phosphene.atlas.grids import grid
+from phosphene.atlas.patch_effects import PatchTest
 from phosphene.atlas.windows import total_stride
 from phosphene.backend import Network
 from phosphene.data import Crops
@@ -63,7 +63,7 @@ def test_windows_hold_most_of_the_gradient_and_are_centred_on_it(specimen: Netwo
     assert total_stride(specimen) == (8, 8)
     with pytest.raises(errors.UnknownLayer):
         window(specimen, "stage9")
-    with pytest.raises(errors.InvalidParameter, match="mass: expected a share"):
+    with pytest.raises(errors.InvalidParameter, match="mass: expected a number above 0 and at most 1"):
         window(specimen, "stage3", mass=1.5)
 
 
@@ -94,9 +94,16 @@ def test_patches_may_be_an_array_of_other_sizes_and_a_run_may_be_stopped(specime
     images, random = crops.images(0, 24), np.random.default_rng(0)
     patches = random.uniform(size=(3, 10, 12, 3))
     found = patch_test(
-        specimen, patches, patches[::-1], images, 0, tries=20, batch=8, sizes=(0.5, 1.5),
+        specimen,
+        patches,
+        patches[::-1],
+        images,
+        0,
+        tries=20,
+        batch=8,
+        sizes=(0.5, 1.5),
         progress=lambda state: state.done < 16,
-    )  # fmt: skip
+    )
     assert found.asked == 16 and found.word == "nothing"
 
 
@@ -104,9 +111,9 @@ def test_what_cannot_be_pasted(specimen: Network, crops: Crops) -> None:
     images, patch = crops.images(0, 6), np.zeros((1, 8, 8, 3))
     with pytest.raises(errors.InvalidParameter, match="cues: expected patches smaller than the image of 64 x 64"):
         patch_test(specimen, np.zeros((1, 64, 64, 3)), patch, images, 0)
-    with pytest.raises(errors.InvalidParameter, match="controls: expected at least one patch"):
+    with pytest.raises(errors.InvalidParameter, match="controls: expected patches of shape"):
         patch_test(specimen, patch, np.zeros((0, 8, 8, 3), np.uint8), images, 0)
-    with pytest.raises(errors.InvalidParameter, match="cues: expected bytes, or floats"):
+    with pytest.raises(errors.InvalidParameter, match="cues: expected uint8 patches, or floats"):
         patch_test(specimen, patch + 3, patch, images, 0)
     with pytest.raises(errors.InvalidParameter, match="sizes: expected two positive numbers"):
         patch_test(specimen, patch, patch, images, 0, sizes=(2, 1), batch=8)
@@ -115,7 +122,8 @@ def test_what_cannot_be_pasted(specimen: Network, crops: Crops) -> None:
     coins = crops.classes.index("coins")
     only = np.stack([crops[int(row)][0] for row in np.flatnonzero(crops.labels == coins)[:4]])
     with pytest.raises(
-        errors.InvalidImages, match="expected images of other classes, got 4 that the model all names so"
+        errors.InvalidImages,
+        match="expected images of other classes, got 4 for which the model always predicts the target",
     ):
         patch_test(specimen, patch, patch, only, "coins", batch=8)
 
@@ -176,7 +184,7 @@ def test_a_class_atlas_finds_the_mark_and_the_patch_test_proves_it(
         assert len(patches.of_group(group)) == (patches.points[group] >= 0).sum() > 0
     again = gather_patches(atlas, network, crops, "stage3", PatchSettings(most=3, side=24), progress=False)
     np.testing.assert_array_equal(again.patches("stage3", 10).pictures, patches.pictures)
-    with pytest.raises(errors.OtherStore, match="its side is 24, and now it is 48"):
+    with pytest.raises(errors.OtherStore, match="its side is 24, this run has 48"):
         gather_patches(atlas, network, crops, "stage3", PatchSettings(most=3))
     with pytest.raises(errors.OtherStore, match=r"network: .* is an atlas of another model"):
         gather_patches(atlas, plain, crops, "stage3")
@@ -209,5 +217,5 @@ def test_pictures_are_what_the_boxes_say(specimen: Network, crops: Crops, tmp_pa
     with pytest.raises(errors.InvalidParameter, match=r"name: expected .*grid.stage2"):
         gather_patches(atlas, specimen, few, "stage3")
     loose = Atlas.from_activations(rows, tmp_path / "loose")
-    with pytest.raises(errors.InvalidParameter, match="atlas: expected one that was collected from images"):
+    with pytest.raises(errors.InvalidParameter, match="atlas: expected an atlas that was collected from images"):
         gather_patches(loose, specimen, few, "layer")

@@ -13,7 +13,8 @@ import pytest
 import phosphene as ph
 from phosphene import errors
 from phosphene.backend import Network
-from phosphene.presets import preset_named, preset_names
+from phosphene.rendering.presets import preset_named, preset_names
+from phosphene.rendering.serialization import recipe_text, to_plain
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
@@ -36,7 +37,10 @@ def test_every_recipe_climbs_and_says_what_it_is(backend: str, preset: str, load
     found = ph.render(network, ph.channel("stage2", 3), size=40, steps=12, preset=preset, progress=False)
     grey = ph.activations(network, np.full((1, 40, 40, 3), 0.5, np.float32), "stage2")["stage2"][0, ..., 3].mean()
     assert found.values[0] > grey and np.ptp(found.images) > 0.01
-    assert found.settings["recipe"]["transforms"] == [repr(transform) for transform in recipe.transforms]
+    assert found.settings["run"]["recipe"]["transforms"] == [to_plain(transform) for transform in recipe.transforms]
+    text = recipe_text(found.settings)
+    assert text.startswith(f"preset {preset}, 12 steps; ")
+    assert all(repr(part) in text for part in (*recipe.transforms, recipe.parameterization, recipe.optimizer))
     assert recipe.source
 
 
@@ -44,9 +48,16 @@ def test_phases_climb_and_tell_where_the_unit_looks(backend: str, load: Load) ->
     """A neuron in a corner: its receptive field is opaque, the rest of the picture is not."""
     network = load("specimen", backend)
     found = ph.render(
-        network, ph.neuron("stage1", 3, at=(2, 2)), size=48, steps=10, parameterization=ph.maco(), transforms=[],
-        regularizers=[], optimizer=ph.nadam(0.2), progress=False,
-    )  # fmt: skip
+        network,
+        ph.neuron("stage1", 3, at=(2, 2)),
+        size=48,
+        steps=10,
+        parameterization=ph.parameterizations.maco(),
+        transforms=[],
+        regularizers=[],
+        optimizer=ph.optimizers.nadam(0.2),
+        progress=False,
+    )
     assert found.opacity is not None and found.opacity.shape == (1, 48, 48)
     assert found.opacity[0, :16, :16].mean() > 0 and found.opacity[0, 30:, 30:].max() == 0
     assert found.history[-1, 0] > found.history[0, 0]
@@ -58,11 +69,11 @@ def test_views_are_a_mean_over_draws(costly_backend: str, load: Load) -> None:
     one = preset_named("plain", (32, 32), (64, 64))
     values = []
     for views in (1, 3):
-        from phosphene import recipes
+        from phosphene.rendering import call
 
         recipe = replace(one, views=views, transforms=())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(recipes, "preset_named", lambda *_, recipe=recipe: recipe)
+            patch.setattr(call, "preset_named", lambda *_, recipe=recipe: recipe)
             values.append(ph.render(network, [ph.channel("stage1", 2), ph.logit(3)], size=32, steps=4, progress=False))
     np.testing.assert_allclose(values[0].images, values[1].images, atol=1e-9)
     np.testing.assert_allclose(values[0].history, values[1].history, rtol=1e-9)
@@ -70,11 +81,10 @@ def test_views_are_a_mean_over_draws(costly_backend: str, load: Load) -> None:
 
 def test_views_have_draws_of_their_own(backend: str, load: Load) -> None:
     """The value of a step is the mean of what its views show: as many single looks, one after the other."""
-    from phosphene.ascent import pipeline
-    from phosphene.ascent.pipeline import draw
+    from phosphene.ascent.pipeline import draw, pipeline
 
-    plan = pipeline([ph.jitter(4), ph.noise(0.1)], (16, 16), (16, 16))
-    several = draw(plan, 0, "target", 5, views=3)
+    plan = pipeline([ph.transforms.jitter(4), ph.transforms.noise(0.1)], (16, 16), (16, 16))
+    several = draw(plan, 0, "target", 5, copies=3)
     assert several[0].shape[:2] == (5, 3) and several[1][0].shape[:2] == (5, 3)
     assert len({tuple(matrix.ravel()) for matrix in several[0].reshape(-1, 2, 3)}) > 10
 
@@ -98,7 +108,7 @@ def test_an_ascent_goes_on_where_it_was(backend: str, load: Load) -> None:
         "size": 32,
         "transforms": [],
         "regularizers": [],
-        "optimizer": ph.sgd(0.5),
+        "optimizer": ph.optimizers.sgd(0.5),
         "warm_up": 0,
         "progress": False,
     }
@@ -113,12 +123,20 @@ def test_an_ascent_goes_on_where_it_was(backend: str, load: Load) -> None:
 def test_an_ascent_starts_from_a_photograph(backend: str, load: Load) -> None:
     network = load("specimen", backend)
     photograph = np.random.default_rng(0).uniform(0.1, 0.9, (32, 32, 3)).astype(np.float32)
-    still = ph.sgd(1e-12)
-    for parameterization in (ph.pixel(), ph.fourier()):
+    still = ph.optimizers.sgd(1e-12)
+    for parameterization in (ph.parameterizations.pixel(), ph.parameterizations.fourier()):
         found = ph.render(
-            network, [ph.channel("stage1", 2), ph.channel("stage1", 3)], size=32, steps=1, start=photograph,
-            parameterization=parameterization, optimizer=still, transforms=[], regularizers=[], progress=False,
-        )  # fmt: skip
+            network,
+            [ph.channel("stage1", 2), ph.channel("stage1", 3)],
+            size=32,
+            steps=1,
+            start=photograph,
+            parameterization=parameterization,
+            optimizer=still,
+            transforms=[],
+            regularizers=[],
+            progress=False,
+        )
         np.testing.assert_allclose(found.images, [photograph, photograph], atol=1e-3)
 
 
@@ -162,7 +180,7 @@ def test_diverse_pictures_are_less_alike(backend: str, load: Load) -> None:
 
     unit = ph.channel("stage3", 7)
     plain = ph.render(network, [unit] * 3, **options)
-    apart = ph.render(network, ph.diverse(unit, 3, "stage2", weight=5.0), **options)
+    apart = ph.render(network, ph.objectives.diverse(unit, 3, "stage2", weight=5.0), **options)
     assert alike(apart.images) < alike(plain.images) - 0.1
     assert apart.labels == ("stage3 : 7, 1", "stage3 : 7, 2", "stage3 : 7, 3")
 
@@ -170,7 +188,7 @@ def test_diverse_pictures_are_less_alike(backend: str, load: Load) -> None:
 def test_sets_of_diverse_pictures_do_not_mix(costly_backend: str, load: Load) -> None:
     network = load("specimen", costly_backend, "float64")
     options: dict[str, Any] = {"size": 32, "steps": 6, "progress": False}
-    sets = [ph.diverse(ph.channel("stage2", index), 2, "stage1") for index in (1, 2)]
+    sets = [ph.objectives.diverse(ph.channel("stage2", index), 2, "stage1") for index in (1, 2)]
     together = ph.render(network, [*sets[0], *sets[1]], **options)
     alone = ph.render(network, sets[1], **options)
     np.testing.assert_allclose(together.images[2:], alone.images, atol=1e-9)
@@ -179,10 +197,10 @@ def test_sets_of_diverse_pictures_do_not_mix(costly_backend: str, load: Load) ->
 def test_a_group_is_the_weighted_mean_of_its_channels(costly_backend: str, load: Load) -> None:
     network = load("specimen", costly_backend, "float64")
     options: dict[str, Any] = {"size": 32, "steps": 5, "progress": False, "transforms": []}
-    one = ph.render(network, ph.group("stage1", {2: 3.0, 5: 1.0}), **options)
+    one = ph.render(network, ph.objectives.group("stage1", {2: 3.0, 5: 1.0}), **options)
     cells = ph.activations(network, one.images, "stage1")["stage1"].mean((1, 2))[0]
     assert one.values[0] == pytest.approx(0.75 * cells[2] + 0.25 * cells[5], rel=1e-5)
-    middle = ph.render(network, ph.group("stage1", [2, 5], at="centre"), **options)
+    middle = ph.render(network, ph.objectives.group("stage1", [2, 5], at="centre"), **options)
     read = ph.activations(network, middle.images, "stage1")["stage1"][0]
     centre = read[read.shape[0] // 2, read.shape[1] // 2]
     assert middle.values[0] == pytest.approx((centre[2] + centre[5]) / 2, rel=1e-5)
@@ -197,9 +215,15 @@ def test_a_pattern_is_found_where_it_was_asked_for(backend: str) -> None:
     row, left, right = shape[0] // 2, shape[1] // 2 - 3, shape[1] // 2 + 3
     pattern[row, left, 0] = pattern[row, right, 1] = 1.0
     found = ph.render(
-        network, ph.spatial("conv", pattern), steps=100, parameterization=ph.pixel(), transforms=[],
-        regularizers=[ph.l2(300.0)], optimizer=ph.sgd(0.1), progress=False,
-    )  # fmt: skip
+        network,
+        ph.objectives.spatial("conv", pattern),
+        steps=100,
+        parameterization=ph.parameterizations.pixel(),
+        transforms=[],
+        regularizers=[ph.regularizers.l2(300.0)],
+        optimizer=ph.optimizers.sgd(0.1),
+        progress=False,
+    )
     cells = ph.activations(network, found.images, "conv")["conv"][0]
     assert np.unravel_index(cells[..., 0].argmax(), shape[:2]) == (row, left)
     assert np.unravel_index(cells[..., 1].argmax(), shape[:2]) == (row, right)
@@ -208,7 +232,9 @@ def test_a_pattern_is_found_where_it_was_asked_for(backend: str) -> None:
 def test_the_way_between_two_units(costly_backend: str, load: Load) -> None:
     network = load("specimen", costly_backend, "float64")
     first, second = ph.channel("stage2", 1), ph.channel("stage2", 4)
-    found = ph.render(network, ph.interpolate(first, second, 3), size=32, steps=10, transforms=[], progress=False)
+    found = ph.render(
+        network, ph.objectives.interpolate(first, second, 3), size=32, steps=10, transforms=[], progress=False
+    )
     cells = ph.activations(network, found.images, "stage2")["stage2"].mean((1, 2))
     assert (np.diff(cells[:, 1]) < 0).all() and (np.diff(cells[:, 4]) > 0).all()
     assert found.labels == ("stage2 : 1", "0.5 x stage2 : 1 + 0.5 x stage2 : 4", "stage2 : 4")
@@ -219,9 +245,16 @@ def test_resized_pictures_are_what_the_network_sees(backend: str) -> None:
     filters = np.random.default_rng(1).standard_normal((2, 9, 9, 3)).astype(np.float32)
     network = ph.wrap(linear_convolution(backend, filters), size=9)
     found = ph.render(
-        network, ph.channel("conv", 1), size=27, steps=30, transforms=[ph.resize(9)], regularizers=[],
-        parameterization=ph.pixel(), optimizer=ph.sgd(0.05), progress=False,
-    )  # fmt: skip
+        network,
+        ph.channel("conv", 1),
+        size=27,
+        steps=30,
+        transforms=[ph.transforms.resize(9)],
+        regularizers=[],
+        parameterization=ph.parameterizations.pixel(),
+        optimizer=ph.optimizers.sgd(0.05),
+        progress=False,
+    )
     small = found.images[0].reshape(9, 3, 9, 3, 3)[:, 1, :, 1]
     cosine = ((small - 0.5) * filters[1]).sum() / np.linalg.norm(small - 0.5) / np.linalg.norm(filters[1])
     assert cosine > 0.8
@@ -236,44 +269,67 @@ def test_what_cannot_be_is_refused(backend: str, load: Load) -> None:
         (lambda: {"rule": "guidd"}, "rule: expected 'standard', 'guided'.*Did you mean 'guided'"),
         (lambda: {"start": photograph[:16]}, r"start: expected pictures \(N, 32, 32, 3\)"),
         (lambda: {"start": photograph * 300}, r"start: expected values in \[0, 1\]"),
-        (lambda: {"start": np.stack([photograph] * 3)}, "start: expected 1 or 1 pictures"),
-        (lambda: {"start": photograph, "parameterization": ph.maco()}, "start: expected no image to start from"),
+        (lambda: {"start": np.stack([photograph] * 3)}, r"start: expected 1 picture \(one per objective\), got 3"),
+        (
+            lambda: {"start": photograph, "parameterization": ph.parameterizations.maco()},
+            "start: expected None, since this parameterization cannot start from an image",
+        ),
         (lambda: {"snapshots": -1}, "snapshots: expected an integer"),
         (
-            lambda: {"transforms": [ph.noise(0.1), ph.jitter(2), ph.noise(0.1), ph.resize(64)]},
-            "a resize before whatever",
+            lambda: {
+                "transforms": [
+                    ph.transforms.noise(0.1),
+                    ph.transforms.jitter(2),
+                    ph.transforms.noise(0.1),
+                    ph.transforms.resize(64),
+                ]
+            },
+            "a resize before any transform that is not affine",
         ),
-        (lambda: {"transforms": [ph.colour(0.1, 0.1, channels=4)]}, "channels: expected as many as the images have"),
-        (lambda: {"objectives": ph.diverse(unit, 2, "stage1"), "patience": 5}, "patience: expected None"),
         (
-            lambda: {"objectives": ph.diverse(unit, 3, "stage1"), "slots": 2},
+            lambda: {"transforms": [ph.transforms.colour(0.1, 0.1, channels=4)]},
+            "channels: expected 3, as many as the images have",
+        ),
+        (lambda: {"objectives": ph.objectives.diverse(unit, 2, "stage1"), "patience": 5}, "patience: expected None"),
+        (
+            lambda: {"objectives": ph.objectives.diverse(unit, 3, "stage1"), "slots": 2},
             "slots: expected None, or at least 3.*got 2",
         ),
         (
-            lambda: {"objectives": ph.diverse(unit, 2, "stage1"), "slots": "measured"},
+            lambda: {"objectives": ph.objectives.diverse(unit, 2, "stage1"), "slots": "measured"},
             "slots: expected None, or at least 2",
         ),
         (
-            lambda: {"objectives": [unit] * 3, "parameterization": ph.fourier(shared=0.1), "slots": 2},
+            lambda: {
+                "objectives": [unit] * 3,
+                "parameterization": ph.parameterizations.fourier(shared=0.1),
+                "slots": 2,
+            },
             "slots: expected None, or at least 3.*Leave it out",
         ),
         (
-            lambda: {"objectives": ph.diverse(unit, 2, "stage1"), "preset": "maco"},
-            "preset: expected a recipe of one view",
+            lambda: {"objectives": ph.objectives.diverse(unit, 2, "stage1"), "preset": "maco"},
+            "preset: expected a recipe of one view per step",
         ),
         (lambda: {"objectives": ph.neuron("stage1", 0, at=(1, 1)), "preset": "lucent"}, "no pad or resize"),
-        (lambda: {"objectives": ph.group("stage1", [])}, "channels: expected at least one channel"),
-        (lambda: {"objectives": ph.group("stage1", [1, 1])}, "none of them twice"),
+        (lambda: {"objectives": ph.objectives.group("stage1", [])}, "channels: expected at least one channel"),
+        (lambda: {"objectives": ph.objectives.group("stage1", [1, 1])}, "each of them once"),
         (
-            lambda: {"objectives": ph.group("stage1", [1, 2], [1.0, -1.0])},
+            lambda: {"objectives": ph.objectives.group("stage1", [1, 2], [1.0, -1.0])},
             "weights: expected finite numbers whose sum is not zero",
         ),
-        (lambda: {"objectives": ph.group("stage1", [1, 2], [1.0])}, "weights: expected 2 numbers"),
-        (lambda: {"objectives": ph.group("stage1", [1, 999])}, "channels: expected 0 to"),
-        (lambda: {"objectives": ph.spatial("stage1", np.ones((2, 2, 3)))}, "pattern: expected an array of at most"),
+        (lambda: {"objectives": ph.objectives.group("stage1", [1, 2], [1.0])}, "weights: expected 2 numbers"),
+        (lambda: {"objectives": ph.objectives.group("stage1", [1, 999])}, "channels: expected 0 to"),
+        (
+            lambda: {"objectives": ph.objectives.spatial("stage1", np.ones((2, 2, 3)))},
+            "pattern: expected an array of at most",
+        ),
         (lambda: {"objectives": ph.direction("stage1", np.ones(3))}, "vector: expected"),
-        (lambda: {"objectives": ph.interpolate(unit, unit, 1)}, "count: expected"),
-        (lambda: {"objectives": ph.diverse(unit, 2, "stage1", weight=0)}, "weight: expected a positive number"),
+        (lambda: {"objectives": ph.objectives.interpolate(unit, unit, 1)}, "count: expected"),
+        (
+            lambda: {"objectives": ph.objectives.diverse(unit, 2, "stage1", weight=0)},
+            "weight: expected a number above 0",
+        ),
     ):
 
         def call(make: Any = make) -> None:

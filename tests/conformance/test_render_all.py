@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene import errors, sheet
+from phosphene import errors
 from phosphene.backend import Network
 from phosphene.data import Crops
-from phosphene.sheet import judging
+from phosphene.sheet import call as sheet
+from phosphene.sheet import cards as judging
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
@@ -124,7 +125,7 @@ def test_cards_are_those_of_assess_and_are_made_once(
     assert [row["word"] for row in told] == list(own.words)
     assert [row["score"] for row in told] == pytest.approx(own.scores.tolist(), abs=0.26)  # a pair of four may turn
     page = (tmp_path / "index.html").read_text()
-    assert page.count("data-word=") == len(found) and "24 real images are too few" in page
+    assert page.count("data-word=") == len(found) and "24 real images are not enough" in page
 
     monkeypatch.setattr(judging, "assess", lambda *_, **__: pytest.fail("the cards are there"))
     once_more = ph.render_all(network, "stem", tmp_path, images=images, channels=channels, trust=True, **options)
@@ -178,11 +179,11 @@ def test_what_cannot_be_is_refused(costly_backend: str, load: Load, tmp_path: Pa
     network = load("specimen", costly_backend)
     ph.render_all(network, "stem", tmp_path, channels=[0, 3], **OPTIONS)
     for change, kind, message in (
-        ({"seed": 1}, errors.OtherStore, "its seed is 0, and now it is 1"),
+        ({"seed": 1}, errors.OtherStore, "its seed is 0, this run has 1"),
         ({"channels": [0, 4]}, errors.OtherStore, "its units is"),
-        ({"channels": [0, 0]}, errors.InvalidParameter, "channels: expected different channels"),
-        ({"channels": [0, 9999]}, errors.InvalidParameter, "channels: expected different channels"),
-        ({"trust": True}, errors.InvalidParameter, "trust: expected True together with images"),
+        ({"channels": [0, 0]}, errors.InvalidParameter, "channels: expected distinct channels from 0 to"),
+        ({"channels": [0, 9999]}, errors.InvalidParameter, "channels: expected distinct channels from 0 to"),
+        ({"trust": True}, errors.InvalidParameter, "trust: expected False, or True together with images"),
         ({"slots": 4}, errors.InvalidParameter, "recipe: expected .*preset"),
         ({"layer": "stern"}, errors.UnknownLayer, "stem"),
     ):

@@ -19,9 +19,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import phosphene as ph
-from phosphene import errors, replaying
+from phosphene import errors
 from phosphene.backend import Network
-from phosphene.replaying import replay
+from phosphene.rendering import replays as replaying
+from phosphene.rendering.presets import preset_named
+from phosphene.rendering.replays import replay
+from phosphene.rendering.serialization import recipe_text
 from phosphene.rules import Redirected
 
 Load = Callable[..., Network]
@@ -33,19 +36,31 @@ RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"preset": "plain", "rule": "redirected", "patience": 3},
     "rewritten": {
         "preset": "captum",
-        "parameterization": ph.pixel(0.2, uniform=True),
-        "transforms": [ph.flip(), ph.crop(0.9, 0.6), ph.resize(40), ph.noise(0.1, 0.0), ph.colour(0.1, 0.1)],
-        "regularizers": [ph.l1(0.1), ph.l2(0.2), ph.blur(0.5, 2), ph.decay(0.01), ph.clip(0.1, 0.9)],
-        "optimizer": ph.nadam(0.1, schedule=ph.cosine(6, 0.1)),
+        "parameterization": ph.parameterizations.pixel(0.2, uniform=True),
+        "transforms": [
+            ph.transforms.flip(),
+            ph.transforms.crop(0.9, 0.6),
+            ph.transforms.resize(40),
+            ph.transforms.noise(0.1, 0.0),
+            ph.transforms.colour(0.1, 0.1),
+        ],
+        "regularizers": [
+            ph.regularizers.l1(0.1),
+            ph.regularizers.l2(0.2),
+            ph.regularizers.blur(0.5, 2),
+            ph.regularizers.decay(0.01),
+            ph.regularizers.clip(0.1, 0.9),
+        ],
+        "optimizer": ph.optimizers.nadam(0.1, schedule=ph.optimizers.cosine(6, 0.1)),
         "size": (32, 48),
     },
     "phases": {
-        "parameterization": ph.maco(),
-        "transforms": [ph.roll(3)],
-        "optimizer": ph.sgd(0.5, 0.9, normalize=True),
+        "parameterization": ph.parameterizations.maco(),
+        "transforms": [ph.transforms.roll(3)],
+        "optimizer": ph.optimizers.sgd(0.5, 0.9, normalize=True),
     },
     "uncropped": {"transforms": [], "crop": False},
-    "cropped": {"transforms": [ph.jitter(2)]},
+    "cropped": {"transforms": [ph.transforms.jitter(2)]},
 }
 RECIPES["phases"]["regularizers"] = []
 
@@ -59,10 +74,10 @@ def objectives() -> list[Any]:
         ph.neuron("stage1", 5),
         ph.channel("stage2", 4) - 0.5 * ph.logit(2),
         ph.channel("stage1", 3) * ph.channel("stage1", 4),
-        ph.group("stage2", {0: 0.3, 4: 0.5, 9: 0.1}),
+        ph.objectives.group("stage2", {0: 0.3, 4: 0.5, 9: 0.1}),
         ph.direction("stage3", vector, cosine_power=1.0, label="a direction"),
-        ph.spatial("stage3", vector.reshape(1, 1, 128)),
-        ph.layer("stage1"),
+        ph.objectives.spatial("stage3", vector.reshape(1, 1, 128)),
+        ph.objectives.layer("stage1"),
     ]
 
 
@@ -89,7 +104,7 @@ def test_measured_batches_are_taken_over(specimen: Network) -> None:
     if specimen.backend.compiled:
         pytest.skip("as above")
     wanted = [ph.channel("stage1", index) for index in range(5)] + [ph.logit(index) for index in range(3)]
-    wanted += [ph.layer("stage1"), ph.channel("stage2", 1)]
+    wanted += [ph.objectives.layer("stage1"), ph.channel("stage2", 1)]
     first = ph.render(specimen, wanted, size=32, steps=3, slots="measured", progress=False)
     np.testing.assert_array_equal(replay(first).images, first.images)
     # As if unlike numbers had been measured: each batch of targets with its own.
@@ -112,19 +127,55 @@ def test_a_network_of_ones_own_is_given_and_held_against_the_fingerprint(specime
     ):
         replay(renamed)
     np.testing.assert_array_equal(replay(renamed, network=specimen).images, first.images)
-    with pytest.warns(errors.ModelWarning, match="its weights are others"):
+    with pytest.warns(errors.ModelWarning, match="its weights differ"):
         replay(first, network=load("specimen-witness", specimen.backend.name))
-    with pytest.raises(errors.InvalidParameter, match="backend: expected None beside a network"):
+    with pytest.raises(errors.InvalidParameter, match="backend: expected None if a network is given"):
         replay(first, network=specimen, backend="torch")
 
 
 def test_the_other_framework_sees_the_same(load: Load) -> None:
     networks = {name: load("specimen", name) for name in ("torch", "jax")}
     first = ph.render(networks["torch"], ph.logit(0), size=32, steps=2, progress=False)
-    with pytest.warns(errors.ModelWarning, match="another framework's, so they cannot be compared"):
+    with pytest.warns(errors.ModelWarning, match="of another framework, which cannot be compared"):
         again = replay(first, backend="jax")
     assert again.settings["backend"] == "jax"
     np.testing.assert_allclose(again.images, first.images, atol=1e-3)
+
+
+def test_settings_of_earlier_versions_are_read(load: Load, tmp_path: Path) -> None:
+    """They hold the objectives and the recipe once more, as text."""
+    network = load("specimen", "torch")
+    fourier = ph.parameterizations.fourier(decay=1.0)
+    options: dict[str, Any] = {
+        "size": 32,
+        "steps": 3,
+        "preset": "plain",
+        "parameterization": fourier,
+        "progress": False,
+    }
+    first = ph.render(network, ph.channel("stage1", 1), **options)
+    recipe = preset_named("plain", (32, 32), (64, 64))
+    text: dict[str, Any] = {"parameterization": repr(fourier), "transforms": [], "regularizers": []}
+    text |= {
+        "optimizer": repr(recipe.optimizer),
+        "rule": "None",
+        "views": 1,
+        "steps": 3,
+        "warm_up": 64,
+        "patience": None,
+    }
+    older = {**first.settings, "objectives": ["Channel(...)"], "preset": "plain", "recipe": text}
+    for name in ("x.png", "x.npz"):
+        again = replay(replace(first, settings=older).save(tmp_path / name))
+        np.testing.assert_array_equal(again.images, first.images)
+    resumed = [
+        ph.render(network, ph.channel("stage1", 1), start=replace(first, settings=settings), **options).images
+        for settings in (first.settings, older, {})
+    ]
+    np.testing.assert_array_equal(resumed[0], resumed[1])
+    assert not np.array_equal(resumed[0], resumed[2])  # of unknown parameterization: the pictures are converted
+    without_run = {key: value for key, value in older.items() if key != "run"}
+    assert recipe_text(without_run) == recipe_text(first.settings)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +190,11 @@ def test_the_other_framework_sees_the_same(load: Load) -> None:
         (lambda net: ph.render(net, ph.logit(0), size=32, steps=2, rule=Redirected(2.0)), "recipe.rule.*rule="),
         (
             lambda net: ph.render(
-                net, ph.logit(0), size=32, steps=2, parameterization=ph.perturbation(np.full((32, 32, 3), 0.5), 1.0)
+                net,
+                ph.logit(0),
+                size=32,
+                steps=2,
+                parameterization=ph.parameterizations.perturbation(np.full((32, 32, 3), 0.5), 1.0),
             ),
             "recipe.parameterization.*images",
         ),
@@ -200,10 +255,10 @@ def put(settings: Mapping[str, Any], path: str, value: Any) -> Any:
         ("run.recipe.rule", "os.system"),
         ("run.other", 1),
         *(("network", value) for value in ("os:system", "/etc/passwd", None, 3, ["specimen"], "specimen/../x")),
-        *(("backend", value) for value in ("antigravity", None, ["torch"], "jax "  * 100)),
+        *(("backend", value) for value in ("antigravity", None, ["torch"], "jax " * 100)),
         *(("dtype", value) for value in ("object", None, 32)),
     ],
-)  # fmt: skip
+)
 def test_no_setting_is_believed(path: str, value: Any, load: Load, tmp_path: Path) -> None:
     before = set(sys.modules)
     place = picture({"settings": put(good(load), path, value)}, tmp_path / "x.png")
@@ -228,11 +283,22 @@ def test_every_missing_key_is_named(load: Load) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "null", "[]", "3", "{}", '{"settings": 3}', '{"settings": null}', '{"settings": {"run": ', "[" * 100_000,
-        '{"settings": {"run": ' + "[" * 900 + "]" * 900 + "}}", '{"settings": {"run": ' + "9" * 5000 + "}}",
-        '{"settings":' * 5000, "NaN", "\ud800",
+        "",
+        "null",
+        "[]",
+        "3",
+        "{}",
+        '{"settings": 3}',
+        '{"settings": null}',
+        '{"settings": {"run": ',
+        "[" * 100_000,
+        '{"settings": {"run": ' + "[" * 900 + "]" * 900 + "}}",
+        '{"settings": {"run": ' + "9" * 5000 + "}}",
+        '{"settings":' * 5000,
+        "NaN",
+        "\ud800",
     ],
-)  # fmt: skip
+)
 def test_metadata_that_are_none(text: str, tmp_path: Path) -> None:
     with pytest.raises((errors.CorruptFile, errors.InvalidParameter)):
         replay(picture(text.encode("utf-8", "replace").decode(), tmp_path / "x.png"))
@@ -277,10 +343,15 @@ def test_files_made_to_do_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     claims = npy(np.zeros(3)).replace(b"(3,)", b"(9,)").replace(b"'<f8'", b"'|O8'")
     monkeypatch.setattr(replaying, "LONGEST_METADATA", 1 << 16)
     archives = [
-        ("metadata.npy", npy(np.asarray("[]"))), ("other.npy", npy(np.asarray("{}"))), ("metadata.npy", b""),
-        ("metadata.npy", npy(np.zeros(3))), ("metadata.npy", claims), ("metadata.npy", npy(np.asarray("x" * 100_000))),
-        ("metadata.npy", npy(np.asarray({"a": 1}, object))), ("metadata.npy", npy(np.asarray("{}"))[:-1]),
-    ]  # fmt: skip
+        ("metadata.npy", npy(np.asarray("[]"))),
+        ("other.npy", npy(np.asarray("{}"))),
+        ("metadata.npy", b""),
+        ("metadata.npy", npy(np.zeros(3))),
+        ("metadata.npy", claims),
+        ("metadata.npy", npy(np.asarray("x" * 100_000))),
+        ("metadata.npy", npy(np.asarray({"a": 1}, object))),
+        ("metadata.npy", npy(np.asarray("{}"))[:-1]),
+    ]
     for number, (name, content) in enumerate(archives):
         with pytest.raises(errors.CorruptFile):
             replay(archive(tmp_path / f"{number}.npz", name, content))

@@ -25,7 +25,7 @@ def rendered(preset: str, steps: int) -> Callable[[Network, int], ph.Renders]:
 
 def dreamt(network: Network, seed: int) -> ph.Renders:
     photograph = Crops(3, seed=4, size=48).images()[1]
-    return ph.dream(network, photograph, ph.layer("stage1"), octaves=2, steps=3, seed=seed, progress=False)
+    return ph.dream(network, photograph, ph.objectives.layer("stage1"), octaves=2, steps=3, seed=seed, progress=False)
 
 
 RUNS = {"default": rendered("default", 6), "maco": rendered("maco", 3), "dream": dreamt}

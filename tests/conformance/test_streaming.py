@@ -53,8 +53,12 @@ def test_images_from_everywhere(specimen: Network, tmp_path: Path) -> None:
     pixels = np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())])
     wanted = ph.activations(specimen, pixels.astype(np.float32) / 255, "output")["output"]
     sources: list[Any] = [
-        folder, str(tmp_path / "list.txt"), sorted(folder.iterdir()), pixels, [(image, 0) for image in pixels / 255.0],
-    ]  # fmt: skip
+        folder,
+        str(tmp_path / "list.txt"),
+        sorted(folder.iterdir()),
+        pixels,
+        [(image, 0) for image in pixels / 255.0],
+    ]
     with ThreadPoolExecutor(2) as executor:
         for number, source in enumerate(sources):
             store = ph.activations(specimen, source, "output", out=tmp_path / str(number), executor=executor)
@@ -66,7 +70,7 @@ def test_images_from_everywhere(specimen: Network, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_stopped_goes_on(specimen: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import phosphene.collecting as collecting
+    import phosphene.extraction.collection as collecting
 
     monkeypatch.setattr(collecting, "SHARD_BYTES", 1)
     images, calls = CROPS.images(), []
@@ -102,7 +106,7 @@ def test_damage_is_rebuilt(specimen: Network, tmp_path: Path, caplog: pytest.Log
 def test_a_broken_picture_among_good_ones(specimen: Network, tmp_path: Path) -> None:
     folder = _pictures(tmp_path / "pictures")
     (folder / "02.png").write_bytes((folder / "02.png").read_bytes()[:200])
-    with pytest.raises(errors.CorruptFile, match=r"02\.png: no picture that can be read"):
+    with pytest.raises(errors.CorruptFile, match=r"02\.png: cannot be read as an image"):
         ph.activations(specimen, folder, "output", out=tmp_path / "s")
     store = ph.activations(specimen, folder, "output", out=tmp_path / "s", on_error="skip")
     assert store.rows().tolist() == [0, 1, 3, 4] and store.read("output").shape == (4, 18)
@@ -119,20 +123,23 @@ def test_a_decompression_bomb_is_not_opened(specimen: Network, tmp_path: Path, m
 def test_a_store_of_another_model_is_refused(specimen: Network, tmp_path: Path) -> None:
     ph.activations(specimen, CROPS, "output", out=tmp_path / "s")
     other = specimen.with_weights(lambda path, array: array * 1.5 if path.startswith("head") else array)
-    with pytest.raises(errors.OtherStore, match="its model is"):
+    with pytest.raises(errors.OtherStore, match="with model = "):
         ph.activations(other, CROPS, "output", out=tmp_path / "s")
-    with pytest.raises(errors.OtherStore, match="its data is"):
+    with pytest.raises(errors.OtherStore, match="with data = "):
         ph.activations(specimen, Crops(10, seed=6), "output", out=tmp_path / "s")
-    with pytest.raises(errors.OtherStore, match="its arrays is"):
+    with pytest.raises(errors.OtherStore, match="with arrays = "):
         ph.activations(specimen, CROPS, "stage3", out=tmp_path / "s")
 
 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        ("nowhere", "There is nothing at that place"),
-        (iter([1]), "An iterable does not say how many it has"),
-        ([np.zeros((64, 64, 3)), np.zeros((32, 64, 3))], "expected 64 x 64 pixels, like those before it, got 32 x 64"),
+        ("nowhere", "Nothing exists at that path"),
+        (iter([1]), "The length of an iterable is unknown: give count=1000"),
+        (
+            [np.zeros((64, 64, 3)), np.zeros((32, 64, 3))],
+            "expected 64 x 64 pixels, like the images before it, got 32 x 64",
+        ),
         (np.full((2, 64, 64, 3), 2.0), r"values in \[0, 1\]"),
         (np.zeros((2, 64, 64, 4)), r"expected shape \(H, W, 3\)"),
     ],
@@ -145,10 +152,10 @@ def test_images_that_cannot_be(load: Any, tmp_path: Path, images: Any, message: 
 def test_an_empty_folder_and_a_list_that_names_nothing(load: Any, tmp_path: Path) -> None:
     network = load("specimen", "torch")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(errors.InvalidParameter, match="There is none in it"):
+    with pytest.raises(errors.InvalidParameter, match="It holds no images"):
         ph.activations(network, tmp_path / "empty", "output", out=tmp_path / "s")
     (tmp_path / "list.txt").write_text("gone.png\n")
-    with pytest.raises(errors.InvalidParameter, match=r"There is no file .*gone\.png"):
+    with pytest.raises(errors.InvalidParameter, match=r"It lists .*gone\.png, which is not a file"):
         ph.activations(network, tmp_path / "list.txt", "output", out=tmp_path / "s")
 
 
@@ -157,7 +164,7 @@ def test_killed_ten_times_the_store_is_the_same(tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import sys
         import phosphene as ph
-        import phosphene.collecting as collecting
+        import phosphene.extraction.collection as collecting
         collecting.SHARD_BYTES = 2 << 20
         network = ph.load("specimen", backend="torch")
         print("ready", flush=True)

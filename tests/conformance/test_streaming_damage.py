@@ -20,12 +20,12 @@ from PIL import Image
 
 import phosphene as ph
 from phosphene import errors
-from phosphene.attribution import attribute
+from phosphene.attribution.call import attribute
 from phosphene.backend import Network
 from phosphene.data import Crops
 from phosphene.data.source import AHEAD, Source
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import stream
+from phosphene.data.streams import stream
 from phosphene.store import Store
 
 pytest.importorskip("zarr")
@@ -43,7 +43,7 @@ def photographs(folder: Path, count: int = 6, ending: str = ".jpg") -> Path:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phosphene.collecting.SHARD_BYTES", 1)
+    monkeypatch.setattr("phosphene.extraction.collection.SHARD_BYTES", 1)
 
 
 def test_broken_jpegs_are_named_and_counted(
@@ -52,7 +52,7 @@ def test_broken_jpegs_are_named_and_counted(
     folder = photographs(tmp_path / "p")
     (folder / "01.jpg").write_bytes((folder / "01.jpg").read_bytes()[:400])
     (folder / "04.jpg").write_bytes(b"no picture")
-    with pytest.raises(errors.CorruptFile, match=r"01\.jpg: no picture that can be read .*on_error='skip'"):
+    with pytest.raises(errors.CorruptFile, match=r"01\.jpg: cannot be read as an image .*on_error='skip'"):
         ph.activations(specimen, folder, "output")
     for out in (None, tmp_path / "s"):
         caplog.clear()
@@ -70,7 +70,7 @@ def test_a_folder_in_which_nothing_can_be_read(specimen: Network, tmp_path: Path
     folder = photographs(tmp_path / "p", 3)
     for path in folder.iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(errors.CorruptFile, match="nor any other of 3 images can be read"):
+    with pytest.raises(errors.CorruptFile, match="cannot be read, and neither can any other of the 3 images"):
         ph.activations(specimen, folder, "output", on_error="skip")
 
 
@@ -121,7 +121,7 @@ def test_files_of_any_size_are_brought_to_one_and_arrays_must_have_one(specimen:
     with pytest.raises(errors.InvalidImages, match=message):
         attribute(specimen, ragged, 0)  # type: ignore[arg-type]
     with pytest.raises(
-        errors.InvalidImages, match="image 1: expected 64 x 64 pixels, like those before it, got 64 x 48"
+        errors.InvalidImages, match="image 1: expected 64 x 64 pixels, like the images before it, got 64 x 48"
     ):
         ph.activations(specimen, ragged, "output", out=tmp_path / "s")
 
@@ -134,7 +134,7 @@ def test_files_of_any_size_are_brought_to_one_and_arrays_must_have_one(specimen:
         ({"target": "gravle"}, "no class 'gravle'. Did you mean 'gravel'"),
         (
             {"target": 3, "layer": "head"},
-            "layer: expected a layer with positions, for gradcam, got head, whose axes are channel",
+            "layer: expected a layer with positions for method='gradcam', got 'head', whose axes are channel",
         ),
         ({"target": 3, "layer": "stage9"}, "no layer 'stage9'.*Did you mean"),
     ],
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_loses_nothing(
 
             patch.setattr(module, "write_whole", refuse_receipt)
         with pytest.raises(
-            errors.UnwritablePath, match=r"No space left on device \(at shard 1 of 3\).*goes on from there"
+            errors.UnwritablePath, match=r"No space left on device \(at shard 1 of 3\).*run again to resume"
         ):
             ph.activations(specimen, CROPS, "output", out=tmp_path / "s", batch=4)
     part = Store.open(tmp_path / "s")
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path: Path, load: Any, monkeypat
     assert ph.activations(network, CROPS, "output", out=tmp_path / "s").complete
     (tmp_path / "t" / "arrays").mkdir(parents=True)
     (tmp_path / "t" / "arrays" / "mine.npy").write_bytes(b"years of work")
-    with pytest.raises(errors.UnwritablePath, match="holds other things"):
+    with pytest.raises(errors.UnwritablePath, match="holds files that do not belong to a store"):
         ph.activations(network, CROPS, "output", out=tmp_path / "t")
     assert (tmp_path / "t" / "arrays" / "mine.npy").exists()
 
@@ -268,7 +268,7 @@ def test_a_flipped_bit_anywhere_is_found_and_mended(
         caplog.clear()
         assert len(Store.open(tmp_path / "s").verify()) == 1
         again = made()
-        assert "is damaged: it is made again" in caplog.text
+        assert "is damaged and will be computed again" in caplog.text
         for name, values in wanted.items():
             np.testing.assert_array_equal(again.read(name), values)
     receipt = tmp_path / "s" / "shards" / "000001.json"
@@ -282,7 +282,7 @@ def test_a_store_of_another_model_is_refused_with_the_way_out(specimen: Network,
     ph.activations(specimen, CROPS, "output", out=tmp_path / "s")
     before = {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
     other = specimen.with_weights(lambda path, array: array * 2 if path.startswith("head") else array)
-    with pytest.raises(errors.OtherStore, match=r"out: .* its model is .* Choose another folder, or delete that one"):
+    with pytest.raises(errors.OtherStore, match=r"out: .* with model = .* Choose another folder, or delete that one"):
         ph.activations(other, CROPS, "output", out=tmp_path / "s")
     assert before == {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
 

@@ -56,8 +56,10 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path, kind: st
     given = str(tmp_path / "list.txt") if kind == "files" else "photos:20000:4"
     found = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEMORY), given, str(tmp_path / "s"), backend],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert found.returncode == 0, found.stderr
     seen, rows, complete = json.loads(found.stdout.strip().splitlines()[-1])
     logging.getLogger(__name__).info("resident kB by image: %s", seen)

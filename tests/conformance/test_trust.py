@@ -14,7 +14,7 @@ from phosphene.backend import Network
 from phosphene.data.crops import Crops
 from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter
 from phosphene.trust import robust_values, witness
-from phosphene.trust.natural import look
+from phosphene.trust.natural_images import responses
 
 CHANNELS = (3, 20, 41, 77)
 
@@ -104,25 +104,39 @@ def test_values_of_all_kinds_of_objectives(specimen: Network) -> None:
         ph.direction("stage2", rng.normal(size=64), at="mean", cosine_power=2.0),
         ph.logit(3),
         ph.channel("stage2", 4) - 2 * ph.channel("stage1", 1),
-        ph.layer("stage1"),
+        ph.objectives.layer("stage1"),
     ]
     with specimen.scope():
         shapes = specimen.shapes((64, 64))
         bound = [item.bind(specimen, shapes) for item in objectives]
-    seen = look(specimen, bound, ("stem",), pictures)
+    seen = responses(specimen, bound, ("stem",), pictures)
     # What an ascent that makes no step says of its start is the same figure, by the engine's own way.
     for row, item in enumerate(objectives):
         run = ph.render(
-            specimen, [item] * 3, size=64, steps=1, start=pictures, parameterization=ph.pixel(), transforms=[], regularizers=[],
-            optimizer=ph.sgd(1e-12), warm_up=0, progress=False,
-        )  # fmt: skip
+            specimen,
+            [item] * 3,
+            size=64,
+            steps=1,
+            start=pictures,
+            parameterization=ph.parameterizations.pixel(),
+            transforms=[],
+            regularizers=[],
+            optimizer=ph.optimizers.sgd(1e-12),
+            warm_up=0,
+            progress=False,
+        )
         np.testing.assert_allclose(seen.values[row], run.values, rtol=2e-4, atol=2e-4)
     assert seen.path["stem"].shape == (3, 24)
 
 
 def test_noise_that_fools_gets_the_lower_card(specimen: Network, images: np.ndarray) -> None:
     wanted = [ph.channel("stage3", index) for index in CHANNELS]
-    options = {"parameterization": ph.pixel(), "transforms": [], "regularizers": [], "optimizer": ph.adam(0.05)}
+    options = {
+        "parameterization": ph.parameterizations.pixel(),
+        "transforms": [],
+        "regularizers": [],
+        "optimizer": ph.optimizers.adam(0.05),
+    }
     default = [ph.render(specimen, wanted, size=64, steps=64, seed=seed, progress=False) for seed in range(2)]
     noise = [ph.render(specimen, wanted, size=64, steps=64, seed=seed, progress=False, **options) for seed in range(2)]
     assert (noise[0].values > default[0].values).all()
@@ -152,7 +166,7 @@ def test_too_few_images_are_said_and_no_word_is_claimed(
     network, runs, _ = assessed[backend]
     few = ph.assess(network, runs, images[:30], seeds=2)
     assert set(few.words) == {"not judged"}
-    assert all("30 real images are too few" in card.reason for card in few)
+    assert all("30 real images are not enough" in card.reason for card in few)
     many = assessed[backend][2]
     assert all(one.interval[0] < two.interval[0] for one, two in zip(few, many, strict=True))
 
@@ -177,12 +191,12 @@ def test_images_on_which_a_unit_never_fires(specimen: Network) -> None:
     run = ph.render(specimen, ph.channel("stage3", 20), size=64, steps=32, progress=False)
     cards = ph.assess(specimen, run, flat, seeds=2)
     assert cards[0].asked == 0 and np.isnan(cards[0].score)
-    assert cards.words == ("not judged",) and "all alike" in cards[0].reason
+    assert cards.words == ("not judged",) and "responds to all of these real images alike" in cards[0].reason
 
 
 def test_what_does_not_fit_is_refused(specimen: Network, images: np.ndarray) -> None:
     run = ph.render(specimen, [ph.channel("stage3", 1), ph.channel("stage3", 2)], size=64, steps=2, progress=False)
-    with pytest.raises(InvalidParameter, match=r"objectives: expected 2, one a picture, got 1"):
+    with pytest.raises(InvalidParameter, match=r"objectives: expected 2 items \(one per picture\), got 1"):
         ph.assess(specimen, run, images, objectives=[ph.channel("stage3", 1)])
     with pytest.raises(InvalidParameter, match="renders"):
         ph.assess(specimen, [run, run[:1]], images)
@@ -222,7 +236,7 @@ def test_a_quiz_asks_what_is_true(
         assert (two > one) == bool(answer)
     with pytest.raises(InvalidParameter, match="at least 20"):
         ph.quiz(network, runs[0], images[:10])
-    with pytest.raises(InvalidParameter, match="answer differently"):
+    with pytest.raises(InvalidParameter, match="respond differently"):
         ph.quiz(network, runs[0], np.full((40, 64, 64, 3), 0.5, np.float32))
 
 
@@ -257,7 +271,7 @@ def test_peoples_answers_stand_beside_the_judges(
     rows = [{"question": 0, "answer": 1, "seconds": 1.0}]
     text = {"format": "phosphene quiz answers", "version": 1, "quiz": others.fingerprint, "answers": rows}
     (tmp_path / "c.json").write_text(json.dumps(text))
-    with pytest.raises(InvalidParameter, match="a quiz on these pictures"):
+    with pytest.raises(InvalidParameter, match="a quiz about the pictures of these cards"):
         cards.with_answers(others, tmp_path / "c.json")
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import phosphene as ph
+from columns import OUTPUT_AXIS
 from phosphene import errors
 from phosphene.backend import Network
 from phosphene.data import Crops
 from phosphene.receptive_field import receptive_field
-from phosphene.units import units
+from phosphene.unit_statistics.call import units
 
 CROPS = Crops(40, seed=8)
 
@@ -55,15 +56,12 @@ def test_receptive_fields_are_those_of_the_architecture(specimen: Network) -> No
 
 
 def test_planted_dead_and_double_channels_are_found(specimen: Network) -> None:
-    key = "conv2.weight" if specimen.backend.name == "torch" else "conv2.kernel"
-
     def plant(path: str, array: Any) -> Any:
         array = np.array(array)
         if path.startswith("stage2.") and "num_batches" not in path:
-            axis = 0 if specimen.backend.name == "torch" else -1
-            moved = np.moveaxis(array, axis, 0)
+            moved = np.moveaxis(array, OUTPUT_AXIS[specimen.backend.name], 0)
             moved[5] = moved[9]
-            if path.endswith(key):
+            if path.endswith(("conv2.weight", "conv2.kernel")):
                 moved[3] = 0
             if path.startswith("stage2.project.") and array.ndim == 4:
                 moved[3] = 0
@@ -96,5 +94,5 @@ def test_layers_without_positions_and_what_cannot_be(specimen: Network) -> None:
     assert found.patches.shape == (18, 2, 64, 64, 3)
     with pytest.raises(errors.UnknownLayer):
         units(specimen, CROPS, "stage9")
-    with pytest.raises(errors.InvalidParameter, match="twins: expected a correlation"):
+    with pytest.raises(errors.InvalidParameter, match="twins: expected a number above 0 and at most 1"):
         units(specimen, CROPS, "stage1", twins=2.0)

@@ -56,7 +56,7 @@ def test_reading_pinning_comparing_and_taking_away(opener: Opener, plain: Path, 
     page.mouse.move(x, y)
     opened.until(lambda: "row 9, column 9" in page.inner_text("#details"))
     text = page.inner_text("#details")
-    assert "Icon sharp" in text and "Pushes the output towards" in text and page.locator(".bars li").count() == 3
+    assert "Icon sharp" in text and "Attribution to classes" in text and page.locator(".bars li").count() == 3
     assert page.locator(".near").count() == 6 and page.locator("#details .big").get_attribute("aria-label")
     page.mouse.click(x, y)
     opened.hash("cell=16.8.8.late")
@@ -99,7 +99,7 @@ def test_keyboard_alone(opener: Opener, plain: Path) -> None:
             break
     assert page.evaluate("document.activeElement.getAttribute('role')") == "application"
     opened.press("ArrowRight")
-    opened.spoken(r"row \d+, column \d+ of 16, .*(surely|no reliable label).*icon sharp, place")
+    opened.spoken(r"row \d+, column \d+ of 16, .*(label [^,]|no reliable label).*icon sharp, place")
     first = opened.state()["focus"]
     opened.press("ArrowRight", "ArrowDown")
     assert opened.state()["focus"]["cell"] != first["cell"]
@@ -126,7 +126,7 @@ def test_keyboard_alone(opener: Opener, plain: Path) -> None:
     opened.until(lambda: page.is_hidden("#filter"))
     for _ in range(80):
         opened.press("ArrowLeft")
-    opened.spoken("The edge of the map")
+    opened.spoken("Edge of the map")
 
 
 def test_search_filter_heat_map_and_overlays(opener: Opener, plain: Path) -> None:
@@ -135,7 +135,7 @@ def test_search_filter_heat_map_and_overlays(opener: Opener, plain: Path) -> Non
     page.click("#search")
     assert page.locator("#found li").count() >= 3
     page.keyboard.type("nothing of the kind")
-    assert "Nothing is called so" in page.inner_text("#found")
+    assert "No matches" in page.inner_text("#found")
     page.fill("#search", "sto")
     page.locator("#found li").first.click()
     opened.settle()
@@ -143,7 +143,7 @@ def test_search_filter_heat_map_and_overlays(opener: Opener, plain: Path) -> Non
     page.get_by_role("button", name="Heat map").click()
     assert opened.hash("show=class.stone") and "Evidence for stone" in page.inner_text("#legend")
     opened.shot("heat")
-    page.get_by_role("button", name="Show all cells again").click()
+    page.get_by_role("button", name="Show all cells").click()
     assert page.is_hidden("#filter") and page.is_hidden("#legend")
     for overlay in ("density", "fidelity", "distortion", "class.1"):
         page.select_option("#overlay", overlay)

@@ -10,14 +10,17 @@ from urllib.parse import quote
 
 import pytest
 
-from phosphene.viewer import view
+from phosphene.atlas.viewer import view
 from viewer_atlases import small_atlas, with_patches
 from viewer_pages import Opener
 
 HOSTILE = (
-    "<img src=x onerror=\"document.title='hit'\">", "</script><script>document.title='hit'</script>", "שלום‮txt.exe 🐌",
-    "x" * 500, "'\"&amp;\n<b>",
-)  # fmt: skip
+    "<img src=x onerror=\"document.title='hit'\">",
+    "</script><script>document.title='hit'</script>",
+    "שלום‮txt.exe 🐌",
+    "x" * 500,
+    "'\"&amp;\n<b>",
+)
 
 pytest.importorskip("zarr")
 pytest.importorskip("sklearn")
@@ -67,11 +70,14 @@ def test_a_page_that_was_cut_off_says_so(opener: Opener, plain: Path, tmp_path: 
 @pytest.mark.parametrize(
     "kind",
     [
-        {"labels": False}, {"icons": False}, {"points": 40, "levels": (1,), "layers": ("a",)}, {"classes": ("only",)},
+        {"labels": False},
+        {"icons": False},
+        {"points": 40, "levels": (1,), "layers": ("a",)},
+        {"classes": ("only",)},
         {"points": 40, "levels": (1,), "layers": ("a",), "labels": False, "icons": False},
     ],
     ids=["no labels", "no icons", "one cell", "one class", "nothing but one cell"],
-)  # fmt: skip
+)
 def test_atlases_of_little(opener: Opener, tmp_path: Path, kind: dict[str, Any]) -> None:
     path = small_atlas(
         tmp_path / "atlas", points=kind.pop("points", 300), levels=kind.pop("levels", (4, 8)), **kind
@@ -92,7 +98,7 @@ def test_without_pictures_cells_are_told_by_class_and_name(opener: Opener, tmp_p
     opened = opener(small_atlas(tmp_path / "atlas", layers=("a",), icons=False).view(tmp_path / "page.html"))
     page = opened.page
     assert page.locator("#overlay option").first.inner_text() == "First class"
-    assert "A colour a class" in page.inner_text("#legend")
+    assert "One colour per class" in page.inner_text("#legend")
     page.mouse.move(*opened.spot(8, 8, 16))
     opened.until(lambda: "row 9, column 9" in page.inner_text("#details"))
     text = page.inner_text("#details")
@@ -119,9 +125,12 @@ def test_files_beside_the_page_are_read_when_they_are_needed(opener: Opener, tmp
         count = len(level.group_cells)
         images = random.integers(0, 256, (count, 80, 80, 3), np.uint8)
         arrays = {
-            "groups": np.arange(count), "images": images, "activations": level.group_means,
-            "evaluations": np.ones(count, np.int32), "tries": np.ones(count, np.int32),
-        }  # fmt: skip
+            "groups": np.arange(count),
+            "images": images,
+            "activations": level.group_means,
+            "evaluations": np.ones(count, np.int32),
+            "tries": np.ones(count, np.int32),
+        }
         atlas.steps.keep(step_name("a", level.size, 0), {}, cut.identity, lambda arrays=arrays: arrays)
     path = atlas.view(tmp_path / "a page: #1 %.html", max_mb=1)
     beside = sorted((tmp_path / "a page: #1 %.html.files").iterdir())

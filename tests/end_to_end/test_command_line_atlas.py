@@ -52,9 +52,10 @@ def test_an_atlas_is_built_and_found_when_called_again(run: Run, tmp_path: Path)
     assert (status, again) == (0, out), error
     assert _files(tmp_path / "a") == before
     for other, message in (
-        (("--seed", "1"), "its seed is 0, and now it is 1"), (("--levels", "2,8"), "its levels is [2, 4], and now it is [2, 8]"),
-        (("--count", "200"), "holds a store of other work"),
-    ):  # fmt: skip
+        (("--seed", "1"), "its seed is 0, this run has 1"),
+        (("--levels", "2,8"), "its levels is [2, 4], this run has [2, 8]"),
+        (("--count", "200"), "holds a store of another run"),
+    ):
         status, _, error = run(*arguments, *other)
         assert status == 1 and message in error and "hoose another folder" in error
     assert _files(tmp_path / "a") == before
@@ -82,16 +83,19 @@ def _quick() -> object:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"--levels": "ten"}, "levels: expected whole numbers, got 'ten'. For example 10,20,40."),
-        ({"--levels": "4,6"}, "levels: expected numbers that each divide the next, coarse to fine, got (4, 6)"),
+        ({"--levels": "ten"}, "levels: expected integers and ranges separated by commas, got 'ten'."),
+        ({"--levels": "4,6"}, "levels: expected integers that each divide the next, coarse to fine, got (4, 6)"),
         ({"--levels": "0"}, "levels: expected an integer of at least 1, got 0"),
-        ({"--levels": "80"}, "points leave at most"),
+        ({"--levels": "80"}, "at which no cell has more than"),
         ({"--layers": "stage9"}, "no layer 'stage9'"),
         ({"--layers": " , "}, "layers: expected at least one layer"),
-        ({"--data": "nowhere"}, "There is nothing at that place"),
+        ({"--data": "nowhere"}, "Nothing exists at that path"),
         ({"--data": "photos:many"}, "photos"),
-        ({"--positions": "99"}, "positions: expected at most 36, got 99"),
-        ({"--count": "70"}, "count: expected at most 60, as many images as there are, got 70"),
+        (
+            {"--positions": "99"},
+            "positions: expected at most 36, the number of inner positions of the coarsest layer, got 99",
+        ),
+        ({"--count": "70"}, "count: expected at most 60, the number of images, got 70"),
         ({"--on-error": "ignore"}, "on_error: expected 'raise' or 'skip'"),
     ],
 )

@@ -19,9 +19,17 @@ def test_help_names_it(tmp_path: Path) -> None:
 
 def test_a_table_and_a_file(costly_backend: str, tmp_path: Path) -> None:
     done = run(
-        "bench", "specimen", "--backend", costly_backend, "--layer", "stem", *QUICK, "--out", "a/x.json",
+        "bench",
+        "specimen",
+        "--backend",
+        costly_backend,
+        "--layer",
+        "stem",
+        *QUICK,
+        "--out",
+        "a/x.json",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "images/s" in done.stdout and "is fastest" in done.stdout and "a/x.json" in done.stdout
     found = json.loads((tmp_path / "a/x.json").read_text())

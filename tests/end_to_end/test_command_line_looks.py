@@ -12,9 +12,9 @@ from PIL import Image
 
 import phosphene as ph
 from phosphene.cli import main
-from phosphene.cli.pictures import labels_of, read_images
+from phosphene.cli.image_arguments import labels_of, read_images
 from phosphene.data import PHOTOGRAPHS, Crops
-from phosphene.data.places import source_at
+from phosphene.data.locations import source_at
 from phosphene.store import Store
 
 
@@ -60,9 +60,9 @@ def test_activations_fill_a_store_and_find_it_full_the_second_time(run, folder: 
     store = Store.open(tmp_path / "kept")
     assert store.complete and store.read("stage2").shape == (8, 16, 16, 64) and store.read("stage2").dtype == np.float16
     status, out, _ = run(*arguments)
-    assert status == 0 and "8 rows, 1 of 1 shards there" in out
+    assert status == 0 and "8 rows, 1 of 1 shards written" in out
     status, _, error = run(*arguments[:2], "photos:8", *arguments[3:])
-    assert status == 1 and "holds a store of other work" in error
+    assert status == 1 and "holds a store of another run" in error
 
 
 def test_activations_become_an_archive_of_what_the_function_returns(run, folder: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_units_write_a_page_a_table_and_a_figure(run, backend: str, tmp_path: Pa
     )
     assert status == 0, error
     assert "32 channels over 20 images" in out
-    assert "What the channels of stage1 answer to" in (tmp_path / "u.html").read_text(encoding="utf-8")
+    assert "What the channels of stage1 respond to" in (tmp_path / "u.html").read_text(encoding="utf-8")
     assert len(list(csv.DictReader((tmp_path / "u.csv").open()))) == 32
     assert (tmp_path / "u.png").read_bytes().startswith(b"\x89PNG")
 
@@ -137,7 +137,7 @@ def test_attribute_explains_a_target(run, backend: str, options: tuple[str, ...]
 def test_attribute_explains_what_is_predicted_and_tells_the_control(run, folder: Path, tmp_path: Path) -> None:
     status, out, error = run("attribute", "specimen", str(folder / "even" / "0.png"), "--sanity", "--out", "a.png")
     assert status == 0, error
-    assert "by gradcam at stage3" in out and "random from the top down to stem.conv: rank correlation" in out
+    assert "by gradcam at stage3" in out and "random from the output down to stem.conv: rank correlation" in out
     assert (tmp_path / "a.png").is_file()
 
 
@@ -158,8 +158,8 @@ def test_images_fit_networks_that_are_not_square_or_see_grey(folder: Path) -> No
         (("activations", "specimen", "photos:2", "--layer", "stage9"), 2, "no layer 'stage9' in specimen"),
         (("activations", "specimen", "photos:2", "--layer", "head"), 2, "a layer with positions"),
         (("activations", "specimen", "photos:2", "--layer", "stage1", "--out", "x.txt"), 2, "For example x.png"),
-        (("activations", "specimen", "photos:99", "--layer", "stage1"), 2, "at most 64 in one figure"),
-        (("units", "specimen", "nowhere", "--layer", "stage1"), 2, "There is nothing at that place"),
+        (("activations", "specimen", "photos:99", "--layer", "stage1"), 2, "at most 64 images in one figure"),
+        (("units", "specimen", "nowhere", "--layer", "stage1"), 2, "Nothing exists at that path"),
         (("units", "specimen", "photos:2", "--layer", "stage1", "--out", "x.csv"), 2, "a name that ends in .html"),
         (("units", "specimen", "photos:2", "--layer", "stage1", "--layer", "stage4"), 2, "no layer 'stage4'"),
         (("embed", "specimen", "photos:9", "--layer", "stage1", "--method", "sne"), 2, "Did you mean 'tsne'"),

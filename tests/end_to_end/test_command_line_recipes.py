@@ -12,8 +12,8 @@ from PIL import Image
 
 import phosphene as ph
 from phosphene.cli import main
+from phosphene.cli.image_arguments import photograph
 from phosphene.cli.options import parse_target
-from phosphene.cli.pictures import photograph
 from phosphene.data import Crops
 
 pytest.importorskip("torch")
@@ -54,7 +54,7 @@ def test_a_sheet_is_a_folder_that_is_gone_on_with(run, tmp_path: Path) -> None:
     assert again[:2] == (status, out)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "units").glob("*.npz")} == archives
     status, _, error = run(*SHEET, "--batch", "2", "--seed", "1")
-    assert status == 1 and "holds pictures of other work: its seed is 0, and now it is 1" in error
+    assert status == 1 and "holds pictures of another run: its seed is 0, this run has 1" in error
 
 
 def test_a_dream_is_of_the_photograph_and_of_all_its_targets(run, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_layers_are_named_once_or_for_each_model(run, tmp_path: Path) -> None:
 
 
 def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_network(tmp_path: Path) -> None:
-    assert parse_target("blocks.1#1:all") == [ph.layer("blocks.1#1")]
+    assert parse_target("blocks.1#1:all") == [ph.objectives.layer("blocks.1#1")]
     place = tmp_path / "wide.png"
     Image.fromarray(np.full((20, 40, 3), (255, 0, 0), np.uint8)).save(place)
     assert photograph(place, None).shape == (20, 40, 3) and photograph(place, (8, 12)).shape == (8, 12, 3)
@@ -176,8 +176,12 @@ def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_net
     [
         (("sheet", "specimen"), 2, "Missing argument"),
         (("sheet", "specimen", "stage9"), 2, "no layer 'stage9' in specimen"),
-        (("sheet", "specimen", "stage1", "--channels", "0-x"), 2, "channels: expected numbers and ranges"),
-        (("sheet", "specimen", "stage1", "--channels", "31-32"), 2, "channels: expected different channels, 0 to 31"),
+        (("sheet", "specimen", "stage1", "--channels", "0-x"), 2, "channels: expected integers and ranges"),
+        (
+            ("sheet", "specimen", "stage1", "--channels", "31-32"),
+            2,
+            "channels: expected distinct channels from 0 to 31",
+        ),
         (("sheet", "specimen", "stage1", "--preset", "lucit"), 2, "Did you mean 'lucid'"),
         (("sheet", "specimen", "stage1", "--images", "nothing"), 2, "images: expected a folder"),
         (("sheet", "specimen", "stage1", "--out", "photograph.png"), 1, "cannot write photograph.png/index.html"),
@@ -186,7 +190,7 @@ def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_net
         (("dream", "specimen", "photograph.png", "stage9:all"), 2, "no layer 'stage9' in specimen"),
         (("dream", "specimen", "photograph.png", "stage1:some"), 2, "target: expected CLASS, LAYER:CHANNEL"),
         (("dream", "specimen", "nothing.png", "stage1:all"), 1, "nothing.png"),
-        (("dream", "specimen", "text.png", "stage1:all"), 1, "no picture that can be read"),
+        (("dream", "specimen", "text.png", "stage1:all"), 1, "cannot be read as an image"),
         (("dream", "specimen", "photograph.png", "stage1:all", "--out", "d.jpg"), 2, "ends in .png or .npz"),
         (("dream", "specimen", "photograph.png", "stage1:all", "--octaves", "0"), 2, "octaves: expected an integer"),
         (("dream", "specimen", "photograph.png", "stage2:all", "--size", "9"), 2, "image: expected a photograph of at"),
@@ -209,12 +213,12 @@ def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_net
         (("diagnose", "specimens"), 2, "name: expected 'specimen'"),
         (("diagnose", "specimen", "coin"), 2, "no class 'coin'"),
         (("diagnose", "specimen", "stage9:1"), 2, "no layer 'stage9'"),
-        (("diagnose", "specimen", "--images", "photos:3"), 2, "images: expected at least 8, got 3"),
-        (("diagnose", "specimen", "--images", "nothing"), 2, "There is nothing at that place"),
+        (("diagnose", "specimen", "--images", "photos:3"), 2, "images: expected at least 8 images, got 3"),
+        (("diagnose", "specimen", "--images", "nothing"), 2, "Nothing exists at that path"),
         (("compare", "specimen", "--target", "coins"), 2, "networks: expected at least two networks, got 1"),
         (("compare", "specimen", "specimen"), 2, "targets: expected targets, images or both"),
         (("compare", "specimen", "specimen", "--target", "coin"), 2, "no class 'coin'"),
-        (("compare", "specimen", "specimen", "--images", "nothing"), 2, "There is nothing at that place"),
+        (("compare", "specimen", "specimen", "--images", "nothing"), 2, "Nothing exists at that path"),
         (
             ("compare", "specimen", "specimen", "--target", "coins", "--out", "c.json"),
             2,
@@ -228,12 +232,12 @@ def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_net
         (
             ("compare", *["specimen"] * 3, "--images", "photos:12", "--layer", "stem", "--layer", "stem"),
             2,
-            "layer: expected one for all models, or 3",
+            "layer: expected 1 item, or 3 items (one per model)",
         ),
         (
             ("compare", *["specimen"] * 3, "--backend", "torch", "--backend", "jax", "--target", "coins"),
             2,
-            "backend: expected one for all models, or 3",
+            "backend: expected 1 item, or 3 items (one per model)",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_people_answer_the_quiz_and_stand_on_the_cards(run, tmp_path: Path) -> N
     (tmp_path / "cards.csv").unlink()
     other = [*PICTURES[:-1], "6"]
     status, _, error = run("trust", *other, *cards, "--answers", str(one))
-    assert status == 2 and "quiz: expected a quiz on these pictures" in error
+    assert status == 2 and "quiz: expected a quiz about the pictures of these cards" in error
     assert not (tmp_path / "cards.csv").exists()
 
 
@@ -106,14 +106,14 @@ def test_people_answer_the_quiz_and_stand_on_the_cards(run, tmp_path: Path) -> N
         (("trust", "specimens", "coins"), 2, "name: expected 'specimen'"),
         (("trust", "specimen", "coin"), 2, "no class 'coin'. Did you mean 'coins'"),
         (("trust", "specimen", "stage9:1"), 2, "no layer 'stage9' in specimen"),
-        (("trust", "specimen", "coins", "--images", "nothing"), 2, "There is nothing at that place"),
+        (("trust", "specimen", "coins", "--images", "nothing"), 2, "Nothing exists at that path"),
         (("trust", "specimen", "coins", "--out", "cards.npz"), 2, "ends in .html, .csv, .png, .svg or .pdf"),
         (("trust", "specimen", "coins", "--preset", "lucit"), 2, "Did you mean 'lucid'"),
         (("trust", "specimen", "coins", "--seeds", "0", "--steps", "2", "--size", "32"), 2, "seeds: expected an int"),
         (("trust", "specimen", "coins", "--quiz", "quiz.npz"), 2, "answers: expected --quiz and --answers together"),
         (("trust", "specimen", "coins", "--answers", "a.json"), 2, "quiz: expected --quiz and --answers together"),
         (("trust", "specimen", "coins", "--quiz", "none.npz", "--answers", "a.json"), 1, "none.npz"),
-        (("trust", "specimen", "coins", "--quiz", "text", "--answers", "a.json"), 1, "no quiz of phosphene"),
+        (("trust", "specimen", "coins", "--quiz", "text", "--answers", "a.json"), 1, "cannot be read as Quiz"),
         (("quiz", "specimen"), 2, "Missing argument"),
         (("quiz", "specimen", "stage1:a"), 2, "target: expected CLASS, LAYER:CHANNEL"),
         (("quiz", "specimen", "coins", "--out", "quiz.npz"), 2, "a name that ends in .html"),

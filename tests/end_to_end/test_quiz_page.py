@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phosphene.results import Quiz
+from phosphene.trust.quizzes.result import Quiz
 from small_quizzes import small_quiz
 
 STORED = "localStorage.getItem(localStorage.key(0))"
@@ -132,15 +132,17 @@ def test_the_table_counts_unit_by_unit(opened: Opened) -> None:
 
 
 def test_each_question_shows_its_own_picture_and_patches(opened: Opened) -> None:
-    from phosphene.pages.html import picture
+    from phosphene.kit.html import picture
 
     quiz, sources = opened.quiz, []
     opened.press("Enter")
     for number in range(len(quiz)):
         unit, left, right = quiz.questions[number]
         for name, image in (
-            ("picture", quiz.pictures[unit]), ("left-patch", quiz.patches[left]), ("right-patch", quiz.patches[right])
-        ):  # fmt: skip
+            ("picture", quiz.pictures[unit]),
+            ("left-patch", quiz.patches[left]),
+            ("right-patch", quiz.patches[right]),
+        ):
             source = opened.page.get_attribute(f"#{name}", "src")
             assert f'src="{source}"' in picture(image, "")
             sources.append(source)
@@ -158,7 +160,7 @@ def test_nothing_is_said_of_right_and_wrong_before_the_end(opened: Opened) -> No
         told = []
         for number, answer in enumerate(opened.quiz.answers.tolist()):
             text = opened.page.inner_text("#question") + opened.page.inner_text("#said")
-            told.append(re.sub("left one is|right one is", "", text))
+            told.append(re.sub("Chosen: the (left|right) photograph", "", text))
             assert opened.page.evaluate("!document.querySelector('#verdict').textContent")
             opened.answer([answer ^ flip])
             assert number == 12 or f"Question {number + 2} of 13" in opened.page.inner_text("#said")
@@ -196,11 +198,16 @@ def test_a_reload_goes_on_where_one_was(opened: Opened, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kept",
     [
-        "{", "null", "7", '{"answers": [0, 1]}', '{"answers": "x", "seconds": "x"}',
-        json.dumps({"answers": [5] * 13, "seconds": [0] * 13}), json.dumps({"answers": [0] * 13, "seconds": [None] * 13}),
+        "{",
+        "null",
+        "7",
+        '{"answers": [0, 1]}',
+        '{"answers": "x", "seconds": "x"}',
+        json.dumps({"answers": [5] * 13, "seconds": [0] * 13}),
+        json.dumps({"answers": [0] * 13, "seconds": [None] * 13}),
         json.dumps({"answers": [0] * 14, "seconds": [0] * 14, "seen": True}),
     ],
-)  # fmt: skip
+)
 def test_what_the_browser_kept_is_not_trusted(opened: Opened, kept: str) -> None:
     opened.press("Enter")
     opened.answer([1])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from phosphene.attribution import attribute
+from phosphene.attribution.call import attribute
 from phosphene.backend import Network
 from phosphene.data.crops import MARK_BOX, MARK_CLASS, Crops, mark
-from phosphene.maps import upsample
+from phosphene.kit.maps import upsample
 
 CROPS = Crops(18 * 40, seed=77, region="strip")
 """Of the part of each photograph that training never saw."""

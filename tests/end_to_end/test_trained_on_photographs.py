@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,13 @@ def test_a_few_steps_learn_something_and_the_file_gives_the_same_network(
 ) -> None:
     short = replace(script.RECIPES[kind], batch=32, pool=720)
     monkeypatch.setitem(script.RECIPES, kind, short)
+    train, trained = script.train, []
+
+    def recorded(*given: Any, **options: Any) -> Any:
+        trained.append(train(*given, **options))
+        return trained[-1]
+
+    monkeypatch.setattr(script, "train", recorded)
     script.main([kind, "--steps", "40", "--out", str(tmp_path / "weights.safetensors")])
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
     said = capsys.readouterr().out
@@ -46,8 +54,10 @@ def test_a_few_steps_learn_something_and_the_file_gives_the_same_network(
     model = script.load(tmp_path / "weights.safetensors")
     assert not model.training
     assert script.accuracy(model, trials=180) >= 4 / 18
-    again = script.train(kind, 40)
-    assert all(torch.equal(value, again.state_dict()[key]) for key, value in model.state_dict().items())
+    assert len(trained) == 1
+    assert all(torch.equal(value, trained[0].state_dict()[key]) for key, value in model.state_dict().items())
+    twice = [train(kind, 3).state_dict() for _ in range(2)]
+    assert all(torch.equal(value, twice[1][key]) for key, value in twice[0].items())
 
 
 def test_layers_of_the_transformer_are_named_as_elsewhere(script: ModuleType) -> None:

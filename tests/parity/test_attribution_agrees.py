@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from phosphene.attribution import attribute
+from phosphene.attribution.call import attribute
 from phosphene.attribution.methods import METHODS
+from phosphene.attribution.result import Attribution
 from phosphene.backend import Network
 from phosphene.data import Crops
-from phosphene.results import Attribution
 
 OPTIONS = {"smoothgrad": {"samples": 4}, "integrated_gradients": {"steps": 8}, "occlusion": {"window": 16}}
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import phosphene as ph
-from phosphene.ascent.program import native
-from phosphene.backend import Network
+from phosphene.backend import Network, native
 from phosphene.data import Crops
 
 Load = Callable[..., Network]
@@ -76,7 +75,12 @@ def test_inversion_agrees_in_float64(load: Load) -> None:
 def test_draws_do_not_know_the_framework(load: Load) -> None:
     firsts = [
         ph.render(
-            load("specimen", name), ph.channel("stage1", 2), size=32, steps=1, optimizer=ph.sgd(1e-12), progress=False
+            load("specimen", name),
+            ph.channel("stage1", 2),
+            size=32,
+            steps=1,
+            optimizer=ph.optimizers.sgd(1e-12),
+            progress=False,
         ).images
         for name in ("torch", "jax")
     ]

@@ -16,9 +16,9 @@ pytest.importorskip("torch")
 pytest.importorskip("flax")
 
 import phosphene as ph
-from phosphene.audit import Parity, parity
 from phosphene.backend import Network
 from phosphene.data import Crops
+from phosphene.port_parity import Parity, parity
 from ports import BLOCKS, RESNET_SIZE, VIT_SIZE, resnets, vits
 
 MODELS: dict[str, tuple[Callable[[], tuple[Any, Any]], int]] = {
@@ -60,8 +60,16 @@ def test_ports_agree_at_every_layer_and_in_their_gradients(name: str, layers: in
 
 def test_every_layer_of_the_residual_network_finds_its_own_partner() -> None:
     found = as_they_are("resnet")
-    names = {"conv1": "reduce", "bn1": "reduce_norm", "conv2": "conv", "bn2": "conv_norm", "conv3": "expand",
-             "bn3": "expand_norm", "downsample.0": "shortcut", "downsample.1": "shortcut_norm"}  # fmt: skip
+    names = {
+        "conv1": "reduce",
+        "bn1": "reduce_norm",
+        "conv2": "conv",
+        "bn2": "conv_norm",
+        "conv3": "expand",
+        "bn3": "expand_norm",
+        "downsample.0": "shortcut",
+        "downsample.1": "shortcut_norm",
+    }
     expected = {"conv1": "stem", "bn1": "stem_norm", "fc": "head", "output": "output"}
     for stage in range(3):
         expected[f"layer{stage + 1}"] = f"stages.{stage}"
@@ -133,7 +141,7 @@ def test_a_planted_fault_is_the_one_that_is_named(planted: Planted) -> None:
     found = compared(planted.model, planted.plant, gradients=0)
     said = found.certificate()
     assert [fault["layer"] for fault in said["faults"]] == [planted.layer] and said["parted"] == planted.layer
-    assert said["verdict"].startswith(f"part first at {planted.layer} (") and not said["equal"]
+    assert said["verdict"].startswith(f"differ first at {planted.layer} (") and not said["equal"]
     after = [row for row in found.rows if not row.equal and row.a != planted.layer]
     assert after and all(row.follows == planted.layer for row in after)
     assert all(row.own is not None and row.own <= 1e-5 for row in found.rows if row.a != planted.layer)

@@ -19,9 +19,13 @@ from torch import nn  # noqa: E402
 
 STAGES = {"depths": [1] * 4, "hidden_sizes": [8, 16, 24, 40]}
 VIT = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "image_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "image_size": 64,
     "patch_size": 16,
-}  # fmt: skip
+}
 SWIN = {"image_size": 64, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4}
 
 
@@ -98,11 +102,18 @@ ARCHITECTURES: dict[str, Architecture] = {
     "torchvision convnext": Architecture(convnext),
     "torchvision efficientnet": Architecture(vision("efficientnet_b0")),
     "torchvision shufflenet": Architecture(vision("shufflenet_v2_x0_5")),
-    "torchvision vit": Architecture(vision("VisionTransformer", image_size=64, patch_size=16, num_layers=2, num_heads=4,
-                                           hidden_dim=32, mlp_dim=48), maps=2),
-    "torchvision swin": Architecture(vision("SwinTransformer", patch_size=[4, 4], embed_dim=24, depths=[2, 2],
-                                            num_heads=[2, 4], window_size=[4, 4]), maps=4, windows=16),
-    "torchvision deeplab": Architecture(vision("segmentation.deeplabv3_mobilenet_v3_large", aux_loss=True, **SEGMENTATION)),
+    "torchvision vit": Architecture(
+        vision("VisionTransformer", image_size=64, patch_size=16, num_layers=2, num_heads=4, hidden_dim=32, mlp_dim=48),
+        maps=2,
+    ),
+    "torchvision swin": Architecture(
+        vision("SwinTransformer", patch_size=[4, 4], embed_dim=24, depths=[2, 2], num_heads=[2, 4], window_size=[4, 4]),
+        maps=4,
+        windows=16,
+    ),
+    "torchvision deeplab": Architecture(
+        vision("segmentation.deeplabv3_mobilenet_v3_large", aux_loss=True, **SEGMENTATION)
+    ),
     "timm vit": Architecture(VIT_TINY, maps=2),
     "timm vit, explicit": Architecture(eager(VIT_TINY), maps=2),
     "timm deit": Architecture(timm("deit_tiny_distilled_patch16_224", img_size=64, depth=2, embed_dim=48), maps=2),
@@ -126,17 +137,24 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "transformers clip": Architecture(
         hugging("CLIPVisionModelWithProjection", "CLIPVisionConfig", projection_dim=24, **VIT),
-        maps=2, options={"output": "image_embeds"},
+        maps=2,
+        options={"output": "image_embeds"},
     ),
     "transformers dinov2": Architecture(
         hugging("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", num_register_tokens=4, **VIT),
         maps=2,
     ),
     "transformers segformer": Architecture(
-        hugging("SegformerForSemanticSegmentation", "SegformerConfig", decoder_hidden_size=16,
-                num_attention_heads=[1, 2, 3, 4], **STAGES), maps=4,
+        hugging(
+            "SegformerForSemanticSegmentation",
+            "SegformerConfig",
+            decoder_hidden_size=16,
+            num_attention_heads=[1, 2, 3, 4],
+            **STAGES,
+        ),
+        maps=4,
     ),
-}  # fmt: skip
+}
 SLOW = {"timm maxvit", "torchvision vgg", "torchvision deeplab", "torchvision efficientnet", "torchvision googlenet"}
 
 
@@ -234,8 +252,14 @@ def test_windows_are_those_of_the_image(name: str, network: Callable[[str], Netw
         assert net.shapes((128, 64))[maps[0].path] == (32, 16, 16, 2)
 
 
-@pytest.mark.parametrize("pair", [("timm vit", "timm vit, explicit"), ("timm swin", "timm swin, explicit"),
-                                  ("transformers vit", "transformers vit, explicit")])  # fmt: skip
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("timm vit", "timm vit, explicit"),
+        ("timm swin", "timm swin, explicit"),
+        ("transformers vit", "transformers vit, explicit"),
+    ],
+)
 def test_fused_and_explicit_attention_are_one(pair: tuple[str, str], network: Callable[[str], Network]) -> None:
     fused, explicit = (network(name) for name in pair)
     x = images(fused)
@@ -257,8 +281,10 @@ def test_the_tokens_of_transformers_are_known(name: str, network: Callable[[str]
 
 def test_a_model_of_two_inputs_is_given_the_other() -> None:
     library = usable("transformers")
-    text = library.CLIPTextConfig(**{key: VIT[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads",
-                                                               "intermediate_size")}, vocab_size=50)  # fmt: skip
+    text = library.CLIPTextConfig(
+        **{key: VIT[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")},
+        vocab_size=50,
+    )
     config = library.CLIPConfig(text_config=text.to_dict(), vision_config=VIT, projection_dim=16)
     torch.manual_seed(0)
     model = library.CLIPModel(config).eval()
@@ -270,7 +296,7 @@ def test_a_model_of_two_inputs_is_given_the_other() -> None:
     native = x.permute(0, 3, 1, 2)
     wanted = model(input_ids=words[:2], pixel_values=native)
     torch.testing.assert_close(net.forward(x, [OUTPUT])[OUTPUT], wanted.image_embeds)
-    with pytest.raises(ph.PhospheneError, match="one row an image, as long for one image as for two"):
+    with pytest.raises(ph.PhospheneError, match="one row per image, for one image and for two"):
         ph.wrap(model, size=64, inputs={"input_ids": words[0]}, output="logits_per_image")
     # One row of logits an image, one column a sentence: the sentences are the same for all images.
     scored = ph.wrap(

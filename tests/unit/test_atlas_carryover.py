@@ -70,7 +70,9 @@ def test_shared_neighbours_of_planted_graphs() -> None:
     random = np.random.default_rng(0)
     graphs = [neighbour_graph(random.normal(size=(400, 20)), GraphSettings(10)) for _ in range(2)]
     assert neighbour_overlap(*graphs, 10) == pytest.approx(10 / 399, abs=0.01)
-    with pytest.raises(errors.InvalidParameter, match="other: expected a graph of the 4 points, got one of 400"):
+    with pytest.raises(
+        errors.InvalidParameter, match="other: expected a graph of the 4 points of the first, got one of 400 points"
+    ):
         neighbour_overlap(graph(one), graphs[0])
 
 
@@ -115,15 +117,19 @@ def test_cells_can_be_followed_as_well(atlas: Atlas) -> None:
 def test_what_cannot_be(atlas: Atlas, tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidParameter, match=r"second: expected 'a' or 'deep/b', got 'deep/c'. Did you mean"):
         carry_over(atlas, "a", "deep/c", 4)
-    with pytest.raises(errors.InvalidParameter, match="second: expected another layer than 'a'"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"second: expected a layer other than 'a', got 'a'. Choose two layers"
+    ):
         carry_over(atlas, "a", "a", 4)
     with pytest.raises(errors.InvalidParameter, match="parts: expected 'clusters' or 'cells'"):
         carry_over(atlas, *LAYERS, 4, parts="classes")
-    with pytest.raises(errors.InvalidParameter, match="size: expected 4 or 8, got 5"):
+    with pytest.raises(errors.InvalidParameter, match="size: expected a level of 4 or 8 cells per side, got 5"):
         carry_over(atlas, *LAYERS, 5)
-    with pytest.raises(errors.InvalidParameter, match="other: expected a region for each of the 2 points"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"other: expected an array of shape \(2,\), one region per point, got"
+    ):
         contingency(np.array([0, 1]), np.array([0]))
-    with pytest.raises(errors.InvalidParameter, match="region: expected 0 to 2, got 3"):
+    with pytest.raises(errors.InvalidParameter, match="region: expected an integer from 0 to 2, got 3"):
         carry_over(atlas, *LAYERS, 4).flows(3)
     bare = small_atlas(tmp_path, charted=False)
     assert carry_overs(bare, 4) == ()

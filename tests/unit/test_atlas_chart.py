@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from phosphene import errors
-from phosphene.ascent import Progress
 from phosphene.atlas import Atlas, ChartSettings, GraphSettings, GridSettings, LayoutSettings, MeasureSettings, chart
 from phosphene.atlas.steps import Steps
+from phosphene.kit.progress import Progress
 
 pytest.importorskip("zarr")
 pytest.importorskip("sklearn")
@@ -76,16 +76,16 @@ def test_a_later_run_finds_what_is_there(atlas: Atlas, monkeypatch: pytest.Monke
 
 def test_steps_of_other_settings_or_other_points_are_refused(atlas: Atlas) -> None:
     chart(atlas, ["a"], SETTINGS)
-    with pytest.raises(errors.OtherStore, match=r"step 'layout.a' of other work: its seed is 0, and now it is 7"):
+    with pytest.raises(errors.OtherStore, match=r"step 'layout.a' of another run: its seed is 0, this run has 7"):
         chart(atlas, ["a"], ChartSettings(graph=GraphSettings(20), layout=LayoutSettings("pca", seed=7)))
-    with pytest.raises(errors.OtherStore, match=r"step 'neighbours.a' .* its whitened is False, and now it is True"):
+    with pytest.raises(errors.OtherStore, match=r"step 'neighbours.a' .* its whitened is False, this run has True"):
         chart(atlas, ["a"], ChartSettings(whitened=True, graph=GraphSettings(20)))
-    with pytest.raises(errors.OtherStore, match="holds a store of other work: its data is"):
+    with pytest.raises(errors.OtherStore, match="holds a store of another run: its data is "):
         Atlas.from_activations({**_activations(), "a": _activations()["a"] + 1}, atlas.folder)
     # A step that is thrown away leaves those made from it without an origin.
     atlas.steps.discard("layout.a")
     other = ChartSettings(graph=GraphSettings(20), layout=LayoutSettings("pca", seed=7), grid=GridSettings((4, 8)))
-    with pytest.raises(errors.OtherStore, match=r"step 'grid.a' .* made from other results of the steps before it"):
+    with pytest.raises(errors.OtherStore, match=r"step 'grid.a' .* computed from other results of earlier steps"):
         chart(atlas, ["a"], other)
 
 
@@ -110,7 +110,7 @@ def test_a_step_of_a_later_version_is_refused(atlas: Atlas) -> None:
     with pytest.raises(errors.OtherStore, match="written in format 99"):
         atlas.whitening("a")
     path.write_text("{")
-    with pytest.raises(errors.CorruptFile, match="damaged, or not of an atlas"):
+    with pytest.raises(errors.CorruptFile, match="damaged, or not part of an atlas"):
         chart(atlas, ["a"], SETTINGS)
 
 
@@ -142,12 +142,12 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(errors.CorruptFile, match="not a store"):
         Atlas.open(tmp_path / "nowhere")
     dead = Atlas.from_activations({"a": vectors, "dead": np.ones((600, 4))}, tmp_path / "b")
-    with pytest.raises(errors.InvalidParameter, match="got dead, whose activation is the same at all 600 points"):
+    with pytest.raises(errors.InvalidParameter, match="got 'dead' with the same activation at all 600 points"):
         chart(dead, ["dead"], SETTINGS)
     with pytest.raises(errors.InvalidParameter, match=r"layers: expected 'a' or 'dead', got 'b'"):
         chart(dead, ["b"], SETTINGS)
     few = Atlas.from_activations(vectors[:12], tmp_path / "c")
-    with pytest.raises(errors.InvalidParameter, match=r"leave at most \d in a cell"):
+    with pytest.raises(errors.InvalidParameter, match=r"no cell has more than \d of the"):
         chart(few, settings=ChartSettings(layout=LayoutSettings("pca"), grid=GridSettings((20,))))
-    with pytest.raises(errors.InvalidParameter, match="Only what was collected"):
+    with pytest.raises(errors.InvalidParameter, match="Choose a layer that was collected"):
         chart(few, ["stage"])

@@ -9,7 +9,7 @@ import pytest
 
 from phosphene import errors
 from phosphene.atlas import Atlas, ClassMap, GridSettings, LayoutSettings, class_map
-from phosphene.atlas.class_map import _sizes
+from phosphene.atlas.class_maps import _sizes
 
 pytest.importorskip("zarr")
 pytest.importorskip("sklearn")
@@ -107,14 +107,19 @@ def test_it_is_kept_and_found_again_and_refused_where_it_is_another(atlas: Atlas
     first = class_map(atlas, "a", 1, layout=PCA)
     assert "class.a.1" in atlas.steps.names
     same(first, class_map(Atlas.open(atlas.folder), "a", 1, layout=PCA))
-    with pytest.raises(errors.OtherStore, match="its rank is 1, and now it is 2"):
+    with pytest.raises(errors.OtherStore, match="its rank is 1, this run has 2"):
         class_map(atlas, "a", 1, rank=2, layout=PCA)
 
 
 def test_levels_follow_the_number_of_points() -> None:
     assert [_sizes(count, 5) for count in (6, 30, 150, 600, 2500, 10_000)] == [
-        (1,), (2,), (5,), (5, 10), (5, 10, 20), (5, 10, 20, 40),
-    ]  # fmt: skip
+        (1,),
+        (2,),
+        (5,),
+        (5, 10),
+        (5, 10, 20),
+        (5, 10, 20, 40),
+    ]
 
 
 def test_what_cannot_be(atlas: Atlas) -> None:
@@ -122,9 +127,9 @@ def test_what_cannot_be(atlas: Atlas) -> None:
         class_map(atlas, "a", 5)
     with pytest.raises(errors.UnknownClass, match="no class 'gravel'"):
         class_map(atlas, "a", "gravel")
-    with pytest.raises(errors.InvalidParameter, match=r"3, for which 0 of 900 do.*Raise the rank, lower the magnitude"):
+    with pytest.raises(errors.InvalidParameter, match=r"3, supported by 0 of 900 points.*Raise rank, lower magnitude"):
         class_map(atlas, "a", 3)
-    with pytest.raises(errors.InvalidParameter, match="other: expected another class"):
+    with pytest.raises(errors.InvalidParameter, match="other: expected a class other than the target"):
         class_map(atlas, "a", 1, 1)
     with pytest.raises(errors.InvalidParameter, match="collect it with attributions=True"):
         class_map(atlas, "b", 1)
@@ -132,5 +137,7 @@ def test_what_cannot_be(atlas: Atlas) -> None:
         class_map(atlas, "a", 1, magnitude=1.0)
     with pytest.raises(errors.InvalidParameter, match="rank: expected an integer of at least 1"):
         class_map(atlas, "a", 1, rank=0)
-    with pytest.raises(errors.InvalidParameter, match="levels: expected levels whose cells have 50 points or more"):
+    with pytest.raises(
+        errors.InvalidParameter, match="levels: expected levels with at least one cell of 50 or more points"
+    ):
         class_map(atlas, "a", 1, layout=PCA, grid=GridSettings((40,), minimum=50))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from phosphene import errors
 from phosphene.atlas.cells import Grid
 from phosphene.atlas.clustering import Clusters, ClusterSettings, cluster, log_density, named
-from phosphene.atlas.gridding import GridSettings, grid
-from phosphene.atlas.labelling import Labels
+from phosphene.atlas.grids import GridSettings, grid
+from phosphene.atlas.labels import Labels
 from phosphene.atlas.neighbours import GraphSettings, Neighbours, neighbour_graph
 
 pytest.importorskip("sklearn")
@@ -184,9 +184,15 @@ def _named(*labels: Labels) -> Clusters:
     many = len(labels[0].claimed)
     zeros = np.zeros(many, np.int64)
     blank = Clusters(
-        tuple(map(str, range(many))), zeros.astype(np.int32), zeros, zeros.astype(np.int32), zeros, np.zeros((many, 2)),
-        zeros.astype(bool), zeros.astype(np.float32),
-    )  # fmt: skip
+        tuple(map(str, range(many))),
+        zeros.astype(np.int32),
+        zeros,
+        zeros.astype(np.int32),
+        zeros,
+        np.zeros((many, 2)),
+        zeros.astype(bool),
+        zeros.astype(np.float32),
+    )
     return named(blank, labels)
 
 
@@ -218,7 +224,7 @@ def test_clusters_come_back_from_their_arrays() -> None:
 def test_what_cannot_be() -> None:
     points, _ = _blobs()
     with pytest.raises(
-        errors.InvalidParameter, match="graph: expected one of the 750 points of the grid, got one of 100"
+        errors.InvalidParameter, match="graph: expected a graph of the 750 points of the grid, got one of 100 points"
     ):
         cluster(_graph(points[:100]), _grid(points))
     for wrong in ({"neighbours": 1}, {"prominence": -1.0}, {"cells": float("nan")}):

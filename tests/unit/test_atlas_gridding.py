@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from phosphene import errors
 from phosphene.atlas.cells import Grid, Level
-from phosphene.atlas.gridding import GridSettings, fit_frame, grid
-from phosphene.atlas.splitting import agreement, directions, spherical_kmeans, split
+from phosphene.atlas.grids import GridSettings, fit_frame, grid
+from phosphene.atlas.partition import agreement, directions, spherical_kmeans, split
 
 
 def _map(count: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -171,15 +171,19 @@ def test_a_grid_comes_back_from_its_arrays() -> None:
 
 def test_what_cannot_be() -> None:
     points, vectors = _map(30)
-    with pytest.raises(errors.InvalidParameter, match=r"40, where \d+ points leave at most 1 in a cell\. .*stop at 4"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"40, at which no cell has more than 1 of the \d+ points\. .*stop at level 4"
+    ):
         grid(points, vectors, GridSettings((4, 40), minimum=3))
-    with pytest.raises(errors.InvalidParameter, match=r"where \d+ points leave at most \d in a cell. Collect more"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"at which no cell has more than \d of the \d+ points. Collect more"
+    ):
         grid(points, vectors, GridSettings(minimum=20))
-    with pytest.raises(errors.InvalidParameter, match="levels: expected numbers that each divide the next"):
+    with pytest.raises(errors.InvalidParameter, match="levels: expected integers that each divide the next"):
         GridSettings((10, 25))
     with pytest.raises(errors.InvalidParameter, match=r"points: expected shape \(30, 2\)"):
         grid(points[:10], vectors)
     with pytest.raises(errors.InvalidParameter, match="finite numbers"):
         grid(np.full((30, 2), np.nan), vectors)
-    with pytest.raises(errors.InvalidParameter, match="size: expected 4, got 5"):
+    with pytest.raises(errors.InvalidParameter, match="size: expected a level of 4 cells per side, got 5"):
         grid(points, vectors, GridSettings((4,), minimum=1)).level(5)

@@ -22,7 +22,7 @@ from phosphene.atlas import (
     own_icons,
 )
 from phosphene.atlas.cells import Level
-from phosphene.atlas.evening import evened
+from phosphene.atlas.equalization import evened
 from phosphene.atlas.icon_set import Icons, groups_of, icons_of
 from phosphene.atlas.icons import IconSettings, Parents
 from phosphene.backend import backend_named
@@ -164,7 +164,7 @@ def test_few_points_and_equal_ones() -> None:
 
 def test_points_that_cannot_be_spread() -> None:
     for strength in (-0.1, 1.1, float("nan")):
-        with pytest.raises(errors.InvalidParameter, match=r"evenness: expected a number in \[0, 1\]"):
+        with pytest.raises(errors.InvalidParameter, match="evenness: expected a number of at least 0 and at most 1"):
             evened(np.zeros((3, 2)), strength)
     with pytest.raises(errors.InvalidParameter, match="points: expected finite numbers, got infinity or NaN"):
         evened(np.array([[0.0, 1.0], [np.nan, 2.0], [3.0, 4.0]]), 0.5)
@@ -176,10 +176,19 @@ def _level(size: int, cells: Any, owners: Any, means: Any, kept: Any = None) -> 
     kept = np.ones(len(cells), np.bool_) if kept is None else np.asarray(kept)
     counts, nothing = np.ones(len(cells), np.int64), np.zeros(0, np.int64)
     return Level(
-        size, cells, counts, kept, np.zeros((len(cells), means.shape[1]), np.float32), np.ones(len(cells)),
-        nothing.astype(np.int32), nothing, np.zeros(len(means) + 1, np.int64), np.asarray(owners, np.int32), means,
+        size,
+        cells,
+        counts,
+        kept,
+        np.zeros((len(cells), means.shape[1]), np.float32),
+        np.ones(len(cells)),
+        nothing.astype(np.int32),
+        nothing,
+        np.zeros(len(means) + 1, np.int64),
+        np.asarray(owners, np.int32),
+        means,
         np.ones(len(means)),
-    )  # fmt: skip
+    )
 
 
 def _part(groups: np.ndarray, seen: np.ndarray) -> dict[str, np.ndarray]:
@@ -275,7 +284,7 @@ def test_icons_by_a_function_of_ones_own(atlas: Atlas) -> None:
         np.testing.assert_allclose(icons.length, 0.25, rtol=0.02)
     assert len(calls) == 2
     own_icons(atlas, "a", lambda means, members: pytest.fail("they are there"), name="pixels")
-    with pytest.raises(errors.OtherStore, match="its function is 'pixels', and now it is 'circles'"):
+    with pytest.raises(errors.OtherStore, match="its function is 'pixels', this run has 'circles'"):
         own_icons(atlas, "a", draw, name="circles")
 
 
@@ -304,12 +313,18 @@ def test_bytes_stay_as_they_are_and_without_a_reader_nothing_is_known(atlas: Atl
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda means, members: np.zeros((len(means), 4, 4)), r"draw: expected images \(\d+, H, W, 1, 3 or 4\)"),
+        (
+            lambda means, members: np.zeros((len(means), 4, 4)),
+            r"draw: expected images of shape \(\d+, H, W, C\) with 1, 3 or 4 channels",
+        ),
         (lambda means, members: np.zeros((len(means) + 1, 4, 4, 3)), r"got shape \(\d+, 4, 4, 3\)"),
         (lambda means, members: np.zeros((len(means), 4, 4, 2)), r"got shape \(\d+, 4, 4, 2\)"),
         (lambda means, members: np.zeros((len(means), 0, 4, 3)), r"got shape \(\d+, 0, 4, 3\)"),
-        (lambda means, members: np.full((len(means), 4, 4, 3), 2.0), r"floats in \[0, 1\], got 2 to 2"),
-        (lambda means, members: np.full((len(means), 4, 4, 3), np.nan), r"floats in \[0, 1\], got nan"),
+        (lambda means, members: np.full((len(means), 4, 4, 3), 2.0), r"floats in \[0, 1\], got values from 2 to 2"),
+        (
+            lambda means, members: np.full((len(means), 4, 4, 3), np.nan),
+            r"floats in \[0, 1\], got values from nan to nan",
+        ),
     ],
 )
 def test_drawings_that_cannot_be(atlas: Atlas, draw: Any, message: str) -> None:

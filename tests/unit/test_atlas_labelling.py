@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from phosphene import errors
 from phosphene.atlas import Atlas, ChartSettings, GraphSettings, GridSettings, LayoutSettings, MeasureSettings, chart
 from phosphene.atlas.evidence import Evidence, network_evidence, rank_of_answers, text_answers, text_evidence
-from phosphene.atlas.labelling import UNKNOWN, Labels, LabelSettings, label
+from phosphene.atlas.labels import UNKNOWN, Labels, LabelSettings, label
 from phosphene.draws import generator
 
 pytest.importorskip("scipy")
@@ -168,9 +168,9 @@ def test_attributions_that_do_not_lead_to_the_answer_are_not_taken() -> None:
     assert chosen.source == "logits" and chosen.rank < 0.6
     assert network_evidence(bad, logits, images, source="attributions").rows is bad
     assert network_evidence(bad, None, images).source == "attributions"
-    with pytest.raises(errors.InvalidParameter, match="evidence: expected what was collected, got 'logits'"):
+    with pytest.raises(errors.InvalidParameter, match="evidence: expected a source that was collected, got 'logits'"):
         network_evidence(bad, None, images, source="logits")
-    with pytest.raises(errors.InvalidParameter, match="classes: expected 7 names, got 2"):
+    with pytest.raises(errors.InvalidParameter, match=r"classes: expected 7 items \(one per class\), got 2"):
         network_evidence(bad, logits, images, ["a", "b"])
 
 
@@ -195,7 +195,8 @@ def test_texts_are_of_images_or_of_points() -> None:
     assert names == ("a", "c") and answers.tolist() == [0, 0, 1, 1]
     assert text_answers(["a", "b", "c", "b"], images)[1].tolist() == [1, 0, 2, 0]
     with pytest.raises(
-        errors.InvalidParameter, match="texts: expected 4, one a point, or at least 3, one an image, got 2"
+        errors.InvalidParameter,
+        match=r"texts: expected 4 texts \(one per point\) or at least 3 \(one per image\), got 2",
     ):
         text_answers(["a", "b"], images)
     with pytest.raises(errors.InvalidParameter, match="texts: expected a list of str, got str"):
@@ -246,7 +247,7 @@ def test_a_chart_has_labels_and_takes_texts_later(tmp_path: Path) -> None:
     assert found.claimed.any() and set(atlas.clusters("layer", 2).names) == {"sky", "sea", "land"}
     with pytest.raises(errors.InvalidParameter, match=r"got 'text_labels\.layer'"):
         atlas.text_labels("layer", 4)
-    with pytest.raises(errors.InvalidParameter, match="size: expected 2 or 4, got 3"):
+    with pytest.raises(errors.InvalidParameter, match="size: expected a level of 2 or 4 cells per side, got 3"):
         atlas.labels("layer", 3)
     words = np.array(["above", "below", "beyond"])[truth].tolist()
     with pytest.raises(errors.OtherStore, match=r"clusters\.layer"):
@@ -257,9 +258,9 @@ def test_a_chart_has_labels_and_takes_texts_later(tmp_path: Path) -> None:
         chart(atlas, settings=small, texts=texts)
         assert set(atlas.clusters("layer", 2).names) == {"above", "below", "beyond"}
     assert atlas.text_labels("layer", 4).source == "texts" and atlas.labels("layer", 4).source == "logits"
-    with pytest.raises(errors.OtherStore, match="step 'texts' of other work"):
+    with pytest.raises(errors.OtherStore, match="step 'texts' of another run"):
         chart(atlas, settings=small, texts=words[::-1])
     with pytest.raises(errors.OtherStore, match="its classes is"):
         Atlas.from_activations(vectors, tmp_path, logits=logits, classes=["a", "b", "c"])
-    with pytest.raises(errors.InvalidParameter, match="classes: expected 3 names"):
+    with pytest.raises(errors.InvalidParameter, match=r"classes: expected 3 items \(one per column of logits\)"):
         Atlas.from_activations(vectors, tmp_path / "other", logits=logits, classes=["sky"])

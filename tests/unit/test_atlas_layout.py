@@ -179,15 +179,19 @@ def test_what_cannot_be(graph: Neighbours) -> None:
         GraphSettings(metric="manhattan")
     with pytest.raises(errors.InvalidParameter, match="2 of 10 rows with infinity or NaN"):
         neighbour_graph(np.where(np.arange(10)[:, None] < 2, np.nan, np.ones((10, 3))))
-    with pytest.raises(errors.InvalidParameter, match="at least 3 of them"):
+    with pytest.raises(errors.InvalidParameter, match=r"expected an array \(N, C\) of at least 3 vectors"):
         neighbour_graph(np.ones((2, 4)))
     with pytest.raises(errors.InvalidParameter, match="Did you mean 'umap'"):
         LayoutSettings("umpa")
-    with pytest.raises(errors.InvalidParameter, match=r"graph: expected one of the 10 vectors, got one of 400"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"graph: expected a graph of the 10 vectors, got one of 400 points"
+    ):
         lay_out(_vectors()[:10], graph)
-    with pytest.raises(errors.InvalidParameter, match=r"start: expected one of the 400 vectors, got one of 3"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"start: expected a start of the 400 vectors, got one of 3 points"
+    ):
         lay_out(_vectors(), graph, start=np.ones((3, 2)))
-    with pytest.raises(errors.InvalidParameter, match="points in more than one place"):
+    with pytest.raises(errors.InvalidParameter, match="points that do not all coincide"):
         disparity(np.ones((4, 2)), np.ones((4, 2)))
     with pytest.raises(errors.InvalidParameter, match="two maps of the same points"):
         fit_similarity(np.ones((4, 2)), np.ones((5, 2)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from phosphene import errors
-from phosphene.atlas.gridding import GridSettings, grid
+from phosphene.atlas.grids import GridSettings, grid
 from phosphene.atlas.measures import MeasureSettings, by_cell, measure, seed_disparity, split_half
 from phosphene.atlas.neighbours import GraphSettings, neighbour_graph
 
@@ -142,7 +142,9 @@ def test_what_cannot_be() -> None:
         errors.InvalidParameter, match=r"neighbours: expected at most 9, fewer than half of the 20 points"
     ):
         measure(vectors, vectors[:, :2], graph)
-    with pytest.raises(errors.InvalidParameter, match=r"points: expected one of the 20 vectors, got one of 5"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"points: expected a layout of the 20 vectors, got one of 5 points"
+    ):
         measure(vectors, vectors[:5, :2], graph, MeasureSettings(3))
-    with pytest.raises(errors.InvalidParameter, match="layouts: expected at least 2, got 1"):
+    with pytest.raises(errors.InvalidParameter, match="layouts: expected at least 2 layouts, got 1"):
         seed_disparity([vectors[:, :2]])

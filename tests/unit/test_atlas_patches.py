@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from phosphene import errors
 from phosphene.atlas.cells import Level
-from phosphene.atlas.cutting import cut_patches, resized
-from phosphene.atlas.gridding import GridSettings, grid
+from phosphene.atlas.grids import GridSettings, grid
 from phosphene.atlas.patches import Patches, PatchSettings, representatives
-from phosphene.atlas.windows import Window
+from phosphene.atlas.windows import Window, cut_patches, resized
 from phosphene.backend import InputSpec
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
-from phosphene.data.streaming import picked
+from phosphene.data.streams import picked
 
 
 @dataclass(frozen=True)
@@ -133,13 +132,16 @@ def test_patches_of_several_sizes_are_brought_to_one() -> None:
 def test_what_cannot_be_cut() -> None:
     source = Numbered(3)
     for box in ([0, 13, 0, 4], [-1, 3, 0, 4], [3, 3, 0, 4], [0, 3, 9, 17]):
-        with pytest.raises(errors.InvalidParameter, match="boxes: expected one for each of 1 patches, inside 12 x 16"):
+        with pytest.raises(
+            errors.InvalidParameter,
+            match=r"boxes: expected one box for each patch \(1 in all\) inside the image of 12 x 16",
+        ):
             cut_patches(NETWORK, source, [0], [box])
-    with pytest.raises(errors.InvalidParameter, match="numbers: expected numbers from 0 to 2 that ascend"):
+    with pytest.raises(errors.InvalidParameter, match="numbers: expected ascending indices from 0 to 2"):
         cut_patches(NETWORK, source, [3], [[0, 3, 0, 3]])
     with pytest.raises(errors.InvalidParameter, match="most: expected an integer of at least 1"):
         PatchSettings(most=0)
-    with pytest.raises(errors.InvalidParameter, match=r"mass: expected a share in \(0, 1\]"):
+    with pytest.raises(errors.InvalidParameter, match="mass: expected a number above 0 and at most 1"):
         PatchSettings(mass=0.0)
 
 
@@ -166,11 +168,13 @@ def test_an_image_that_cannot_be_read_is_named() -> None:
 def test_pictures_are_looked_up_by_point() -> None:
     pictures = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
     arrays = {
-        "points.4": np.array([[9, 5], [6, -1], [7, 2]]), "point": np.array([2, 5, 9]), "pictures": pictures,
+        "points.4": np.array([[9, 5], [6, -1], [7, 2]]),
+        "point": np.array([2, 5, 9]),
+        "pictures": pictures,
         "boxes": np.zeros((3, 4), np.int64),
-    }  # fmt: skip
+    }
     found = Patches.of(arrays, 4)
     assert found.rows.tolist() == [[2, 1], [-1, -1], [-1, 0]]
     assert found.of_group(0)[:, 0, 0, 0].tolist() == [2, 1] and len(found.of_group(1)) == 0
-    with pytest.raises(errors.InvalidParameter, match="size: expected 4, got 8"):
+    with pytest.raises(errors.InvalidParameter, match="size: expected a level of 4 cells per side, got 8"):
         Patches.of(arrays, 8)

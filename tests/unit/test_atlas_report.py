@@ -13,12 +13,12 @@ import pytest
 
 from phosphene import errors
 from phosphene.atlas import Atlas
-from phosphene.atlas.picturing import PictureSettings, cell_icons, cropped, map_picture, seen_part
-from phosphene.atlas.reporting import report_of
+from phosphene.atlas.figure import PictureSettings, cell_icons, cropped, map_picture, seen_part
+from phosphene.atlas.page import atlas_report_page
+from phosphene.atlas.report import report_of
 from phosphene.atlas.sheets import export_sheets, pack
 from phosphene.atlas.summary import summarise
-from phosphene.pages.atlas_report import atlas_report_page
-from phosphene.pages.charts import histogram
+from phosphene.kit.charts import histogram
 from small_atlases import CLASSES, LAYERS, small_atlas
 
 pytest.importorskip("zarr")
@@ -107,12 +107,12 @@ def test_a_page_of_what_is_there(tmp_path: Path) -> None:
     bare = small_atlas(tmp_path / "no icons", icons=None)
     text = bare.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No icons were drawn" in text and "Icon fidelity" not in text
-    with pytest.raises(errors.InvalidParameter, match=r"path: expected a name that ends in \.html"):
+    with pytest.raises(errors.InvalidParameter, match=r"path: expected a file name that ends in \.html"):
         bare.report(tmp_path / "report.pdf")
     with pytest.raises(errors.InvalidParameter, match="size"):
         bare.report(tmp_path / "other.html", size=5)
     uncharted = small_atlas(tmp_path / "uncharted", charted=False)
-    with pytest.raises(errors.InvalidParameter, match="atlas: expected one that was charted"):
+    with pytest.raises(errors.InvalidParameter, match="atlas: expected an atlas with a map"):
         uncharted.report(tmp_path / "other.html")
     with pytest.raises(errors.UnwritablePath):
         bare.report(tmp_path / "report.html" / "below.html")
@@ -135,7 +135,7 @@ def test_a_map_has_its_icons_in_their_cells(atlas: Atlas) -> None:
         assert not own or sizes[icons.groups[icon]] == max(sizes[own])
     alone = map_picture(grid.points, level, None, PictureSettings(cell=20))
     assert 0 < (alone[..., 3] > 0).mean() < 1
-    with pytest.raises(errors.InvalidParameter, match=r"crop: expected a share in \(0, 1\], got 0"):
+    with pytest.raises(errors.InvalidParameter, match="crop: expected a number above 0 and at most 1, got 0"):
         PictureSettings(crop=0)
 
 
@@ -168,9 +168,9 @@ def test_images_are_packed_and_found_again(count: int, side: int, sheets: int) -
 
 def test_images_that_cannot_be_packed() -> None:
     images = np.zeros((2, 16, 16, 3), np.uint8)
-    with pytest.raises(errors.InvalidParameter, match="side: expected at least 16, since an icon is 16 x 16 pixels"):
+    with pytest.raises(errors.InvalidParameter, match="side: expected at least 16, since an icon has 16 x 16 pixels"):
         pack(images, 15)
-    with pytest.raises(errors.InvalidParameter, match=r"images: expected shape \(N, H, W, C\), uint8"):
+    with pytest.raises(errors.InvalidParameter, match=r"images: expected a uint8 array of shape \(N, H, W, C\)"):
         pack(images.astype(np.float32))
     with pytest.raises(errors.InvalidParameter, match="side"):
         pack(images, 0)
@@ -208,13 +208,13 @@ def test_sheets_that_cannot_be(atlas: Atlas, tmp_path: Path) -> None:
         export_sheets(atlas, tmp_path / "sheets", side=8)
     assert not (tmp_path / "sheets" / "index.json").exists()
     bare = small_atlas(tmp_path / "bare", icons=None)
-    with pytest.raises(errors.InvalidParameter, match="layers: expected a layer whose icons were drawn, got none"):
+    with pytest.raises(errors.InvalidParameter, match="layers: expected a layer with icons, got none"):
         bare.export_sheets(tmp_path / "sheets")
     (tmp_path / "file").write_bytes(io.BytesIO().getvalue())
     with pytest.raises(errors.UnwritablePath):
         atlas.export_sheets(tmp_path / "file")
     strange = small_atlas(tmp_path / "strange", channels=2)
     with pytest.raises(
-        errors.InvalidParameter, match="atlas: expected icons of 1 or 3 channels, grey or colour, got 2"
+        errors.InvalidParameter, match=r"atlas: expected icons with 1 or 3 channels \(grey or colour\), got 2 channels"
     ):
         strange.export_sheets(tmp_path / "two")

@@ -15,12 +15,12 @@ import pytest
 
 from phosphene import errors
 from phosphene.atlas import Atlas
-from phosphene.viewer import view
-from phosphene.viewer.closeness import nearest_cells
-from phosphene.viewer.colours import category_colours
-from phosphene.viewer.gathering import gather
-from phosphene.viewer.payload import Block, part
-from phosphene.viewer.sheets import cropped, lay
+from phosphene.atlas.viewer import view
+from phosphene.atlas.viewer.cell_pictures import category_colours
+from phosphene.atlas.viewer.columns import gather
+from phosphene.atlas.viewer.nearness import nearest_cells
+from phosphene.atlas.viewer.payload import Block, part
+from phosphene.atlas.viewer.sprites import cropped, lay
 from viewer_atlases import small_atlas, with_patches
 
 pytest.importorskip("zarr")
@@ -173,12 +173,18 @@ def test_files_of_an_earlier_page_are_taken_away(atlas: Atlas, tmp_path: Path, m
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"layers": ["lat"]}, "Did you mean 'late'"), ({"layers": []}, "each once"), ({"layers": ["late", "late"]}, "each once"),
-        ({"max_mb": 0}, "max_mb: expected a number of at least 1"), ({"max_mb": "25"}, "max_mb"),
+        ({"layers": ["lat"]}, "Did you mean 'late'"),
+        ({"layers": []}, "distinct layers with a map"),
+        ({"layers": ["late", "late"]}, "distinct layers with a map"),
+        ({"max_mb": 0}, "max_mb: expected a number of at least 1"),
+        ({"max_mb": "25"}, "max_mb"),
         ({"max_mb": float("nan")}, "max_mb"),
-        ({"crop": 0}, "crop: expected a share"), ({"crop": 40}, "crop"), ({"crop": {"lat": 1}}, "crop"), ({"title": " "}, "title"),
+        ({"crop": 0}, "crop: expected a number above 0 and at most 1"),
+        ({"crop": 40}, "crop"),
+        ({"crop": {"lat": 1}}, "crop"),
+        ({"title": " "}, "title"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_leaves_nothing(atlas: Atlas, tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(errors.InvalidParameter, match=said):
         view(atlas, tmp_path / "page.html", **wrong)

@@ -58,7 +58,7 @@ def test_a_ridge_bounds_the_condition_and_dead_channels_do_not_blow_up() -> None
 @pytest.mark.parametrize("value", [0.0, 3.7])
 def test_a_constant_layer_is_named(value: float) -> None:
     moments = Moments.none(4).add(np.full((500, 4), value, np.float32))
-    with pytest.raises(errors.InvalidParameter, match=r"got stage9, whose activation is the same at all 500 points"):
+    with pytest.raises(errors.InvalidParameter, match="got 'stage9' with the same activation at all 500 points"):
         moments.whitening(layer="stage9")
 
 

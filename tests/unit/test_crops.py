@@ -160,7 +160,7 @@ def test_other_sources_are_refused(source: str) -> None:
         ({"count": 0}, "count: expected an integer of at least 1, got 0"),
         ({"count": 5, "seed": -1}, "seed: expected an integer of at least 0, got -1"),
         ({"count": 5, "size": 8}, "size: expected an integer of at least 16, got 8"),
-        ({"count": 5, "region": "left"}, "region: expected 'train' or 'strip' or 'all', got 'left'"),
+        ({"count": 5, "region": "left"}, "region: expected 'train', 'strip' or 'all', got 'left'"),
     ],
 )
 def test_declarations_are_checked(options: dict[str, Any], message: str) -> None:

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 import phosphene as ph
 from phosphene import errors
-from phosphene.configuring import read_config, save_config
-from phosphene.declaring import from_plain, plain_run, read_run, same, to_plain
-from phosphene.declaring.table import GROUPS
+from phosphene.ascent import Plan
 from phosphene.objectives.declarations import Channel
-from phosphene.presets import preset_named, preset_names
+from phosphene.rendering.configuration import read_config, save_config
+from phosphene.rendering.presets import preset_named, preset_names
+from phosphene.rendering.serialization import from_plain, plain_run, read_run, same, to_plain
+from phosphene.rendering.serialization.table import GROUPS
 from phosphene.rules import Deconvolution, Guided, Redirected
 
 positive = st.floats(1e-6, 1e6, allow_nan=False)
@@ -32,40 +33,46 @@ channels = st.integers(0, 4095)
 places = st.one_of(st.none(), st.just("class"), st.lists(st.integers(0, 63), min_size=1, max_size=2))
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
-schedules = st.one_of(st.none(), st.builds(ph.cosine, st.integers(1, 10_000), part))
+schedules = st.one_of(st.none(), st.builds(ph.optimizers.cosine, st.integers(1, 10_000), part))
 bounds = st.lists(part, min_size=2, max_size=2, unique=True).map(sorted)
 factors = st.lists(positive, min_size=1, max_size=5)
 DECLARED: dict[str, st.SearchStrategy[Any]] = {
     "parameterization": st.one_of(
-        st.builds(ph.fourier, least_zero, st.booleans(), least_zero, shared=st.floats(0.0, 0.5)),
-        st.builds(ph.pixel, least_zero),
-        st.builds(ph.pixel, st.floats(0.0, 0.5), uniform=st.just(True)),
-        st.builds(ph.maco, least_zero, positive),
+        st.builds(ph.parameterizations.fourier, least_zero, st.booleans(), least_zero, shared=st.floats(0.0, 0.5)),
+        st.builds(ph.parameterizations.pixel, least_zero),
+        st.builds(ph.parameterizations.pixel, st.floats(0.0, 0.5), uniform=st.just(True)),
+        st.builds(ph.parameterizations.maco, least_zero, positive),
     ),
     "transform": st.one_of(
-        *(st.builds(make, pixels) for make in (ph.pad, ph.jitter, ph.roll)),
-        st.builds(ph.scale, factors),
-        factors.map(lambda values: ph.scale(min(values), max(values))),
-        st.builds(ph.scale, positive),
-        st.builds(ph.rotate, st.one_of(st.floats(0.0, 180.0), st.lists(finite, min_size=1, max_size=5))),
-        st.builds(ph.flip),
-        st.builds(ph.crop, st.floats(0.01, 1.0), st.floats(0.01, 1.0), deviation=least_zero, spread=least_zero),
-        st.builds(ph.resize, st.one_of(st.integers(2, 512), st.tuples(st.integers(2, 512), st.integers(2, 512)))),
-        st.builds(ph.noise, least_zero, st.one_of(st.none(), least_zero)),
-        st.builds(ph.colour, least_zero, least_zero, st.integers(1, 13)),
+        *(st.builds(make, pixels) for make in (ph.transforms.pad, ph.transforms.jitter, ph.transforms.roll)),
+        st.builds(ph.transforms.scale, factors),
+        factors.map(lambda values: ph.transforms.scale(min(values), max(values))),
+        st.builds(ph.transforms.scale, positive),
+        st.builds(ph.transforms.rotate, st.one_of(st.floats(0.0, 180.0), st.lists(finite, min_size=1, max_size=5))),
+        st.builds(ph.transforms.flip),
+        st.builds(
+            ph.transforms.crop, st.floats(0.01, 1.0), st.floats(0.01, 1.0), deviation=least_zero, spread=least_zero
+        ),
+        st.builds(
+            ph.transforms.resize, st.one_of(st.integers(2, 512), st.tuples(st.integers(2, 512), st.integers(2, 512)))
+        ),
+        st.builds(ph.transforms.noise, least_zero, st.one_of(st.none(), least_zero)),
+        st.builds(ph.transforms.colour, least_zero, least_zero, st.integers(1, 13)),
     ),
     "regularizer": st.one_of(
-        st.builds(ph.total_variation, least_zero, st.sampled_from(["isotropic", "anisotropic"])),
-        st.builds(ph.l1, least_zero),
-        st.builds(ph.l2, least_zero),
-        st.builds(ph.blur, st.floats(0.01, 100.0), st.integers(1, 100)),
-        st.builds(ph.decay, part),
-        bounds.map(lambda pair: ph.clip(*pair)),
+        st.builds(ph.regularizers.total_variation, least_zero, st.sampled_from(["isotropic", "anisotropic"])),
+        st.builds(ph.regularizers.l1, least_zero),
+        st.builds(ph.regularizers.l2, least_zero),
+        st.builds(ph.regularizers.blur, st.floats(0.01, 100.0), st.integers(1, 100)),
+        st.builds(ph.regularizers.decay, part),
+        bounds.map(lambda pair: ph.regularizers.clip(*pair)),
     ),
     "optimizer": st.one_of(
-        st.builds(ph.adam, positive, below_one, below_one, positive, schedule=schedules),
-        st.builds(ph.nadam, positive, below_one, below_one, positive, momentum_decay=part, schedule=schedules),
-        st.builds(ph.sgd, positive, below_one, normalize=st.booleans(), schedule=schedules),
+        st.builds(ph.optimizers.adam, positive, below_one, below_one, positive, schedule=schedules),
+        st.builds(
+            ph.optimizers.nadam, positive, below_one, below_one, positive, momentum_decay=part, schedule=schedules
+        ),
+        st.builds(ph.optimizers.sgd, positive, below_one, normalize=st.booleans(), schedule=schedules),
     ),
     "rule": st.sampled_from([None, Guided(), Deconvolution(), Redirected()]),
 }
@@ -76,11 +83,13 @@ single = st.one_of(
     st.builds(ph.channel, names, channels.map(np.int64)),
     st.builds(ph.neuron, names, channels, places),
     st.builds(ph.logit, st.one_of(channels, names), places),
-    st.builds(ph.layer, names),
+    st.builds(ph.objectives.layer, names),
     st.builds(ph.direction, names, vectors, at=st.sampled_from(["mean", "centre", (2, 3)]), cosine_power=part),
     st.builds(ph.direction, names, vectors, label=names),
-    st.builds(ph.group, names, weights, at=st.sampled_from(["mean", "centre", (2, 3)])),
-    st.builds(ph.spatial, names, vectors.map(lambda values: np.reshape(values, (1, -1, 1))), cosine_power=part),
+    st.builds(ph.objectives.group, names, weights, at=st.sampled_from(["mean", "centre", (2, 3)])),
+    st.builds(
+        ph.objectives.spatial, names, vectors.map(lambda values: np.reshape(values, (1, -1, 1))), cosine_power=part
+    ),
 )
 DECLARED["objective"] = st.recursive(
     single,
@@ -88,7 +97,7 @@ DECLARED["objective"] = st.recursive(
         st.tuples(inner, inner).map(lambda pair: pair[0] + pair[1]),
         st.tuples(inner, inner).map(lambda pair: pair[0] * pair[1]),
         st.tuples(inner, finite).map(lambda pair: pair[1] * pair[0]),
-        st.tuples(inner, inner).map(lambda pair: ph.interpolate(*pair)[2]),
+        st.tuples(inner, inner).map(lambda pair: ph.objectives.interpolate(*pair)[2]),
         inner.map(lambda item: -item),
     ),
     max_leaves=5,
@@ -126,9 +135,16 @@ def test_every_kind_of_the_table_is_tried() -> None:
 def test_every_preset_can_be_written(preset: str) -> None:
     recipe = preset_named(preset, (48, 40), (64, 64))
     data = plain_run(
-        [ph.logit(0)], recipe, preset=preset, canvas=(48, 40), seed=3, warm_up=64, patience=None, slots=None, widths=[1],
-        crop=True, start=False,
-    )  # fmt: skip
+        [ph.logit(0)],
+        recipe,
+        Plan(steps=recipe.steps),
+        preset=preset,
+        canvas=(48, 40),
+        seed=3,
+        crop=True,
+        start=False,
+        widths=[1],
+    )
     run = read_run(json.loads(json.dumps(data)), "run")
     for part in ("parameterization", "optimizer"):
         assert same(run.options[part], getattr(recipe, part))
@@ -150,20 +166,26 @@ def noisy(xp: Any, activations: Any) -> Any:
     [
         ("objective", ph.objective(noisy), "give it to ph.render"),
         ("objective", ph.channel("a", 1) + ph.objective(noisy), "give it to ph.render"),
-        ("objective", ph.match("a", np.zeros((2, 2, 3))), "ph.invert"),
+        ("objective", ph.objectives.match("a", np.zeros((2, 2, 3))), "ph.invert"),
         ("objective", Other("a", 1), "give it to ph.render"),
-        ("objective", ph.diverse(ph.channel("a", 1), 2, "b")[0], "give it to ph.render"),
+        ("objective", ph.objectives.diverse(ph.channel("a", 1), 2, "b")[0], "give it to ph.render"),
         ("objective", ph.direction("a", [1.0, math.nan]), "give it to ph.render"),
         ("objective", ph.direction("a", np.ones(20_001)), "give it to ph.render"),
         (
             "parameterization",
-            ph.fourier(statistics=ph.image_statistics(np.random.default_rng(0).random((2, 8, 8, 3)))),
+            ph.parameterizations.fourier(
+                statistics=ph.parameterizations.image_statistics(np.random.default_rng(0).random((2, 8, 8, 3)))
+            ),
             "parameterization=",
         ),
-        ("parameterization", ph.perturbation(np.zeros((8, 8, 3)), 1.0), "parameterization="),
-        ("parameterization", ph.parameterization(lambda r, c: r, lambda x, p, c: p), "parameterization="),
-        ("optimizer", ph.adam(schedule=lambda xp, clock: clock), "optimizer="),
-        ("optimizer", object(), "ph.adam"),
+        ("parameterization", ph.parameterizations.perturbation(np.zeros((8, 8, 3)), 1.0), "parameterization="),
+        (
+            "parameterization",
+            ph.parameterizations.parameterization(lambda r, c: r, lambda x, p, c: p),
+            "parameterization=",
+        ),
+        ("optimizer", ph.optimizers.adam(schedule=lambda xp, clock: clock), "optimizer="),
+        ("optimizer", object(), "ph.optimizers.adam"),
         ("rule", lambda xp, x, g, gate: (g, gate), "rule="),
         ("rule", Redirected(2.0), "rule="),
     ],
@@ -205,13 +227,13 @@ def nested(depth: int) -> Any:
         ("parameterization", {"kind": "sum", "terms": [], "weights": []}, "parameterization.kind"),
         ("transform", {"kind": "jitter"}, "transform.pixels: expected a value"),
         ("transform", {"kind": "jitter", "pixels": 10**30}, "transform.pixels: expected an integer from 0 to 4096"),
-        ("transform", {"kind": "jitter", "pixels": 10**5000}, "beyond all bounds"),
+        ("transform", {"kind": "jitter", "pixels": 10**5000}, "an integer of more than 256 bits"),
         ("transform", {"kind": "jitter", "pixels": 1.5}, "an integer"),
-        ("transform", {"kind": "flip", "often": 1}, "nothing there"),
+        ("transform", {"kind": "flip", "often": 1}, "no further keys"),
         ("transform", {"kind": "scale", "low": []}, "positive factors"),
-        ("transform", {"kind": "scale", "low": [1.0] * 10_001}, "a list of 0 to 10000"),
+        ("transform", {"kind": "scale", "low": [1.0] * 10_001}, "a list of 0 to 10000 items"),
         ("transform", {"kind": "scale", "low": [1.0], "high": 10**400}, "a number within"),
-        ("transform", {"kind": "resize", "size": [2, 2, 2]}, "a list of 2 to 2"),
+        ("transform", {"kind": "resize", "size": [2, 2, 2]}, "a list of 2 items"),
         ("transform", {"kind": "colour", "gain": 0, "shift": 0, "channels": 10**9}, "from 1 to 1024"),
         ("regularizer", {"kind": "blur", "sigma": 1e8}, "at most 1000 pixels"),
         ("regularizer", {"kind": "total_variation", "weight": 1, "form": "round"}, "'isotropic' or 'anisotropic'"),
@@ -222,13 +244,13 @@ def nested(depth: int) -> Any:
         ("rule", {"kind": "guided"}, "rule: expected one of standard"),
         ("objective", {"kind": "chanel", "layer": "a", "channel": 1}, "Did you mean 'channel'"),
         ("objective", {"kind": "channel", "layer": "a" * 2000, "channel": 1}, "a text of 1 to 1000"),
-        ("objective", {"kind": "sum", "terms": [], "weights": []}, "a list of 1 to 10000"),
+        ("objective", {"kind": "sum", "terms": [], "weights": []}, "a list of 1 to 10000 items"),
         ("objective", {"kind": "sum", "terms": [nested(0)], "weights": [1, 2]}, "objective.weights"),
         ("objective", {"kind": "product", "left": nested(0)}, "objective.right"),
         ("objective", {"kind": "direction", "layer": "a", "vector": [[1.0], [1.0]]}, r"objective.vector"),
         ("objective", {"kind": "spatial", "layer": "a", "pattern": [[[1.0], [1.0, 2.0]]]}, "objective.pattern"),
         ("objective", {"kind": "group", "layer": "a", "channels": [1, 1], "weights": [1, 1]}, "objective.channels"),
-        ("objective", nested(100_000), "nested less than 40 deep"),
+        ("objective", nested(100_000), "nested less than 40 levels deep"),
     ],
 )
 def test_what_is_not_of_the_table_is_refused(group: str, data: Any, message: str) -> None:
@@ -280,7 +302,7 @@ def test_any_data_are_read_or_refused_and_never_anything_else(group: str, data: 
         ),
         ("[recipe]\noptimizer = { kind = 'adam', learning_rate = -1 }", r"x.toml: recipe.optimizer.learning_rate"),
         ("[recipe]\noptimizer = { kind = 'opaque', repr = 'mine' }", r"recipe.optimizer: .*got mine"),
-        ("run = 3", "run: expected names with values"),
+        ("run = 3", "run: expected a table of keys and values"),
         ("[run", "a TOML file"),
         ("[run]\nsteps = nan", "run.steps"),
         ("x = " + "[" * 5000 + "]" * 5000, "x.toml"),
@@ -301,7 +323,7 @@ def test_a_run_is_written_and_read(tmp_path: Path) -> None:
     )
     found = read_config(tmp_path / "x.toml")
     assert found["model"] == {"name": model["name"]} and found["run"] == run
-    assert found["recipe"] == {"transforms": [ph.flip(), ph.roll(2)]}
+    assert found["recipe"] == {"transforms": [ph.transforms.flip(), ph.transforms.roll(2)]}
     with pytest.raises(errors.InvalidParameter, match=r"ends in \.toml"):
         save_config(tmp_path / "x.json", {})
     with pytest.raises(errors.InvalidParameter, match=r"run\.stepps"):

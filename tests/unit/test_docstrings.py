@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -42,6 +43,17 @@ def undocumented(value: Any) -> list[str]:
     return missing
 
 
-@pytest.mark.parametrize("name", ph.__all__)
+PUBLIC = {name: getattr(ph, name) for name in ph.__all__}
+PUBLIC |= {
+    f"{namespace}.{name}": getattr(module, name)
+    for namespace, module in PUBLIC.items()
+    if isinstance(module, ModuleType)
+    for name in module.__all__
+    if callable(getattr(module, name))
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_documented(name: str) -> None:
-    assert undocumented(getattr(ph, name)) == []
+    found = PUBLIC[name]
+    assert found.__doc__ if isinstance(found, ModuleType) else undocumented(found) == []

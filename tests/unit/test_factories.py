@@ -81,7 +81,9 @@ def test_what_is_wrong_with_a_factory_is_said(factories: Write) -> None:
     pytest.importorskip("torch")
     factories("my_torch_models", TORCH_FACTORY)
     factories("broken_models", "import a_package_that_is_not_there")
-    with pytest.raises(errors.InvalidParameter, match=r"size: .*at which size it is at home: write size=224"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"size: .*does not state its input size: pass it, for example size=224"
+    ):
         ph.load("my_torch_models:build")
     with pytest.raises(
         errors.ModelFailed, match=r"my_torch_models:build raised ZeroDivisionError: in the factory"
@@ -94,7 +96,7 @@ def test_what_is_wrong_with_a_factory_is_said(factories: Write) -> None:
         ph.load("my_torch_models:build", size=8, arguments={"chanels": 2})
     with pytest.raises(errors.ModelFailed, match=r"returned None"):
         ph.load("my_torch_models:nothing", size=8)
-    with pytest.raises(errors.InvalidParameter, match=r"There is no 'biuld' in it. Did you mean 'build'"):
+    with pytest.raises(errors.InvalidParameter, match=r"The module has no 'biuld'. Did you mean 'build'"):
         ph.load("my_torch_models:biuld", size=8)
     with pytest.raises(errors.InvalidParameter, match=r"There is no module 'no_such_module'"):
         ph.load("no_such_module:build", size=8)

@@ -78,7 +78,7 @@ def test_a_constant_for_one_image_is_repeated_for_each_and_numbers_are_not() -> 
 
 @pytest.mark.parametrize("model", [plain, jax.jit(plain), Module(), (Linen(), {}), (lambda p, x, extra: x, {})])
 def test_a_missing_argument_is_named(model: Any) -> None:
-    with pytest.raises(ModelFailed, match=r"needs extra besides the images.*inputs=\{'extra': \.\.\.\}"):
+    with pytest.raises(ModelFailed, match=r"needs extra in addition to the images.*inputs=\{'extra': \.\.\.\}"):
         ph.wrap(model, size=4)
 
 
@@ -122,7 +122,9 @@ def test_where_it_is_not_plain_a_warning_names_what_there_is() -> None:
         (lambda y: (y * 0, y), r"a tuple with 0 \(1, 3\), 1 \(1, 3\)"),
         (Answer, r"an Answer with 'scores' \(1, 3\), 'boxes' \(1, 3\)"),
     ):
-        with pytest.warns(ModelWarning, match=rf"returns {names}: which of it is the output.*output=\.\.\."):
+        with pytest.warns(
+            ModelWarning, match=rf"returns {names}: the part that is the output is ambiguous.*output=\.\.\."
+        ):
             network = ph.wrap(lambda x, returns=returns: returns(x.mean((1, 2))), size=4)
         assert "output" not in network.layers
 

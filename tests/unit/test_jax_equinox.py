@@ -35,10 +35,17 @@ class Many(eqx.Module):
     head: Any
 
     def __init__(self) -> None:
-        self.stem = nn.Sequential([
-            nn.Conv2d(3, 8, 3, padding=1, key=KEYS[0]), nn.GroupNorm(2, 8), nn.Lambda(jax.nn.relu), nn.MaxPool2d(2, 2),
-            nn.Dropout(0.3), nn.Conv2d(8, 8, 3, groups=8, padding=1, key=KEYS[1]), nn.AvgPool2d(2, 2),
-        ])  # fmt: skip
+        self.stem = nn.Sequential(
+            [
+                nn.Conv2d(3, 8, 3, padding=1, key=KEYS[0]),
+                nn.GroupNorm(2, 8),
+                nn.Lambda(jax.nn.relu),
+                nn.MaxPool2d(2, 2),
+                nn.Dropout(0.3),
+                nn.Conv2d(8, 8, 3, groups=8, padding=1, key=KEYS[1]),
+                nn.AvgPool2d(2, 2),
+            ]
+        )
         self.up = nn.ConvTranspose2d(8, 6, 2, 2, key=KEYS[2])
         self.norm, self.point = nn.LayerNorm(6), nn.Linear(6, 12, key=KEYS[3])
         self.mix, self.head = nn.Linear(64, 10, key=KEYS[4]), nn.MLP(12, 5, 16, 1, key=KEYS[5])
@@ -71,7 +78,7 @@ def channel_first(images: Any = IMAGES) -> Any:
 
 def test_every_layer_is_found_channel_last_wherever_its_channels_are() -> None:
     model = Many()
-    with pytest.warns(ModelWarning, match="Many was in training mode") as caught:
+    with pytest.warns(ModelWarning, match="Many is in training mode") as caught:
         network = ph.wrap(model, size=16)
     assert len(caught) == 1
     shapes = {path: layer.shape for path, layer in network.layers.items()}
@@ -79,9 +86,15 @@ def test_every_layer_is_found_channel_last_wherever_its_channels_are() -> None:
         **{f"stem.layers.{index}": (16, 16, 8) for index in range(3)},
         **{f"stem.layers.{index}": (8, 8, 8) for index in (3, 4, 5)},
         **dict.fromkeys(("stem.layers.6", "stem"), (4, 4, 8)),
-        "up": (8, 8, 6), "norm": (8, 8, 6), "point": (8, 8, 12), "mix": (10, 12),
-        "head.layers.0": (16,), "head.layers.1": (5,), "head": (5,), "output": (5,),
-    }  # fmt: skip
+        "up": (8, 8, 6),
+        "norm": (8, 8, 6),
+        "point": (8, 8, 12),
+        "mix": (10, 12),
+        "head.layers.0": (16,),
+        "head.layers.1": (5,),
+        "head": (5,),
+        "output": (5,),
+    }
     axes = {path: network.layers[path].channel_axis for path in ("stem", "norm", "mix", "head")}
     assert axes == {"stem": 1, "norm": -1, "mix": 1, "head": -1}
     assert network.layers["stem.layers.0"].kind == "Conv2d"
@@ -167,7 +180,7 @@ def test_each_iteration_of_a_scan_over_stacked_modules_is_a_call(caplog: pytest.
     model = Stack()
     with caplog.at_level(logging.INFO, "phosphene"):
         network = ph.wrap(model, size=16)
-    assert "'blocks.conv', 'blocks' lie in a scan" in caplog.text
+    assert "'blocks.conv', 'blocks' are in a scan" in caplog.text
     calls = [path + call for call in ("", "#1", "#2") for path in ("blocks.conv", "blocks")]
     assert list(network.layers) == ["stem", *calls, "output"]
 
@@ -235,7 +248,7 @@ def test_a_channel_axis_that_does_not_show_is_said_and_can_be_stated() -> None:
         return part(torn.reshape(3, 16, 16).mean((1, 2)))
 
     model = Lambda(LINEAR, tears)
-    with pytest.warns(ModelWarning, match=r"where the channels of 'torn' are: axis 1 .* guess.*channel_axis=\{'torn'"):
+    with pytest.warns(ModelWarning, match=r"the channel axis of 'torn': axis 1 .* guess.*channel_axis=\{'torn'"):
         ph.wrap(model, size=16)
     network = ph.wrap(model, size=16, channel_axis={"to*": 3})
     assert (network.layers["torn"].shape, network.layers["torn"].channel_axis) == ((16, 3, 16), -1)
@@ -243,7 +256,7 @@ def test_a_channel_axis_that_does_not_show_is_said_and_can_be_stated() -> None:
     read = ph.activations(network, IMAGES, "torn")["torn"]
     np.testing.assert_array_equal(read, channel_first().reshape(2, 16, 3, 16).transpose(0, 1, 3, 2))
     assert network.layers["torn"].axes == ("row", "column", "channel")
-    with pytest.raises(InvalidParameter, match=r"channel_axis\['torn'\]: expected 1 to 3, or -1, got 4"):
+    with pytest.raises(InvalidParameter, match=r"channel_axis\['torn'\]: expected an axis from 1 to 3, or -1, got 4"):
         ph.wrap(model, size=16, channel_axis={"torn": 4})
     with pytest.raises(UnknownLayer, match="Did you mean 'torn'"):
         ph.wrap(model, size=16, channel_axis={"tor": 1})
@@ -264,7 +277,7 @@ def test_what_is_not_reached_or_does_not_depend_on_the_image_is_said() -> None:
 def test_errors_speak_of_one_image() -> None:
     with pytest.raises(ModelFailed, match=r"on an image of shape \(4, 16, 16\) \(C, H, W\).*Check size and channels"):
         quiet(Many(), channels=4)
-    with pytest.raises(ModelFailed, match=r"Sum needs y besides the images.*inputs=\{'y': \.\.\.\}"):
+    with pytest.raises(ModelFailed, match=r"Sum needs y in addition to the images.*inputs=\{'y': \.\.\.\}"):
         ph.wrap(Needs(), size=16, name="Sum")
     assert not backend.owns(eqx.nn.StateIndex(jnp.ones(1)))
 

@@ -71,11 +71,16 @@ def model(train: bool = False) -> Model:
 
 def snapshot(module: nnx.Module) -> tuple[Any, ...]:
     """All that a user could notice: classes, flags, arrays."""
-    parts = [(path, type(part), {k: v for k, v in vars(part).items() if isinstance(v, bool)})
-             for path, part in nnx.iter_graph(module) if isinstance(part, nnx.Module)]  # fmt: skip
+    parts = [
+        (path, type(part), {k: v for k, v in vars(part).items() if isinstance(v, bool)})
+        for path, part in nnx.iter_graph(module)
+        if isinstance(part, nnx.Module)
+    ]
     leaves = jax.tree.leaves(nnx.state(module))
-    arrays = [np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
-              for leaf in leaves]  # fmt: skip
+    arrays = [
+        np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+        for leaf in leaves
+    ]
     return parts, [array.tobytes() for array in arrays]
 
 
@@ -116,7 +121,7 @@ def test_activations_are_those_of_the_module() -> None:
 def test_the_users_model_is_equal_before_and_after_also_when_it_raises() -> None:
     module = model(train=True)
     before = snapshot(module)
-    with pytest.warns(ModelWarning, match="was in training mode"):
+    with pytest.warns(ModelWarning, match="is in training mode"):
         network = wrap(module)
     network.forward(IMAGES, ["head"])
     with pytest.raises(ModelFailed, match=r"on images of shape \(1, 8, 8, 5\) \(N, H, W, C\).*Check size and channels"):

@@ -75,11 +75,11 @@ def test_timm_gives_its_configuration_and_fixed_sizes_can_be_changed() -> None:
         ("resnet50", r"'hf:NAME' or 'package.module:factory', got 'resnet50'. .*'torchvision:resnet50'"),
         ("torchvison:resnet18", "Did you mean 'torchvision:'"),
         ("torchvision:resnet81", "Did you mean 'resnet18'"),
-        ("torchvision:raft_small", "expected a classifier or segmenter of images"),
+        ("torchvision:raft_small", "expected an image classification or segmentation model"),
         ("timm:vit_tiny_patch16_225", "Did you mean 'vit_tiny_patch16_224'"),
         ("timm:vit_tiny_patch16_224.augrag", "Did you mean 'vit_tiny_patch16_224.augreg_in21k'"),
         ("hf:vitt", "Did you mean 'vit'"),
-        ("hf:bert", "expected a model that takes images alone, got 'hf:bert'"),
+        ("hf:bert", "expected a model that takes only images, got 'hf:bert'"),
         ("hf:./no/such/folder", "There is no such folder"),
     ],
 )
@@ -98,7 +98,9 @@ def test_parameters_that_do_not_fit_are_named() -> None:
         errors.InvalidParameter, match=r"backend: expected 'torch' for models of torchvision, got 'jax'"
     ):
         ph.load("torchvision:resnet18", backend="jax")
-    with pytest.raises(errors.InvalidParameter, match=r"men: expected one of channels.* Did you mean 'mean'"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"men: expected an argument of ph.load or one of channels.* Did you mean 'mean'"
+    ):
         ph.load("specimen", men=0.5)
     with pytest.raises(errors.InvalidParameter, match=r"weights: expected None, or a .safetensors file"):
         ph.load("specimen", weights="random")
@@ -106,7 +108,7 @@ def test_parameters_that_do_not_fit_are_named() -> None:
         ph.load("torchvision:resnet18", weights="random", arguments={"num_clases": 3})
     with pytest.raises(errors.InvalidParameter, match=r"weights: .*'IMAGENET1K_V1' or .*, got 'IMAGENET1K_V9'"):
         ph.load("torchvision:resnet18", weights="IMAGENET1K_V9")
-    with pytest.raises(errors.InvalidParameter, match=r"A model is handed to ph.wrap"):
+    with pytest.raises(errors.InvalidParameter, match=r"Pass a model to ph.wrap"):
         ph.load(3)  # type: ignore[arg-type]
 
 
@@ -150,9 +152,7 @@ def test_being_offline_is_said_at_once(
     offline: list[str], tmp_path: Path, name: str, package: str, what: str, where: str
 ) -> None:
     usable(package)
-    message = (
-        f"{what} is not on this machine and could not be fetched from {where}.*kept in {tmp_path}.*weights='random'"
-    )
+    message = f"{what} is not on this machine and could not be downloaded from {where}.*cached in {tmp_path}.*weights='random'"
     with pytest.raises(errors.MissingWeights, match=message) as raised:
         ph.load(name)
     assert isinstance(raised.value, OSError) and len(offline) == 1

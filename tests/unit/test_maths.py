@@ -12,8 +12,9 @@ import phosphene as ph
 from phosphene import rules, warps
 from phosphene.arrays import tree_map
 from phosphene.backend import backend_named
-from phosphene.parameterizations import COLOUR, fourier_basis
-from phosphene.projections import gaussian_matrix
+from phosphene.parameterizations import COLOUR
+from phosphene.parameterizations.spectral import fourier_basis
+from phosphene.regularizers.projections import gaussian_matrix
 
 
 @pytest.fixture
@@ -43,27 +44,38 @@ def test_isotropic_total_variation(arrays: Any) -> None:
                     down, right = image[y + 1, x, c] - image[y, x, c], image[y, x + 1, c] - image[y, x, c]
                     total += (down**2 + right**2 + 1e-4) ** 0.5 - 1e-2
         wanted.append(2.0 * total / (8 * 6 * 3))
-    np.testing.assert_allclose(take(ph.total_variation(2.0)(xp, give(images))), wanted, rtol=1e-5)
+    np.testing.assert_allclose(take(ph.regularizers.total_variation(2.0)(xp, give(images))), wanted, rtol=1e-5)
 
 
 def test_anisotropic_total_variation(arrays: Any) -> None:
     _, xp, give, take = arrays
     images = _images()
     wanted = np.abs(np.diff(images, axis=1)).mean((1, 2, 3)) + np.abs(np.diff(images, axis=2)).mean((1, 2, 3))
-    np.testing.assert_allclose(take(ph.total_variation(1.0, "anisotropic")(xp, give(images))), wanted, rtol=2e-3)
+    np.testing.assert_allclose(
+        take(ph.regularizers.total_variation(1.0, "anisotropic")(xp, give(images))), wanted, rtol=2e-3
+    )
 
 
 def test_norms_are_about_mid_grey(arrays: Any) -> None:
     _, xp, give, take = arrays
     images = _images()
-    np.testing.assert_allclose(take(ph.l2(3.0)(xp, give(images))), 3 * ((images - 0.5) ** 2).mean((1, 2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(take(ph.l1(3.0)(xp, give(images))), 3 * np.abs(images - 0.5).mean((1, 2, 3)), rtol=2e-3)
+    np.testing.assert_allclose(
+        take(ph.regularizers.l2(3.0)(xp, give(images))), 3 * ((images - 0.5) ** 2).mean((1, 2, 3)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        take(ph.regularizers.l1(3.0)(xp, give(images))), 3 * np.abs(images - 0.5).mean((1, 2, 3)), rtol=2e-3
+    )
 
 
 def test_flat_images_cost_nothing_and_have_a_finite_gradient(arrays: Any) -> None:
     owner, xp, give, take = arrays
     flat = give(np.full((1, 8, 8, 3), 0.5, np.float32))
-    for penalty in (ph.total_variation(1.0), ph.total_variation(1.0, "anisotropic"), ph.l1(1.0), ph.l2(1.0)):
+    for penalty in (
+        ph.regularizers.total_variation(1.0),
+        ph.regularizers.total_variation(1.0, "anisotropic"),
+        ph.regularizers.l1(1.0),
+        ph.regularizers.l2(1.0),
+    ):
         gradient, _ = owner.grad(lambda x, penalty=penalty: (xp.sum(penalty(xp, x)), ()))(flat)
         assert abs(float(take(penalty(xp, flat))[0])) < 1e-6
         assert np.abs(take(gradient)).max() < 1e-6
@@ -80,7 +92,7 @@ def test_gaussian_matrix_is_scipys_filter(sigma: float) -> None:
 
 def test_blur_happens_every_k_steps_row_by_row(arrays: Any) -> None:
     _, xp, give, take = arrays
-    images, blur = _images(), ph.blur(1.0, every=3)
+    images, blur = _images(), ph.regularizers.blur(1.0, every=3)
     constants = tuple(give(matrix) for matrix in blur.constants((9, 7)))
     seen = take(blur(xp, give(images), give(np.array([3, 4], np.int32)), constants))
     wanted = ndimage.gaussian_filter(images[0], (1.0, 1.0, 0), mode="reflect")
@@ -145,7 +157,7 @@ def test_kind_of_names_the_cheapest() -> None:
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 7), (6, 10)])
 def test_fourier_images_are_sums_of_waves(arrays: Any, height: int, width: int) -> None:
     _, xp, give, take = arrays
-    parameterization, canvas = ph.fourier(decay=1.0), (height, width, 3)
+    parameterization, canvas = ph.parameterizations.fourier(decay=1.0), (height, width, 3)
     parameters = parameterization.initial(np.random.default_rng(2), canvas)
     seen = take(
         parameterization.decode(xp, give(parameters[None]), tree_map(give, parameterization.constants(canvas)), canvas)
@@ -206,7 +218,7 @@ def test_adam_and_sgd_have_a_clock_a_row(arrays: Any) -> None:
     _, xp, give, take = arrays
     random = np.random.default_rng(6)
     gradients = random.standard_normal((5, 2, 4)).astype(np.float32)
-    for optimizer in (ph.adam(0.1), ph.sgd(0.1, 0.9)):
+    for optimizer in (ph.optimizers.adam(0.1), ph.optimizers.sgd(0.1, 0.9)):
         parameters, clock = give(np.zeros((2, 4), np.float32)), np.zeros(2, np.int32)
         state = optimizer.init(xp, parameters)
         for gradient in gradients[:2]:
@@ -230,7 +242,7 @@ def test_adam_is_torchs(options: dict[str, float]) -> None:
 
     gradients = torch.randn(6, 1, 5, dtype=torch.float64)
     ours = torch.zeros(1, 5, dtype=torch.float64)
-    optimizer, theirs = ph.adam(0.05, **options), torch.nn.Parameter(torch.zeros(1, 5, dtype=torch.float64))
+    optimizer, theirs = ph.optimizers.adam(0.05, **options), torch.nn.Parameter(torch.zeros(1, 5, dtype=torch.float64))
     reference = torch.optim.Adam([theirs], lr=0.05, betas=(options.get("beta1", 0.9), options.get("beta2", 0.999)))
     state = optimizer.init(xp, ours)
     for step, gradient in enumerate(gradients):
@@ -244,7 +256,7 @@ def test_sgd_is_optaxs() -> None:
     optax, jnp = pytest.importorskip("optax"), pytest.importorskip("jax.numpy")
     gradients = np.random.default_rng(7).standard_normal((6, 1, 5)).astype(np.float32)
     ours = theirs = jnp.zeros((1, 5))
-    optimizer, reference = ph.sgd(0.05, 0.9), optax.sgd(0.05, momentum=0.9)
+    optimizer, reference = ph.optimizers.sgd(0.05, 0.9), optax.sgd(0.05, momentum=0.9)
     state, kept = optimizer.init(jnp, ours), reference.init(theirs)
     for step, gradient in enumerate(gradients):
         ours, state = optimizer.update(jnp, jnp.asarray(gradient), state, ours, jnp.asarray([step]))

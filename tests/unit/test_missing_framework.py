@@ -115,7 +115,7 @@ def test_the_specimen_loads_without_the_other_framework(name: str) -> None:
 
 def test_core_works_with_neither() -> None:
     both = (*PACKAGES["torch"], *PACKAGES["jax"])
-    made = without(both, "import phosphene as ph, phosphene.cli\nprint(ph.jitter(4))")
+    made = without(both, "import phosphene as ph, phosphene.cli\nprint(ph.transforms.jitter(4))")
     assert made.returncode == 0, made.stderr
 
 

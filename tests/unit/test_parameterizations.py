@@ -33,20 +33,20 @@ def natural(count: int, side: int, channels: int, decay: float, seed: int = 0) -
 @pytest.mark.parametrize("decay", [0.0, 1.0, 1.5])
 def test_fourier_parameters_of_an_image_show_it(shape: tuple[int, int, int], decay: float) -> None:
     image = np.random.default_rng(0).uniform(0.1, 0.9, shape)
-    parameterization = ph.fourier(decay=decay)
+    parameterization = ph.parameterizations.fourier(decay=decay)
     np.testing.assert_allclose(decoded(parameterization, parameterization.encode(image), shape), image, atol=1e-10)
 
 
 def test_black_and_white_come_back_as_near_as_they_can() -> None:
     image = np.random.default_rng(0).integers(0, 2, (8, 8, 3)).astype(float)
-    again = decoded(ph.fourier(), ph.fourier().encode(image), (8, 8, 3))
+    again = decoded(ph.parameterizations.fourier(), ph.parameterizations.fourier().encode(image), (8, 8, 3))
     assert np.abs(again - image).max() <= 1 / 256 + 1e-9
 
 
 @pytest.mark.parametrize("side", [16, 15])
 def test_the_phases_of_a_picture_leave_its_magnitudes_alone(side: int) -> None:
     canvas = (side, side, 3)
-    parameterization = ph.maco(decay=1.2, contrast=0.7)
+    parameterization = ph.parameterizations.maco(decay=1.2, contrast=0.7)
     random = np.random.default_rng(1)
     magnitudes = []
     for _ in range(2):
@@ -63,7 +63,7 @@ def test_the_phases_of_a_picture_leave_its_magnitudes_alone(side: int) -> None:
 
 
 def test_contrast_is_the_deviation_before_the_sigmoid() -> None:
-    canvas, parameterization = (32, 32, 1), ph.maco(contrast=0.5)
+    canvas, parameterization = (32, 32, 1), ph.parameterizations.maco(contrast=0.5)
     random = np.random.default_rng(2)
     deviations = []
     for _ in range(8):
@@ -76,22 +76,25 @@ def test_contrast_is_the_deviation_before_the_sigmoid() -> None:
 @pytest.mark.parametrize("decay", [0.7, 1.4])
 def test_statistics_find_the_spectrum_and_the_colours(channels: int, decay: float) -> None:
     images, mixing = natural(40, 64, channels, decay)
-    found = ph.image_statistics(images)
+    found = ph.parameterizations.image_statistics(images)
     assert found.decay == pytest.approx(decay, abs=0.15)
     covariance = mixing @ mixing.T
     np.testing.assert_allclose(found.colour @ found.colour.T, covariance, atol=0.15 * covariance.max())
     canvas = (32, 32, channels)
-    for parameterization in (ph.fourier(statistics=found), ph.maco(statistics=found)):
+    for parameterization in (
+        ph.parameterizations.fourier(statistics=found),
+        ph.parameterizations.maco(statistics=found),
+    ):
         image = decoded(parameterization, parameterization.initial(np.random.default_rng(0), canvas), canvas)
         assert image.shape == canvas and image.min() > 0 and image.max() < 1
-    fitted = ph.fourier(statistics=found)
+    fitted = ph.parameterizations.fourier(statistics=found)
     np.testing.assert_allclose(
         decoded(fitted, fitted.encode(images[0]), images[0].shape), np.clip(images[0], 1 / 256, 255 / 256), atol=1e-8
     )
 
 
 def test_a_shared_coarse_part_is_the_same_in_all_pictures() -> None:
-    parameterization, canvas = ph.fourier(shared=0.1, decorrelate=False), (32, 32, 1)
+    parameterization, canvas = ph.parameterizations.fourier(shared=0.1, decorrelate=False), (32, 32, 1)
     random = np.random.default_rng(3)
     parameters = np.stack([parameterization.initial(random, canvas) * 40 for _ in range(3)])
     images = parameterization.decode(xp, parameters, parameterization.constants(canvas), canvas)
@@ -107,9 +110,15 @@ def test_a_perturbation_stays_in_its_ball(norm: str, length: Any, backend: str, 
     image = np.random.default_rng(0).uniform(0.2, 0.8, (32, 32, 3))
     radius = {"l2": 1.5, "linf": 0.03}[norm]
     found = ph.render(
-        network, [ph.logit("coins"), ph.channel("stage1", 0)], size=32, steps=12, transforms=[], regularizers=[],
-        parameterization=ph.perturbation(image, radius, norm), progress=False,
-    )  # fmt: skip
+        network,
+        [ph.logit("coins"), ph.channel("stage1", 0)],
+        size=32,
+        steps=12,
+        transforms=[],
+        regularizers=[],
+        parameterization=ph.parameterizations.perturbation(image, radius, norm),
+        progress=False,
+    )
     lengths = [length(shown.astype(np.float64) - image) for shown in found.images]
     assert max(lengths) <= radius * (1 + 1e-5) and min(lengths) > 0.5 * radius
     assert (
@@ -133,31 +142,52 @@ def test_a_parameterization_of_ones_own_is_two_functions(backend: str, load: Any
         return 0.5 + parameters[:, None, :, :] + rows
 
     found = ph.render(
-        load("specimen", backend), ph.channel("stage1", 1), size=32, steps=8, transforms=[], regularizers=[],
-        parameterization=ph.parameterization(columns, striped), progress=False,
-    )  # fmt: skip
+        load("specimen", backend),
+        ph.channel("stage1", 1),
+        size=32,
+        steps=8,
+        transforms=[],
+        regularizers=[],
+        parameterization=ph.parameterizations.parameterization(columns, striped),
+        progress=False,
+    )
     image = found.images[0]
     assert np.ptp(image, axis=0).max() == 0 and np.ptp(image, axis=1).max() > 0.05
 
 
 def test_what_cannot_be_is_refused() -> None:
     image = np.full((8, 8, 3), 0.5)
-    four = ph.fourier(statistics=ph.image_statistics(natural(3, 16, 4, 1.0)[0]))
+    four = ph.parameterizations.fourier(statistics=ph.parameterizations.image_statistics(natural(3, 16, 4, 1.0)[0]))
     for call, message in (
-        (lambda: ph.pixel(0.7, uniform=True), "spread: expected 0 to 0.5"),
-        (lambda: ph.fourier(shared=0.7), "shared: expected 0 to 0.5 cycles"),
-        (lambda: ph.maco(contrast=0), "contrast: expected a positive number"),
-        (lambda: ph.maco(decay=-1), "decay: expected"),
-        (lambda: ph.perturbation(image * 255, 1.0), r"image: expected one image \(H, W, C\) in \[0, 1\]"),
-        (lambda: ph.perturbation(image, 0.0), "radius: expected a positive number"),
-        (lambda: ph.perturbation(image, 1.0, "l1"), "norm: expected 'l2' or 'linf'"),
-        (lambda: ph.perturbation(image, 1.0).initial(np.random.default_rng(0), (9, 9, 3)), "size: expected that of the image"),
-        (lambda: ph.parameterization(None, len), "initial: expected a function"),
-        (lambda: ph.image_statistics(image[None]), "images: expected at least two images"),
-        (lambda: ph.image_statistics([image, image]), "images: expected images that vary"),
-        (lambda: ph.image_statistics([image[:4], image]), "of 8 pixels a side"),
-        (lambda: ph.maco().encode(image), "start: expected no image to start from"),
-        (lambda: four.constants((16, 16, 3)), "statistics of images of 3 channels"),
-    ):  # fmt: skip
+        (
+            lambda: ph.parameterizations.pixel(0.7, uniform=True),
+            "spread: expected a number of at least 0 and at most 0.5, got 0.7",
+        ),
+        (
+            lambda: ph.parameterizations.fourier(shared=0.7),
+            "shared: expected a number of at least 0 and at most 0.5, got 0.7",
+        ),
+        (lambda: ph.parameterizations.maco(contrast=0), "contrast: expected a number above 0"),
+        (lambda: ph.parameterizations.maco(decay=-1), "decay: expected"),
+        (
+            lambda: ph.parameterizations.perturbation(image * 255, 1.0),
+            r"image: expected one image .* in \[0, 1\], got .*values 127.5 to 127.5",
+        ),
+        (lambda: ph.parameterizations.perturbation(image, 0.0), "radius: expected a number above 0"),
+        (lambda: ph.parameterizations.perturbation(image, 1.0, "l1"), "norm: expected 'l2' or 'linf'"),
+        (
+            lambda: ph.parameterizations.perturbation(image, 1.0).initial(np.random.default_rng(0), (9, 9, 3)),
+            "size: expected the size of the image",
+        ),
+        (lambda: ph.parameterizations.parameterization(None, len), "initial: expected a function"),
+        (lambda: ph.parameterizations.image_statistics(image[None]), "images: expected at least two images"),
+        (
+            lambda: ph.parameterizations.image_statistics([image, image]),
+            "images: expected images with more than one colour",
+        ),
+        (lambda: ph.parameterizations.image_statistics([image[:4], image]), "of at least 8 x 8 pixels"),
+        (lambda: ph.parameterizations.maco().encode(image), "start: expected None, since this parameterization"),
+        (lambda: four.constants((16, 16, 3)), "statistics of images with 3 channels, got statistics of images with 4"),
+    ):
         with pytest.raises(errors.InvalidParameter, match=message):
             call()

@@ -12,9 +12,9 @@ import pytest
 import phosphene as ph
 from chains import IMAGES, SIZE, STEPS, Step, chain, double, shift, with_fault
 from phosphene import errors
-from phosphene.audit import parity
-from phosphene.audit.measuring import Difference
 from phosphene.backend import Network
+from phosphene.port_parity import parity
+from phosphene.port_parity.differences import Difference
 from small_models import small_network
 
 
@@ -82,7 +82,7 @@ def test_a_fault_is_told_from_what_follows_from_it(backend: str) -> None:
     assert found.row("first").equal and found.row("first").relative <= 1e-6
     assert found.row("second").relative == pytest.approx(np.max(np.abs((2 * IMAGES) ** 2 - 4 * IMAGES)) / 4, rel=1e-2)
     assert [row.follows for row in found.rows] == [None, None, "second", "second", "second"]
-    assert "part first at second" in found.verdict
+    assert "differ first at second" in found.verdict
     assert found.verdict.endswith("; 3 layers after it differ because of it")
     assert "follows from second" in repr(found)
 
@@ -93,7 +93,7 @@ def test_several_faults_are_all_named_at_once() -> None:
     found = parity(chain("torch", STEPS), b, IMAGES, gradients=0)
     assert found.faults == ("first", "third") and found.parted == "first"
     assert found.row("second").follows == "first" and found.row("output").follows == "third"
-    assert " and independently at 1 more: third; 3 others differ because of them" in found.verdict
+    assert " and independently at 1 other layer: third; 3 layers differ because of them" in found.verdict
 
 
 def test_a_block_is_blamed_for_what_it_does_itself_and_not_for_its_last_child() -> None:
@@ -141,7 +141,7 @@ def test_differences_that_add_up_are_no_layers_fault(backend: str) -> None:
     plain: list[Step] = [(path, double) for path, _ in STEPS]
     found = parity(chain(backend, plain), chain(backend, slightly), IMAGES, gradients=0)
     assert found.parted == "second" and found.faults == () and not found.equal
-    assert "but at no layer of itself: small differences add up" in found.verdict
+    assert "but no layer differs if given equal inputs: small differences accumulate" in found.verdict
 
 
 def test_a_gradient_that_parts_alone_is_said() -> None:
@@ -151,7 +151,7 @@ def test_a_gradient_that_parts_alone_is_said() -> None:
     assert not found.equal and found.parted is None
     assert found.row("second").gradient == pytest.approx(0, abs=1e-6)
     assert found.row("third").gradient == pytest.approx(0.5, rel=1e-3)
-    assert "but gradients of the image part first at third (0.5)" in found.verdict
+    assert "but gradients of the image differ first at third (0.5)" in found.verdict
 
 
 def test_gradients_that_differ_by_a_tie_are_not_held_against_a_port(backend: str) -> None:
@@ -168,14 +168,16 @@ def test_gradients_that_differ_by_a_tie_are_not_held_against_a_port(backend: str
     found = parity(network(0.75), network(0.75 - 1e-7), images)
     row = found.row("third")
     assert row.gradient is not None and row.floor is not None and 2 * row.floor >= row.gradient > 1e-2
-    assert found.equal and "where rounding alone moves them by" in found.verdict
+    assert found.equal and "where rounding alone changes them by" in found.verdict
 
 
 def test_gradients_are_taken_at_the_output_and_spread_over_the_rest(backend: str) -> None:
     network = chain(backend, STEPS)
     assert [row.a for row in parity(network, network, IMAGES, gradients=2).rows if row.gradient is not None] == [
-        "first", "third", "output",
-    ]  # fmt: skip
+        "first",
+        "third",
+        "output",
+    ]
     assert all(row.gradient is None for row in parity(network, network, IMAGES, gradients=0).rows)
 
 
@@ -187,7 +189,7 @@ def test_values_that_are_not_finite_are_counted_and_named() -> None:
     found = parity(chain("torch", STEPS), b, images, gradients=0)
     assert found.parted == "third" and found.faults == ("third",)
     assert found.row("third").nonfinite == (0, int(((2 * images) ** 2 < 0.01).sum()))
-    assert "3 layers with values that are NaN or infinite, first third (0 and " in found.verdict
+    assert "3 layers have values that are NaN or infinite, first third (0 in one network and " in found.verdict
     text = json.dumps(found.certificate(), allow_nan=False)
     assert json.loads(text)["table"][2]["relative"] is None
 
@@ -220,13 +222,15 @@ def test_networks_and_numbers_that_do_not_fit() -> None:
     from torch import nn
 
     network = chain("torch", STEPS)
-    with pytest.raises(errors.InvalidParameter, match=r"net_b: expected a network whose images have the size \(8, 8\)"):
+    with pytest.raises(
+        errors.InvalidParameter, match=r"net_b: expected a network with the input size of net_a, \(8, 8\)"
+    ):
         parity(network, ph.wrap(nn.Conv2d(3, 4, 1).eval(), size=9), IMAGES)
-    with pytest.raises(errors.InvalidParameter, match="net_b: expected a network whose images have the channels 3"):
+    with pytest.raises(errors.InvalidParameter, match="net_b: expected a network with the input channels of net_a, 3"):
         parity(network, ph.wrap(nn.Conv2d(1, 4, 1).eval(), size=SIZE, channels=1), IMAGES)
     with pytest.raises(errors.InvalidParameter, match=r"net_b: expected a network, got 3. Wrap a model first"):
         parity(network, 3, IMAGES)  # type: ignore[arg-type]
-    with pytest.raises(errors.InvalidParameter, match="tolerance: expected a positive number, got 0"):
+    with pytest.raises(errors.InvalidParameter, match="tolerance: expected a number above 0, got 0"):
         parity(network, network, IMAGES, tolerance=0)
     with pytest.raises(errors.InvalidParameter, match="gradients: expected an integer of at least 0"):
         parity(network, network, IMAGES, gradients=-1)
@@ -237,4 +241,4 @@ def test_another_normalisation_is_pointed_at() -> None:
     torch.manual_seed(0)
     model = torch.nn.Conv2d(3, 4, 1)
     one, other = (ph.wrap(torch.nn.Sequential(model).eval(), size=SIZE, mean=mean) for mean in (0.5, 0.45))
-    assert parity(one, other, IMAGES).verdict.endswith("; their images are normalised differently")
+    assert parity(one, other, IMAGES).verdict.endswith("; the networks normalise images differently")

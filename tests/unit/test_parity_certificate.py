@@ -9,7 +9,7 @@ import pytest
 
 from chains import IMAGES, SIZE, STEPS, chain, double, with_fault
 from phosphene import errors
-from phosphene.audit import Parity, parity
+from phosphene.port_parity import Parity, parity
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,18 @@ def test_the_figure_marks_every_layer_and_names_the_fault(found: Parity) -> None
     pytest.importorskip("matplotlib")
     axis = found.plot().axes[0]
     marks = {mark.get_label(): len(mark.get_offsets()) for mark in axis.collections if mark.get_label()[0] != "_"}
-    assert marks == {"equal": 1, "parts because of earlier layers": 3, "parts of itself (named in this colour)": 1,
-                     "gradient of the image": 5}  # fmt: skip
+    assert marks == {
+        "equal": 1,
+        "differs because of earlier layers": 3,
+        "differs by itself (named in this colour)": 1,
+        "gradient of the image": 5,
+    }
     coloured = [text.get_text() for text in axis.get_xticklabels() if text.get_color() != "black"]
     assert coloured == ["second"]
     assert any(text.get_text().startswith("second: ") for text in axis.texts)
 
 
 def test_another_ending_is_refused(found: Parity, tmp_path: Path) -> None:
-    with pytest.raises(errors.InvalidParameter, match=r"a name that ends in .json, .png, .pdf, .svg"):
+    with pytest.raises(errors.InvalidParameter, match=r"a name that ends in \.json, \.npz, \.png, \.svg or \.pdf"):
         found.save(tmp_path / "parity.txt")
     assert list(tmp_path.iterdir()) == []

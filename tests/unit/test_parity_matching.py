@@ -9,9 +9,9 @@ import pytest
 
 from chains import IMAGES, STEPS, chain
 from phosphene import errors
-from phosphene.audit import parity
-from phosphene.audit.matching import Matching, family, match, name_likeness
 from phosphene.layers import Layer, Layers
+from phosphene.port_parity import parity
+from phosphene.port_parity.layer_pairs import Matching, family, match, name_likeness
 
 
 def test_other_names_are_aligned_by_what_layers_do(backend: str) -> None:
@@ -20,11 +20,14 @@ def test_other_names_are_aligned_by_what_layers_do(backend: str) -> None:
     found = parity(chain(backend, STEPS), chain(backend, extra), IMAGES, gradients=0)
     assert found.equal
     assert [(row.a, row.b, row.how) for row in found.rows] == [
-        ("first", "unit0", "alignment"), ("second", "unit1", "alignment"), ("third", "unit2", "alignment"),
-        ("fourth", "unit3", "alignment"), ("output", "output", "path"),
-    ]  # fmt: skip
+        ("first", "unit0", "alignment"),
+        ("second", "unit1", "alignment"),
+        ("third", "unit2", "alignment"),
+        ("fourth", "unit3", "alignment"),
+        ("output", "output", "path"),
+    ]
     assert [(item.network, item.path) for item in found.unmatched] == [("b", "more"), ("b", "less")]
-    assert "has a partner that is more alike" in found.unmatched[0].reason
+    assert "is matched with a more similar layer" in found.unmatched[0].reason
 
 
 def test_the_users_pairs_win_and_are_checked(backend: str) -> None:
@@ -60,20 +63,34 @@ def matched(a: Layers, b: Layers) -> Matching:
 def test_names_kinds_and_order_match_layers_whose_activations_do_not() -> None:
     shape = (4, 4, 8)
     a = layers(
-        ("conv1", "Conv2d", shape, 216), ("bn1", "BatchNorm2d", shape, 16), ("relu", "ReLU", shape, 0),
-        ("layer1.0.conv1", "Conv2d", shape, 576), ("layer1.0.bn1", "BatchNorm2d", shape, 16),
-        ("layer1.0.downsample.0", "Conv2d", shape, 64), ("layer1.0", "BasicBlock", shape, 656), ("fc", "Linear", (5,), 45),
-    )  # fmt: skip
+        ("conv1", "Conv2d", shape, 216),
+        ("bn1", "BatchNorm2d", shape, 16),
+        ("relu", "ReLU", shape, 0),
+        ("layer1.0.conv1", "Conv2d", shape, 576),
+        ("layer1.0.bn1", "BatchNorm2d", shape, 16),
+        ("layer1.0.downsample.0", "Conv2d", shape, 64),
+        ("layer1.0", "BasicBlock", shape, 656),
+        ("fc", "Linear", (5,), 45),
+    )
     b = layers(
-        ("stem", "Conv", shape, 216), ("stem_norm", "BatchNorm", shape, 16),
-        ("stages.0.shortcut", "Conv", shape, 64), ("stages.0.conv", "Conv", shape, 576),
-        ("stages.0.norm", "BatchNorm", shape, 16), ("stages.0", "Block", shape, 656), ("head", "Linear", (5,), 45),
-    )  # fmt: skip
+        ("stem", "Conv", shape, 216),
+        ("stem_norm", "BatchNorm", shape, 16),
+        ("stages.0.shortcut", "Conv", shape, 64),
+        ("stages.0.conv", "Conv", shape, 576),
+        ("stages.0.norm", "BatchNorm", shape, 16),
+        ("stages.0", "Block", shape, 656),
+        ("head", "Linear", (5,), 45),
+    )
     found = matched(a, b)
     assert {pair.a: pair.b for pair in found.pairs} == {
-        "conv1": "stem", "bn1": "stem_norm", "layer1.0.conv1": "stages.0.conv", "layer1.0.bn1": "stages.0.norm",
-        "layer1.0.downsample.0": "stages.0.shortcut", "layer1.0": "stages.0", "fc": "head",
-    }  # fmt: skip
+        "conv1": "stem",
+        "bn1": "stem_norm",
+        "layer1.0.conv1": "stages.0.conv",
+        "layer1.0.bn1": "stages.0.norm",
+        "layer1.0.downsample.0": "stages.0.shortcut",
+        "layer1.0": "stages.0",
+        "fc": "head",
+    }
     assert [(item.network, item.path) for item in found.unmatched] == [("a", "relu")]
 
 
@@ -84,14 +101,14 @@ def test_one_path_with_two_shapes_is_no_pair() -> None:
     )
     assert [(pair.a, pair.b) for pair in found.pairs] == [("out", "out")]
     assert [item.reason for item in found.unmatched] == [
-        "two has this path with shape 5 x 2, and no layer of shape 4 x 2",
-        "one has this path with shape 4 x 2, and no layer of shape 5 x 2",
+        "two has this path with shape 5 x 2, but no layer of shape 4 x 2",
+        "one has this path with shape 4 x 2, but no layer of shape 5 x 2",
     ]
 
 
 def test_nothing_in_common_is_an_error_that_says_how_to_go_on() -> None:
     with pytest.raises(
-        errors.InvalidParameter, match=r"no layer that matches. one has a; two has b.*layers=\{path of one"
+        errors.InvalidParameter, match=r"networks without matching layers. one has a; two has b.*layers=\{path of one"
     ):
         matched(layers(("a", "Mark", (4, 2), 0)), layers(("b", "Mark", (5, 2), 0)))
 
@@ -120,6 +137,7 @@ def test_what_paths_settle_parts_the_rest_into_before_and_after() -> None:
     b = layers(("middle", "Mark", shape, 0), ("conv2", "Conv", shape, 9))
     found = matched(a, b)
     assert [(pair.a, pair.b, pair.how) for pair in found.pairs] == [
-        ("middle", "middle", "path"), ("final", "conv2", "alignment"),
-    ]  # fmt: skip
+        ("middle", "middle", "path"),
+        ("final", "conv2", "alignment"),
+    ]
     assert [item.path for item in found.unmatched] == ["conv1"]

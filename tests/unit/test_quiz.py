@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from phosphene import errors
-from phosphene.results import Quiz
+from phosphene.trust.quizzes.result import Quiz
 from small_quizzes import small_quiz
 
 
@@ -32,7 +32,10 @@ REFUSED: dict[str, tuple[Callable[[Quiz], dict[str, Any]], str]] = {
     "NaN": (lambda quiz: {"patches": changed(quiz.patches, (3, 0, 0, 0), np.nan)}, r"patches: .*nan"),
     "below 0": (lambda quiz: {"patches": changed(quiz.patches, (3, 0, 0, 0), -0.1)}, r"patches: .*-0\.1"),
     "words": (lambda quiz: {"patches": "none"}, "patches: expected an array of images"),
-    "other channels": (lambda quiz: {"patches": quiz.patches[..., :1]}, "patches: expected as many channels"),
+    "other channels": (
+        lambda quiz: {"patches": quiz.patches[..., :1]},
+        "patches: expected 3 channels, as the pictures have",
+    ),
     "labels of too few": (lambda quiz: {"labels": quiz.labels[:2]}, "labels: expected 3 titles"),
     "labels that are numbers": (lambda quiz: {"labels": (1, 2, 3)}, "labels: expected 3 titles"),
     "labels that are one word": (lambda quiz: {"labels": "abc"}, "labels: expected 3 titles"),
@@ -77,9 +80,13 @@ def test_what_is_no_quiz_is_refused(name: str) -> None:
 def test_arrays_become_of_the_kinds_that_are_told() -> None:
     quiz = small_quiz()
     again = Quiz(
-        quiz.pictures.astype(np.float64), list(quiz.labels), quiz.patches.tolist(),  # type: ignore[arg-type]
-        quiz.questions.astype(np.int32), quiz.answers.tolist(), quiz.settings,
-    )  # fmt: skip
+        quiz.pictures.astype(np.float64),
+        list(quiz.labels),
+        quiz.patches.tolist(),  # type: ignore[arg-type]
+        quiz.questions.astype(np.int32),
+        quiz.answers.tolist(),
+        quiz.settings,
+    )
     kinds = [getattr(again, name).dtype for name in ("pictures", "patches", "questions", "answers")]
     assert kinds == [np.float32, np.float32, np.int64, np.int64] and again.labels == quiz.labels
     assert again.fingerprint == quiz.fingerprint
@@ -124,7 +131,9 @@ def test_damaged_and_foreign_archives_are_refused(tmp_path: Path) -> None:
     flipped = whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 40]) + whole[middle + 40 :]
     for content in (b"", b"hello", whole[:middle], flipped):
         path.write_bytes(content)
-        with pytest.raises(errors.CorruptFile, match="no quiz of phosphene, or damaged"):
+        with pytest.raises(
+            errors.CorruptFile, match="cannot be read as Quiz: it is not an archive of phosphene, or it is damaged"
+        ):
             Quiz.load(path)
     with pytest.raises(FileNotFoundError):
         Quiz.load(tmp_path / "nowhere.npz")
@@ -133,8 +142,8 @@ def test_damaged_and_foreign_archives_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "arrays", "message"),
     [
-        ({"kind": "renders"}, {}, "another result"),
-        ({"format": 2}, {}, "format 2"),
+        ({"kind": "renders"}, {}, "it holds another kind of result, 'renders'"),
+        ({"format": 3}, {}, "it is in format 3, and this version reads formats up to 2"),
         ({"labels": ["one"]}, {}, "3 titles"),
         ({}, {"answers": np.full(12, 7)}, "got 7"),
         ({}, {"questions": np.asarray([["a"]], object)}, "pickle"),
@@ -184,9 +193,7 @@ def test_the_page_shows_no_answer_and_holds_each_image_once(tmp_path: Path) -> N
 
 def results(quiz: Quiz, answers: list[Any] | None = None, **changes: Any) -> dict[str, Any]:
     rows = [{"question": 0, "answer": 1, "seconds": 1.9}] if answers is None else answers
-    return {
-        "format": "phosphene quiz answers", "version": 1, "quiz": quiz.fingerprint, "answers": rows
-    } | changes  # fmt: skip
+    return {"format": "phosphene quiz answers", "version": 1, "quiz": quiz.fingerprint, "answers": rows} | changes
 
 
 def test_answers_are_read_and_what_is_missing_is_minus_one(tmp_path: Path) -> None:
@@ -248,19 +255,22 @@ def test_rows_that_no_page_writes_are_refused(tmp_path: Path, name: str) -> None
 
 
 HOSTILE_FILES: dict[str, tuple[Callable[[Quiz], bytes], str]] = {
-    "empty": (lambda quiz: b"", "no JSON, or damaged"),
-    "half": (lambda quiz: json.dumps(results(quiz)).encode()[:60], "no JSON, or damaged"),
-    "not text": (lambda quiz: b"\xff\xfe\x00", "no JSON, or damaged"),
-    "too deep": (lambda quiz: b"[" * 200_000, "no JSON, or damaged"),
-    "a number of too many digits": (lambda quiz: b"[" + b"9" * 100_000 + b"]", "no JSON, or damaged"),
-    "compressed": (lambda quiz: zlib.compress(json.dumps(results(quiz)).encode()), "no JSON, or damaged"),
+    "empty": (lambda quiz: b"", "not JSON, or damaged"),
+    "half": (lambda quiz: json.dumps(results(quiz)).encode()[:60], "not JSON, or damaged"),
+    "not text": (lambda quiz: b"\xff\xfe\x00", "not JSON, or damaged"),
+    "too deep": (lambda quiz: b"[" * 200_000, "not JSON, or damaged"),
+    "a number of too many digits": (lambda quiz: b"[" + b"9" * 100_000 + b"]", "not JSON, or damaged"),
+    "compressed": (lambda quiz: zlib.compress(json.dumps(results(quiz)).encode()), "not JSON, or damaged"),
     "a list": (lambda quiz: b"[]", "its format is not"),
     "another format": (lambda quiz: json.dumps(results(quiz, format="other")).encode(), "its format is not"),
-    "version 2": (lambda quiz: json.dumps(results(quiz, version=2)).encode(), "version 2; this one reads 1"),
+    "version 2": (lambda quiz: json.dumps(results(quiz, version=2)).encode(), "version 2; this version reads 1"),
     "version true": (lambda quiz: json.dumps(results(quiz, version=True)).encode(), "version True"),
     "no version": (lambda quiz: json.dumps(results(quiz, version=None)).encode(), "version None"),
-    "answers by name": (lambda quiz: json.dumps(results(quiz, answers={"0": 1})).encode(), "its answers are no list"),  # type: ignore[arg-type]
-    "huge": (lambda quiz: json.dumps(results(quiz)).encode() + b" " * 10_000_000, "more than 10 MB"),
+    "answers by name": (
+        lambda quiz: json.dumps(results(quiz, answers={"0": 1})).encode(),
+        "its answers are not a list",
+    ),  # type: ignore[arg-type]
+    "huge": (lambda quiz: json.dumps(results(quiz)).encode() + b" " * 10_000_000, "larger than 10 MB"),
 }
 
 

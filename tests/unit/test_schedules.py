@@ -35,7 +35,7 @@ def test_nadam_is_torchs(options: dict[str, float]) -> None:
         theirs.grad = torch.from_numpy(-gradient)
         reference.step()
     np.testing.assert_allclose(
-        path(ph.nadam(0.05, **options)), theirs.detach().numpy(), rtol=1e-7
+        path(ph.optimizers.nadam(0.05, **options)), theirs.detach().numpy(), rtol=1e-7
     )  # it keeps a product in float32
 
 
@@ -49,12 +49,19 @@ def test_optaxs_nadam_is_another_one_by_a_known_amount() -> None:
         for gradient in GRADIENTS:
             change, state = reference.update(-jax.numpy.asarray(gradient), state)
             theirs = theirs + change
-    apart = np.abs(path(ph.nadam(0.05)) - np.asarray(theirs)).max()
+    apart = np.abs(path(ph.optimizers.nadam(0.05)) - np.asarray(theirs)).max()
     assert 0.05 < apart < 0.2, "docs/recipes.md tells by how much"
-    np.testing.assert_allclose(path(ph.nadam(0.05, momentum_decay=1e6)), np.asarray(theirs), atol=2e-3)
+    np.testing.assert_allclose(path(ph.optimizers.nadam(0.05, momentum_decay=1e6)), np.asarray(theirs), atol=2e-3)
 
 
-@pytest.mark.parametrize("optimizer", [ph.nadam(0.1), ph.adam(0.1, schedule=ph.cosine(5)), ph.sgd(0.1, normalize=True)])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ph.optimizers.nadam(0.1),
+        ph.optimizers.adam(0.1, schedule=ph.optimizers.cosine(5)),
+        ph.optimizers.sgd(0.1, normalize=True),
+    ],
+)
 def test_every_row_has_a_clock_of_its_own(optimizer: Optimizer) -> None:
     gradients = np.random.default_rng(1).standard_normal((6, 2, 4))
     parameters, clock = np.zeros((2, 4)), np.zeros(2, np.int32)
@@ -74,22 +81,22 @@ def test_every_row_has_a_clock_of_its_own(optimizer: Optimizer) -> None:
 
 
 def test_a_cosine_goes_from_all_to_the_rest() -> None:
-    factors = ph.cosine(10, final=0.2)(xp, np.asarray([0.0, 5.0, 10.0, 99.0]))
+    factors = ph.optimizers.cosine(10, final=0.2)(xp, np.asarray([0.0, 5.0, 10.0, 99.0]))
     np.testing.assert_allclose(factors, [1.0, 0.6, 0.2, 0.2], atol=1e-12)
 
 
 def test_normalised_steps_are_as_long_whatever_the_gradient() -> None:
-    step = path(ph.sgd(0.5, normalize=True), np.asarray([[[3.0, -1.0], [300.0, -100.0]]]))
+    step = path(ph.optimizers.sgd(0.5, normalize=True), np.asarray([[[3.0, -1.0], [300.0, -100.0]]]))
     np.testing.assert_allclose(step, [[0.75, -0.25], [0.75, -0.25]])
 
 
 def test_what_cannot_be_is_refused() -> None:
     for call, message in (
-        (lambda: ph.nadam(beta1=1.0), "beta1: expected"),
-        (lambda: ph.nadam(momentum_decay=-1), "momentum_decay: expected"),
-        (lambda: ph.cosine(0), "steps: expected"),
-        (lambda: ph.cosine(5, final=2), "final: expected"),
-        (lambda: ph.adam(schedule=0.5), "schedule: expected a schedule"),  # type: ignore[arg-type]
+        (lambda: ph.optimizers.nadam(beta1=1.0), "beta1: expected"),
+        (lambda: ph.optimizers.nadam(momentum_decay=-1), "momentum_decay: expected"),
+        (lambda: ph.optimizers.cosine(0), "steps: expected"),
+        (lambda: ph.optimizers.cosine(5, final=2), "final: expected"),
+        (lambda: ph.optimizers.adam(schedule=0.5), "schedule: expected a schedule"),  # type: ignore[arg-type]
     ):
         with pytest.raises(errors.InvalidParameter, match=message):
             call()

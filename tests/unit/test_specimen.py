@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_read_is_named(damage: str, tmp_path: Path) -> Non
 
 
 def test_a_file_of_another_network_is_refused() -> None:
-    with pytest.raises(CorruptWeights, match=r"has shape \(\d.*'specimen' wants \("):
+    with pytest.raises(CorruptWeights, match=r"has shape \(\d.*but 'specimen' needs \("):
         load("specimen", path_of("specimen-witness"))
 
 
@@ -163,11 +163,11 @@ def with_integers(weights: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (without_head, "weights 'specimen': missing head.bias, superfluous nothing"),
-        (with_more, "missing nothing, superfluous neck.weight"),
-        (with_nan, "stem.conv.weight holds NaN"),
-        (with_another_shape, r"head.bias has shape \(5,\), 'specimen' wants \(18,\)"),
-        (with_integers, "head.bias holds .* no real numbers"),
+        (without_head, "weights 'specimen': missing: head.bias; unexpected: nothing"),
+        (with_more, "missing: nothing; unexpected: neck.weight"),
+        (with_nan, "stem.conv.weight contains NaN"),
+        (with_another_shape, r"head.bias has shape \(5,\), but 'specimen' needs \(18,\)"),
+        (with_integers, "head.bias contains .* values that are not floats"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(backend: str, damage: Any, message: str) -> None:

@@ -86,7 +86,7 @@ def test_a_store_goes_on_where_it_was(tmp_path: Path) -> None:
     again = Store.create(tmp_path / "s", manifest(notes={"date": "later"}))
     assert again.missing == [0, 2] and not again.complete
     np.testing.assert_array_equal(again.shard("stage2", 1), values(1, 4)["stage2"])
-    with pytest.raises(InvalidParameter, match="is not complete: run again what wrote it"):
+    with pytest.raises(InvalidParameter, match="is not complete: run the call that wrote it again to resume"):
         again.read("stage2")
 
 
@@ -96,7 +96,7 @@ def test_a_store_goes_on_where_it_was(tmp_path: Path) -> None:
 )
 def test_other_work_is_refused(tmp_path: Path, changes: dict[str, object], key: str) -> None:
     filled(tmp_path / "s")
-    with pytest.raises(OtherStore, match=f"its {key} is .* Choose another folder, or delete that one"):
+    with pytest.raises(OtherStore, match=f"with {key} = .* Choose another folder, or delete that one"):
         Store.create(tmp_path / "s", manifest(**changes))
 
 
@@ -104,7 +104,7 @@ def test_a_later_format_a_damaged_manifest_and_no_store_at_all(tmp_path: Path) -
     filled(tmp_path / "s")
     path = tmp_path / "s" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(OtherStore, match="written in format 99, this version of phosphene reads up to 1"):
+    with pytest.raises(OtherStore, match="written in format 99, but this version of phosphene reads formats up to 1"):
         Store.open(tmp_path / "s")
     path.write_text("{")
     with pytest.raises(CorruptFile, match="damaged"):
@@ -113,7 +113,7 @@ def test_a_later_format_a_damaged_manifest_and_no_store_at_all(tmp_path: Path) -
         Store.open(tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UnwritablePath, match="holds other things"):
+    with pytest.raises(UnwritablePath, match="holds files that do not belong to a store"):
         Store.create(tmp_path / "other", manifest())
 
 

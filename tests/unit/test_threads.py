@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from phosphene.threads import threads_kept
+from phosphene.kit.threads import threads_kept
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("umap")

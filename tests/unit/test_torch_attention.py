@@ -223,11 +223,11 @@ def test_what_nothing_is_weighed_by_is_no_attention() -> None:
 
 
 def test_nothing_is_watched_unless_a_map_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from phosphene_torch import tapping
+    from phosphene_torch import capture
 
     network = wrap(model("fused"))
-    monkeypatch.setattr(tapping, "Attending", None)
-    monkeypatch.setattr(tapping, "running", None)
+    monkeypatch.setattr(capture, "AttentionMode", None)
+    monkeypatch.setattr(capture, "running", None)
     network.forward(images(), ["attn", "output"], edit={"patch": lambda xp, a: a})
     with pytest.raises(TypeError):
         network.forward(images(), ["attn@attention"])

@@ -238,9 +238,18 @@ def test_nonlinearities_are_counted_once_each() -> None:
         return x.clamp(min=0) + x.clamp(0, 1)
 
     assert backend.nonlinearities(f, torch.rand(2, 3)) == {
-        "relu": 1, "gelu": 1, "silu": 1, "sigmoid": 1, "softmax": 1, "tanh": 2, "hardswish": 1, "relu6": 1,
-        "leaky_relu": 1, "elu": 1, "clamp": 1,
-    }  # fmt: skip
+        "relu": 1,
+        "gelu": 1,
+        "silu": 1,
+        "sigmoid": 1,
+        "softmax": 1,
+        "tanh": 2,
+        "hardswish": 1,
+        "relu6": 1,
+        "leaky_relu": 1,
+        "elu": 1,
+        "clamp": 1,
+    }
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,19 @@ def test_layers_are_listed_in_forward_order_channel_last() -> None:
     assert isinstance(network, Network)
     shapes = {path: layer.shape for path, layer in network.layers.items()}
     assert shapes == {
-        "stem.0": (8, 10, 4), "stem.1": (8, 10, 4), "stem.2": (8, 10, 4), "stem": (8, 10, 4),
-        "shared": (8, 10, 4), "shared#1": (8, 10, 4), "pair.conv": (8, 10, 4), "pair": (8, 10, 4),
-        "tokens": (80, 4), "drop": (80, 4), "head": (5,), "output": (5,),
-    }  # fmt: skip
+        "stem.0": (8, 10, 4),
+        "stem.1": (8, 10, 4),
+        "stem.2": (8, 10, 4),
+        "stem": (8, 10, 4),
+        "shared": (8, 10, 4),
+        "shared#1": (8, 10, 4),
+        "pair.conv": (8, 10, 4),
+        "pair": (8, 10, 4),
+        "tokens": (80, 4),
+        "drop": (80, 4),
+        "head": (5,),
+        "output": (5,),
+    }
     assert list(network.layers) == list(shapes)
     assert network.layers["stem"].parameters == 4 * 3 * 9 + 4 + 8
     assert network.layers["output"].kind == "Output"
@@ -193,9 +202,15 @@ def test_channel_axes_are_followed_through_permutations() -> None:
     network = wrap(model, size=(6, 6))
     shapes = {path: layer.shape for path, layer in network.layers.items()}
     assert shapes == {
-        "0.conv": (6, 6, 4), "0.norm": (6, 6, 4), "0.up": (6, 6, 6), "0.act": (6, 6, 6), "0.drop": (6, 6, 6),
-        "0": (6, 6, 6), "1": (6, 6, 2), "output": (6, 6, 2),
-    }  # fmt: skip
+        "0.conv": (6, 6, 4),
+        "0.norm": (6, 6, 4),
+        "0.up": (6, 6, 6),
+        "0.act": (6, 6, 6),
+        "0.drop": (6, 6, 6),
+        "0": (6, 6, 6),
+        "1": (6, 6, 2),
+        "output": (6, 6, 2),
+    }
     axes = {path: layer.channel_axis for path, layer in network.layers.items()}
     assert (axes["0.conv"], axes["0.norm"], axes["0.act"], axes["0.drop"], axes["0"]) == (1, -1, -1, 1, 1)
 

@@ -12,16 +12,16 @@ from phosphene.trust.verdict import ENOUGH_IMAGES, THRESHOLDS
 DOCS = Path(__file__).parents[2] / "docs"
 TEXT = (DOCS / "trust.md").read_text(encoding="utf-8")
 ROWS = {
-    "real images below it": ("percentile", "below"),
-    "moved": ("robust_percentile", "below"),
-    "its lead that is left": ("kept", "below"),
-    "place among the layer's units": ("rank", "above"),
-    "alike over seeds": ("consistency", "below"),
-    "path of real images": ("path", "below"),
-    "fall of the spectrum": ("slope", "above"),
-    "nearest other channel": ("twin", "above"),
+    "percentile among real images": ("percentile", "below"),
+    "percentile under transforms": ("robust_percentile", "below"),
+    "lead kept": ("kept", "below"),
+    "rank among the units of the layer": ("rank", "above"),
+    "consistency over seeds": ("consistency", "below"),
+    "similarity to the path of real images": ("path", "below"),
+    "spectral slope": ("slope", "above"),
+    "most correlated other channel": ("twin", "above"),
     "other units' pictures": ("specificity", "below"),
-    "pairs told apart": ("score", "below"),
+    "pairs correct": ("score", "below"),
 }
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from phosphene.results import TrustCard
-from phosphene.trust.measures import discriminability, percentiles, spectral_slope, wilson
 from phosphene.trust.paths import path_similarity
-from phosphene.trust.predicting import answered, pairs_of, specificity
+from phosphene.trust.prediction import answered, pairs_of, specificity
+from phosphene.trust.result import TrustCard
+from phosphene.trust.scores import discriminability, percentiles, spectral_slope, wilson
 from phosphene.trust.verdict import verdict
 
 
@@ -130,10 +130,28 @@ def test_the_path_of_the_strongest_images_is_one_and_of_any_image_zero() -> None
 
 
 GOOD = TrustCard(
-    label="unit", word="", reason="", picture=np.zeros((2, 2, 3), np.float32), clean=5.0, robust=4.8, percentile=100.0,
-    robust_percentile=100.0, interval=(99.6, 100.0), kept=0.9, rank=1, units=64, consistency=4.0, path=0.8, slope=1.4,
-    natural_slope=1.4, specificity=0.95, score=0.95, score_interval=(0.89, 0.98), natural_score=0.9, asked=99,
-)  # fmt: skip
+    label="unit",
+    word="",
+    reason="",
+    picture=np.zeros((2, 2, 3), np.float32),
+    clean=5.0,
+    robust=4.8,
+    percentile=100.0,
+    robust_percentile=100.0,
+    interval=(99.6, 100.0),
+    kept=0.9,
+    rank=1,
+    units=64,
+    consistency=4.0,
+    path=0.8,
+    slope=1.4,
+    natural_slope=1.4,
+    specificity=0.95,
+    score=0.95,
+    score_interval=(0.89, 0.98),
+    natural_score=0.9,
+    asked=99,
+)
 
 
 def test_a_card_with_nothing_wrong_is_reliable() -> None:
@@ -145,12 +163,12 @@ def test_a_card_with_nothing_wrong_is_reliable() -> None:
     ("change", "words", "said"),
     [
         ({"percentile": 40.0}, "failed", "60% of real images"),
-        ({"robust_percentile": 30.0}, "failed", "moved and turned"),
-        ({"rank": 40}, "failed", "39 of the other 63"),
-        ({"consistency": 0.1}, "failed", "other seeds are hardly more like it"),
+        ({"robust_percentile": 30.0}, "failed", "under small transforms"),
+        ({"rank": 40}, "failed", "39 of the 63 other units"),
+        ({"consistency": 0.1}, "failed", "other seeds are hardly more similar to it"),
         ({"path": -0.3}, "failed", "another path"),
         ({"slope": -0.3}, "failed", "too much fine detail"),
-        ({"slope": 3.1}, "failed", "too little detail"),
+        ({"slope": 3.1}, "failed", "too little fine detail"),
         ({"score": 0.52, "score_interval": (0.42, 0.57)}, "failed", "52%"),
         ({"score": 0.57, "score_interval": (0.52, 0.71)}, "doubtful", "57%"),
         ({"path": 0.05}, "doubtful", "another path"),
@@ -168,7 +186,7 @@ def test_whatever_is_wrong_is_said(change: dict[str, Any], words: str, said: str
 def test_of_too_few_images_no_word_is_claimed() -> None:
     word, reason = verdict(replace(GOOD, interval=(72.0, 100.0)), 10)
     assert word == "not judged"
-    assert "10 real images are too few" in reason and "72" in reason
+    assert "10 real images are not enough" in reason and "72" in reason
 
 
 def test_of_one_seed_no_word_is_claimed_but_a_failure_stands() -> None:
@@ -183,4 +201,4 @@ def test_of_a_unit_that_never_fires_no_word_is_claimed() -> None:
         GOOD, asked=0, score=float("nan"), natural_score=float("nan"), score_interval=(0.0, 1.0), path=float("nan")
     )
     word, reason = verdict(silent, 1000)
-    assert word == "not judged" and "all alike" in reason
+    assert word == "not judged" and "to all of these real images alike" in reason

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phosphene.viewer.joining import FOLDER, join_modules, program
+from phosphene.atlas.viewer.document import FOLDER, join_modules, program
 from tools import need
 
 TESTS = sorted((Path(__file__).parents[1] / "viewer").glob("*.test.mjs"))
@@ -21,7 +21,7 @@ def node() -> str:
 
 def test_its_modules(node: str, tmp_path: Path) -> None:
     # Beside them a file says that they are modules; in the package it would be of no use.
-    for name in ("core/phosphene/viewer/js", "tests/viewer"):
+    for name in ("core/phosphene/atlas/viewer/js", "tests/viewer"):
         shutil.copytree(Path(__file__).parents[2] / name, tmp_path / name)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     files = [str(path.relative_to(Path(__file__).parents[2])) for path in TESTS]
@@ -55,15 +55,15 @@ def test_joined_modules_do_what_they_did_apart(node: str) -> None:
                 "a.js": 'import { b } from "./b.js";\nexport const a = b;\n',
                 "b.js": 'import { a } from "./a.js";\nexport const b = a;\n',
             },
-            "circle",
+            "circular imports",
         ),
         ({"a.js": 'import { b } from "./b.js";\n', "b.js": "export const c = 1;\n"}, "does not export b"),
         ({"a.js": 'import { b } from "./b.js";\n'}, "does not export b"),
-        ({"a.js": 'import b from "./b.js";\n', "b.js": ""}, "cannot join"),
-        ({"a.js": "export default 1;\n"}, "cannot join"),
-        ({"a.js": "const a = 1;\nexport { a };\n"}, "cannot join"),
+        ({"a.js": 'import b from "./b.js";\n', "b.js": ""}, "unsupported import or export"),
+        ({"a.js": "export default 1;\n"}, "unsupported import or export"),
+        ({"a.js": "const a = 1;\nexport { a };\n"}, "unsupported import or export"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_joined_is_refused(sources: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         join_modules(sources)

@@ -100,10 +100,13 @@ def test_a_file_of_each_kind_is_read(ending: str) -> None:
     [
         (
             lambda w: {"state_dict": w, "epoch": 3, "optimizer": {"lr": 0.1}},
-            "under 'state_dict', beside 'epoch', 'optimizer'",
+            "read from its entry 'state_dict', next to 'epoch', 'optimizer'",
         ),
-        (lambda w: {"model": w}, "under 'model'"),
-        (lambda w: {f"module.{key}": value for key, value in w.items()}, "'module.' was taken off the keys of w.pt"),
+        (lambda w: {"model": w}, "read from its entry 'model'"),
+        (
+            lambda w: {f"module.{key}": value for key, value in w.items()},
+            "the prefix 'module.' was removed from the keys of w.pt",
+        ),
     ],
 )
 def test_what_training_scripts_put_around_weights_is_taken_off_and_said(wrapped: Any, said: str) -> None:
@@ -148,7 +151,7 @@ def test_the_cache_of_torchvision_is_not_unpickled_either(tmp_path: Path, monkey
     with pytest.raises(errors.CorruptWeights, match=r"nothing of it was run"):
         ph.load("torchvision:squeezenet1_1")
     place.write_bytes(b"half")
-    with pytest.raises(errors.CorruptWeights, match=r"squeezenet1_1-\w+.pth': cannot be read|no state dict"):
+    with pytest.raises(errors.CorruptWeights, match=r"squeezenet1_1-\w+.pth': cannot be read|not a PyTorch state dict"):
         ph.load("torchvision:squeezenet1_1")
     assert not (tmp_path / "flag").exists()
 
@@ -175,7 +178,7 @@ def test_a_file_is_given_to_an_architecture_of_each_package(tmp_path: Path) -> N
         drawn = ph.load(name, weights="random", seed=3, **options)
         torch.save(drawn.model.state_dict(), "w.pt")  # type: ignore[attr-defined]
         assert ph.load(name, weights="w.pt", **options).fingerprint() == drawn.fingerprint()
-        with pytest.raises(errors.CorruptWeights, match=r"2 of another shape: .* is \(2,.*num_classes"):
+        with pytest.raises(errors.CorruptWeights, match=r"2 of another shape: .* has shape \(2,.*num_classes"):
             ph.load(name, weights="w.pt", size=64)
 
 
@@ -185,7 +188,7 @@ def test_a_file_in_older_names_is_given_to_a_model_of_transformers(tmp_path: Pat
     model = transformers.ViTForImageClassification(transformers.ViTConfig(**small))
     model.save_pretrained(tmp_path / "saved")
     options: dict[str, Any] = {"size": 16, "arguments": small}
-    with pytest.warns(errors.ModelWarning, match=r"fed as is usual for 'vit'"):
+    with pytest.warns(errors.ModelWarning, match=r"the usual preprocessing of 'vit' is assumed"):
         network = ph.load("hf:vit", weights=tmp_path / "saved" / "model.safetensors", **options)
     np.testing.assert_array_equal(network.model.classifier.weight.detach(), model.classifier.weight.detach())  # type: ignore[attr-defined]
     torch.save({"classifier.bias": torch.zeros(7), "extra": torch.zeros(1)}, "w.pt")
@@ -204,11 +207,14 @@ def test_what_does_not_fit_is_named_and_changes_nothing() -> None:
     wrong = {**weights(1.0), "0.bias": torch.zeros(5), "2.weight": torch.zeros(1)}
     del wrong["1.weight"]
     torch.save(wrong, "w.pt")
-    said = r"1 missing: 1.weight; 1 unexpected: 2.weight; 1 of another shape: 0.bias is \(5,\) there and \(4,\) in the model"
+    said = (
+        r"1 missing: 1.weight; 1 unexpected: 2.weight; 1 of another shape: "
+        r"0.bias has shape \(5,\) in the file and \(4,\) in the model"
+    )
     with pytest.raises(errors.CorruptWeights, match=said):
         ph.load("weighed:keep", size=8, weights="w.pt")
     torch.save({**weights(1.0), "0.bias": torch.full((4,), torch.nan)}, "w.pt")
-    with pytest.raises(errors.CorruptWeights, match=r"0.bias holds NaN"):
+    with pytest.raises(errors.CorruptWeights, match=r"0.bias contains NaN"):
         ph.load("weighed:keep", size=8, weights="w.pt")
     np.testing.assert_array_equal(first(ph.load("weighed:keep", size=8)), before)
     torch.save({f"layer{index}": torch.zeros(1) for index in range(9)}, "w.pt")
@@ -220,7 +226,7 @@ def test_what_does_not_fit_is_named_and_changes_nothing() -> None:
     ("name", "content", "message"),
     [
         ("w.pt", b"", r"cannot be read"),
-        ("w.pt", b"\0" * 100, r"no state dict of PyTorch, or damaged"),
+        ("w.pt", b"\0" * 100, r"is damaged, or not a PyTorch state dict"),
         ("w.safetensors", b"\0" * 100, r"cannot be read"),
         ("w.safetensors", b"", r"cannot be read"),
     ],
@@ -240,16 +246,16 @@ def test_a_file_that_was_cut_off_is_named() -> None:
 
 def test_what_is_no_weights_file_is_refused() -> None:
     torch.save([1, 2], "w.pt")
-    with pytest.raises(errors.CorruptWeights, match=r"holds list, not a state dict"):
+    with pytest.raises(errors.CorruptWeights, match=r"contains list, not a state dict"):
         load("w.pt")
     torch.save({"epoch": 3}, "w.pt")
-    with pytest.raises(errors.CorruptWeights, match=r"holds 'epoch' \(int\), not arrays"):
+    with pytest.raises(errors.CorruptWeights, match=r"contains 'epoch' \(int\), not arrays"):
         load("w.pt")
     with pytest.raises(
         errors.InvalidParameter, match=r"weights: .*ends in .safetensors or .pt.* There is no such file"
     ):
         load("absent.pt")
-    with pytest.raises(errors.InvalidParameter, match=r"got 'w.pkl'. Load it yourself"):
+    with pytest.raises(errors.InvalidParameter, match=r"got 'w.pkl'. Load it into the model yourself"):
         load("w.pkl")
     with pytest.raises(errors.InvalidParameter, match=r"weights: expected None or a file for a factory"):
         load("random")

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Camera, flight } from "../../core/phosphene/viewer/js/camera.js";
+import { Camera, flight } from "../../core/phosphene/atlas/viewer/js/camera.js";
 
 test("a zoom keeps the point under the pointer", () => {
   const camera = new Camera(80);

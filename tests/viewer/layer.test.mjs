@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { columnsOf, fromBase64, fromThousandths } from "../../core/phosphene/viewer/js/bytes.js";
-import { Layer, Level } from "../../core/phosphene/viewer/js/layer.js";
-import { Images } from "../../core/phosphene/viewer/js/linking.js";
-import { Shade } from "../../core/phosphene/viewer/js/shade.js";
-import { onLevel, stepFrom } from "../../core/phosphene/viewer/js/walk.js";
+import { columnsOf, fromBase64, fromThousandths } from "../../core/phosphene/atlas/viewer/js/bytes.js";
+import { Layer, Level } from "../../core/phosphene/atlas/viewer/js/layer.js";
+import { Images } from "../../core/phosphene/atlas/viewer/js/linking.js";
+import { Shade } from "../../core/phosphene/atlas/viewer/js/shade.js";
+import { onLevel, stepFrom } from "../../core/phosphene/atlas/viewer/js/walk.js";
 
 /** Four cells of a 2 x 2 level over their 4 x 4 level; a point in the middle of each fine cell. */
 function layer(name, index) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { fromHash, toHash } from "../../core/phosphene/viewer/js/place.js";
+import { fromHash, toHash } from "../../core/phosphene/atlas/viewer/js/place.js";
 
 test("what is written is read again, whatever names say", () => {
   const layer = "b/=&#;+ %41 \u202e<img src=x onerror=alert(1)>\n\u{1f40c}";

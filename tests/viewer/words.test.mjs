@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { match, ranked } from "../../core/phosphene/viewer/js/search.js";
-import { alike, distortion, fidelity, figure, shortened, visible } from "../../core/phosphene/viewer/js/words.js";
+import { match, ranked } from "../../core/phosphene/atlas/viewer/js/search.js";
+import { alike, distortion, fidelity, figure, shortened, visible } from "../../core/phosphene/atlas/viewer/js/words.js";
 
 test("what cannot be seen is shown", () => {
   assert.equal(visible("a\u202eb"), "a⟨U+202E⟩b");

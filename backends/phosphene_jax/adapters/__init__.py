@@ -1,7 +1,7 @@
-"""From a user's model to a marked pure function: one small file a kind.
+"""Adapters from a user's model to a marked pure function, one module per kind of model.
 
-A kind is a module with ``owns(model) -> bool`` and ``adapt(model, images) -> Adapted``, where `images` is the shape and
-dtype that the model is at home with. The first kind that owns a model adapts it.
+An adapter has ``owns(model) -> bool`` and ``adapt(model, images, calling) -> Adapted``, where `images` is the native shape and
+dtype of the model's images. The first one that owns a model adapts it.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import jax
 from phosphene.errors import UnknownModel
 from phosphene_jax.adapters import equinox, function, linen, nnx
 from phosphene_jax.adapters.adapted import Adapted
-from phosphene_jax.adapters.calling import Calling
+from phosphene_jax.adapters.invocation import Calling
 
 __all__ = ["Adapted", "Calling", "adapt", "adapter_of"]
 
 KINDS: tuple[ModuleType, ...] = (nnx, linen, equinox, function)
-"""In the order in which they are asked; `function` takes any callable, so it is the last."""
+"""The adapters in the order in which they are tried; `function` takes any callable, so it is the last."""
 
 
 def adapter_of(model: object) -> ModuleType | None:
-    """The kind that owns a model, or None."""
+    """Return the adapter that owns a model, or None."""
     return next((kind for kind in KINDS if kind.owns(model)), None)
 
 
 def adapt(model: object, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
-    """The model as a marked pure function.
+    """Return the model as a marked pure function.
 
     Parameters
     ----------
     model : object
-        The user's.
+        The user's model.
     images : ShapeDtypeStruct (1, H, W, C)
-        What it is at home with.
+        Native shape and dtype of the images.
     calling : Calling
-        How it is called, and which part of what it returns is its output.
+        How the model is called, and which part of its return value is the output.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def adapt(model: object, images: jax.ShapeDtypeStruct, calling: Calling) -> Adap
     Raises
     ------
     UnknownModel
-        When no kind owns it.
+        If no adapter owns the model.
     """
     kind = adapter_of(model)
     if kind is None:

@@ -1,4 +1,4 @@
-"""What every adapter makes of a model, and how it marks layers."""
+"""The result of an adapter, and helpers to mark layers."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ class Adapted:
     ----------
     name : str
     read : callable
-        ``() -> [(path, array)]``: the weights as they are now.
+        ``() -> [(path, array)]``: the current weights.
     call : callable
-        ``(weights, images) -> array or None``, in which layers are marked by name; `weights` in the order of `read`. It
-        returns the layer `OUTPUT`, where it is known which part of the model's output that is.
+        ``(weights, images) -> array or None``, in which layers are marked by name; `weights` are in the order of `read`. It
+        returns the layer `OUTPUT`, or None if the output is ambiguous.
     kinds : mapping of str to str
-        Layer path to class name; complete once `call` was traced.
+        Layer path to class name; complete after `call` has been traced.
     parameters : mapping of str to int
-        Layer path to number of trained values; that of the whole model under the empty path.
-    training : bool
-        Whether some part was in training mode.
-    per_example : bool
+        Layer path to number of trainable values; the empty path stands for the whole model.
+    training : bool, default False
+        Whether any part is in training mode.
+    per_example : bool, default False
         Whether `call` takes one image, channel-first ``(C, H, W)``, instead of a batch ``(N, H, W, C)``.
-    channels_last : bool
-        Whether the framework's own convention puts channels last, so that this holds where operations do not tell.
+    channels_last : bool, default False
+        Whether channels are last by convention of the framework, which is assumed if operations do not determine the axis.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Adapted:
 
 
 def mark(value: Any, name: str, *, rank: int = 2, move: Callable[[Array], Array] = lambda array: array) -> Any:
-    """`value` with its main array, as `move` returns it, marked as a layer, where it has at least `rank` axes."""
+    """Return `value` with its main array, passed through `move`, marked as a layer if it has at least `rank` axes."""
     array = main_array(value)
     if array is None or array.ndim < rank:
         return value
@@ -73,44 +73,44 @@ def mark(value: Any, name: str, *, rank: int = 2, move: Callable[[Array], Array]
 
 
 def named(array: Array, name: str) -> Array:
-    """`array` under a name that the interpreter finds."""
+    """Return `array`, marked with a name for the interpreter."""
     return checkpoint_name(array, name)  # type: ignore[no-untyped-call]
 
 
 def scope(path: str) -> AbstractContextManager[Any]:
-    """A context in which what is traced is known to be inside the module `path`."""
+    """A context in which traced equations belong to the module `path`."""
     return jax.named_scope(SCOPE + path)
 
 
 def main_array(value: Any) -> Array | None:
-    """The array that a layer's output means: itself, its ``logits``, or the first floating array in it."""
+    """Return the main array of an output: itself, its ``logits``, or its first floating array."""
     logits = logits_of(value)
     return logits if logits is not None else next(iter(floating_in(value)), None)
 
 
 def logits_of(value: Any) -> Array | None:
-    """The floating array that an output calls ``logits``, or None."""
+    """Return the floating array named ``logits`` of an output, or None."""
     logits = value.get("logits") if isinstance(value, Mapping) else getattr(value, "logits", None)
     return logits if is_floating(logits) else None
 
 
 def floating_in(value: Any) -> list[Array]:
-    """All floating arrays of a tree."""
+    """Return all floating arrays of a tree."""
     return [leaf for leaf in jax.tree.leaves(value) if is_floating(leaf)]
 
 
 def is_floating(leaf: Any) -> bool:
-    """Whether a leaf is an array of floats."""
+    """Whether a leaf is a floating array."""
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 def count(leaves: Iterable[Any]) -> int:
-    """Number of floating values in all `leaves`."""
+    """Return the number of floating values in all `leaves`."""
     return sum(math.prod(leaf.shape) for leaf in leaves if is_floating(leaf))
 
 
 def path_text(path: Sequence[Any]) -> str:
-    """A tree path as dotted text."""
+    """Return a tree path joined by dots."""
     parts = []
     for key in path:
         for attribute in ("key", "name", "idx"):

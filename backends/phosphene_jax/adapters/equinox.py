@@ -1,8 +1,8 @@
-"""Equinox modules, alone or with their state: marked on a copy by giving each submodule a subclass of its own class.
+"""Equinox modules, alone or with their state: marked on a copy in which each submodule has a subclass of its class.
 
-Equinox models take one image, channel-first, so their marked function does too. Their modules are frozen, and trees: the copy
-is made by taking the tree apart and putting it together again, and the path of a module is told by its class, which is all of
-it that survives `jax.jit`, `jax.vmap`, a partition and a scan over stacked layers.
+Equinox models take one image, channel-first, and so does their marked function. Their modules are frozen trees: the copy is made
+by flattening and unflattening the tree, and the path of a module is stored in its class, which is preserved by `jax.jit`,
+`jax.vmap`, a partition and a scan over stacked layers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import jax
 
 from phosphene.types import Array
 from phosphene_jax.adapters.adapted import Adapted, count, mark, path_text, scope
-from phosphene_jax.adapters.calling import EVALUATION, Calling
-from phosphene_jax.batching import front
+from phosphene_jax.adapters.invocation import EVALUATION, Calling
+from phosphene_jax.batch_axis import front
 
 __all__ = ["adapt", "owns"]
 
@@ -40,7 +40,7 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
     import equinox
 
     module, state = model if isinstance(model, tuple) else (model, None)
-    # A state that is used once more is refused by Equinox: this one is ours.
+    # Equinox rejects a state that is used twice: use a copy.
     held, shape = (None, None) if state is None else jax.tree.flatten(state)
     name = type(module).__name__
     kinds: dict[str, str] = {}
@@ -81,7 +81,7 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
 
 
 def _parts(module: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
-    """All modules below one that can be called, outer ones first."""
+    """Yield all callable modules inside a module, outer ones first."""
     import equinox
 
     def is_part(node: Any) -> bool:
@@ -90,7 +90,7 @@ def _parts(module: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
     for path, part in jax.tree_util.tree_leaves_with_path(module, is_leaf=is_part):
         if isinstance(part, equinox.Module):
             dotted = ".".join(filter(None, [inside, path_text(path)]))
-            # Equinox's own wrappers (of a jit, a vmap, a bound method) are private, and no layers.
+            # Equinox's own wrappers (of a jit, a vmap, a bound method) are private, and not layers.
             if callable(part) and not type(part).__name__.startswith("_"):
                 yield dotted, part
             yield from _parts(part, dotted)
@@ -98,14 +98,14 @@ def _parts(module: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
 
 @functools.cache
 def _marking(kind: Any, path: str) -> Any:
-    """A subclass of `kind` whose calls mark what they return; made once, since JAX keeps all classes of trees for ever."""
+    """Return a subclass of `kind` whose calls mark their outputs; cached, since JAX never frees registered classes."""
     original: Callable[..., Any] = kind.__call__
 
     @functools.wraps(original)
     def __call__(self: Any, *arguments: Any, **keywords: Any) -> Any:
         with scope(path):
             value = original(self, *arguments, **keywords)
-        # Inside a vmap over tokens, say, this puts them first.
+        # Inside a vmap, over tokens for example, `front` puts the mapped axis first.
         return mark(value, path, rank=1, move=front)
 
     return type(kind)(kind.__name__, (kind,), {"__call__": __call__, "__module__": kind.__module__})

@@ -1,7 +1,7 @@
-"""Plain functions, whose author marks layers with ``jax.ad_checkpoint.checkpoint_name``.
+"""Plain functions, in which layers are marked by ``jax.ad_checkpoint.checkpoint_name``.
 
-Either ``f(images)``, or ``(f, parameters)`` with ``f(parameters, images)``. The arrays that a bare function closes over are
-its weights: they are read again, by tracing it, each time its weights are asked for.
+Either ``f(images)``, or ``(f, parameters)`` with ``f(parameters, images)``. The weights of a function alone are the arrays in
+its closure, which are found by tracing it each time the weights are read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from jax.extend import core as jex
 
 from phosphene.types import Array
 from phosphene_jax.adapters.adapted import Adapted, count, path_text
-from phosphene_jax.adapters.calling import Calling
+from phosphene_jax.adapters.invocation import Calling
 
 __all__ = ["adapt", "owns"]
 
 
 def owns(model: object) -> bool:
-    """Whether `model` is a callable that is no class and no other framework's module, or a pair of one and its parameters."""
+    """Whether `model` is a function, or a pair of a function and its parameters; not a class or a PyTorch module."""
     function = model[0] if isinstance(model, tuple) and len(model) == 2 else model
     torch = sys.modules.get("torch")
     foreign = torch is not None and isinstance(function, torch.nn.Module)
@@ -44,7 +44,7 @@ def _with_parameters(function: Callable[..., Any], parameters: Any, calling: Cal
         return [(path_text(path), leaf) for path, leaf in leaves() if _is_array(leaf)]
 
     def call(weights: Sequence[Array], images: Array) -> Array | None:
-        # Numbers and names among the parameters may be sizes that the function needs while it is traced: they stay.
+        # Numbers and strings among the parameters, such as sizes, are needed while tracing and stay constants.
         given = iter(weights)
         filled = [next(given) if _is_array(leaf) else leaf for _, leaf in leaves()]
         tree = jax.tree.unflatten(jax.tree.structure(parameters), filled)
@@ -61,7 +61,7 @@ def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: 
         def marked(images: Array) -> Array | None:
             return calling.output_of(calling.call(function, images, name=_name_of(function)))
 
-        # A new function each time, so that no trace of before is taken for this one.
+        # A new function each time, so that JAX does not reuse an earlier trace.
         abstract = jax.ShapeDtypeStruct(images.shape, images.dtype)  # type: ignore[no-untyped-call]
         return jax.make_jaxpr(marked)(abstract)
 
@@ -72,13 +72,13 @@ def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: 
         closed = traced(images)
         at_home = [leaf for _, leaf in read()]
         parameters[""] = count(at_home)
-        # Tables that the function makes for an image size differ from those made at home: they are no weights, and stay.
+        # Tables that the function computes for an image size differ from those of the native size, and are not weights.
         same = _alike(closed.consts, at_home)
         places = {id(leaf): index for index, leaf in enumerate(at_home)}
         constants = []
         for index, leaf in enumerate(closed.consts):
             place = index if same else places.get(id(leaf))
-            # In the dtype in which they were traced: the function itself widens them, where its images are wider.
+            # In the dtype in which they were traced: the function itself converts them if its images are wider.
             constants.append(leaf if place is None else jnp.asarray(weights[place], leaf.dtype))
         output = jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, constants))(images)
         return output[0] if output else None

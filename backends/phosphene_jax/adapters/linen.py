@@ -1,4 +1,4 @@
-"""flax.linen modules with their variables: ``(module, variables)``, or a bound module. Marked by intercepting methods."""
+"""flax.linen modules with variables, ``(module, variables)``, or bound modules; marked by intercepting methods."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax
 from phosphene.errors import UnknownModel
 from phosphene.types import Array
 from phosphene_jax.adapters.adapted import Adapted, count, is_floating, mark, path_text, scope
-from phosphene_jax.adapters.calling import EVALUATION, Calling
+from phosphene_jax.adapters.invocation import EVALUATION, Calling
 
 __all__ = ["adapt", "owns"]
 
@@ -65,7 +65,7 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
 
 
 def _parameters(variables: Any) -> dict[str, int]:
-    """Number of trained values by module path: every parameter counts for all modules that it lies in."""
+    """Return the number of trainable values by module path; a parameter counts for all modules that contain it."""
     totals: Counter[str] = Counter()
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables.get("params", {})):
         if is_floating(leaf):

@@ -1,7 +1,7 @@
-"""flax.nnx modules: marked on a merged copy by giving each submodule a subclass of its own class.
+"""flax.nnx modules: marked on a merged copy in which each submodule has a subclass of its class.
 
-So inherited and overridden ``__call__``, shared modules, remat, inner jit and scan are all seen, and neither the user's model
-nor any class of theirs is touched.
+This covers inherited and overridden ``__call__``, shared modules, remat, inner jit and scan, and changes neither the user's
+model nor its classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jax
 from phosphene.errors import ModelFailed
 from phosphene.types import Array
 from phosphene_jax.adapters.adapted import Adapted, count, mark, path_text, scope
-from phosphene_jax.adapters.calling import EVALUATION, Calling
+from phosphene_jax.adapters.invocation import EVALUATION, Calling
 
 __all__ = ["adapt", "owns"]
 
@@ -49,7 +49,9 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
     def read() -> list[tuple[str, Array]]:
         now = nnx.state(model)
         if jax.tree.structure(now) != structure:
-            raise ModelFailed(f"{type(model).__name__} has other parts than when it was wrapped. Wrap it again.")
+            raise ModelFailed(
+                f"{type(model).__name__} has a different structure than when it was wrapped. Wrap it again."
+            )
         leaves = jax.tree_util.tree_leaves_with_path(now)
         return [(path_text(path).removesuffix(".value"), leaf) for path, leaf in leaves]
 
@@ -67,7 +69,7 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
 
 
 def _marking(kind: type, path: str) -> type:
-    """A subclass of `kind` whose calls mark what they return."""
+    """Return a subclass of `kind` whose calls mark their outputs."""
     original: Callable[..., Any] = kind.__call__
 
     def __call__(self: Any, *arguments: Any, **keywords: Any) -> Any:

@@ -1,23 +1,8 @@
-"""The gradient-ascent engine: a static program (`Ascent`), targets, a plan, and what comes back (`Ascended`)."""
+"""The gradient-ascent engine: `ascend` runs a `Job` (a static program and its targets) under a `Plan`."""
 
 from __future__ import annotations
 
-from phosphene.ascent.driver import ascend
-from phosphene.ascent.measuring import MEASURED, fastest_slots
-from phosphene.ascent.pipeline import Pipeline, cropped, pipeline, window_of
-from phosphene.ascent.program import Ascended, Ascent, Plan, Progress, Target
+from phosphene.ascent.call import ascend
+from phosphene.ascent.program import AppliedRule, Ascended, Job, Measured, Plan, Program, Target, View
 
-__all__ = [
-    "MEASURED",
-    "Ascended",
-    "Ascent",
-    "Pipeline",
-    "Plan",
-    "Progress",
-    "Target",
-    "ascend",
-    "cropped",
-    "fastest_slots",
-    "pipeline",
-    "window_of",
-]
+__all__ = ["AppliedRule", "Ascended", "Job", "Measured", "Plan", "Program", "Target", "View", "ascend"]

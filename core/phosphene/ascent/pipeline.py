@@ -1,4 +1,4 @@
-"""From a sequence of transforms to stages: a run of affine transforms is one warp, everything else a stage of its own."""
+"""A sequence of transforms as stages: consecutive affine transforms are one resampling, every other one a stage of its own."""
 
 from __future__ import annotations
 
@@ -11,31 +11,42 @@ from phosphene.arrays import tree_map
 from phosphene.backend import Backend
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter
-from phosphene.transforms import Affine, Pad, Pointwise, Resize, Transform
+from phosphene.transforms import Affine, Pointwise, Transform
+from phosphene.transforms.affine import Pad, Resize
 from phosphene.types import Array, Floats, Size, Tree
 from phosphene.warps import KINDS, exact
 
-__all__ = ["FILL", "Pipeline", "apply", "cropped", "draw", "pipeline", "pipeline_constants", "window_of"]
+__all__ = [
+    "FILL",
+    "Pipeline",
+    "apply",
+    "can_be_windowed",
+    "draw",
+    "pipeline",
+    "pipeline_constants",
+    "seen_size",
+    "windowed",
+]
 
 FILL = 0.5
-"""What stands outside the image: mid-grey, which no parameterization starts far from."""
+"""Value of pixels outside the image: mid-grey, near which every parameterization starts."""
 
 
 @dataclass(frozen=True)
 class Warp:
-    """A run of affine transforms, composed into one resampling."""
+    """Consecutive affine transforms, composed into one resampling from `source` to `size`."""
 
     transforms: tuple[Affine, ...]
     source: Size
     size: Size
     kind: str
-    crop: Size | None = None
-    """What is computed of `size`, from an origin that is each target's own."""
+    window: Size | None = None
+    """Size of the part of the result that is computed (default: all of it). Its origin is each target's own."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A transform that is no affine map."""
+    """A transform that is not affine."""
 
     transform: Pointwise
     size: Size
@@ -43,17 +54,22 @@ class Point:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Stages from the canvas to the window that the network sees."""
+    """Stages from an image of size `canvas` to what the network is given, of size `seen`."""
 
     stages: tuple[Warp | Point, ...]
     canvas: Size
-    window: Size
+    seen: Size
 
 
-def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pipeline:
-    """Stages for `transforms` between an image of size `canvas` and a network that sees `window`.
+def pipeline(transforms: Sequence[Transform], canvas: Size, seen: Size) -> Pipeline:
+    """Stages that apply `transforms` to an image of size `canvas` and give the network an image of size `seen`.
 
-    The first warp goes straight to the window; without transforms and with window and canvas alike there is no stage at all.
+    The first resampling goes to `seen`. Without transforms, and with equal sizes, there are no stages.
+
+    Raises
+    ------
+    InvalidParameter
+        If an item is not a transform, or if a resize comes after a transform that is not affine.
     """
     runs: list[list[Affine] | Pointwise] = []
     for index, transform in enumerate(transforms):
@@ -66,15 +82,20 @@ def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pip
             runs.append(transform)
         else:
             raise InvalidParameter(
-                f"transforms[{index}]", allowed="a transform", received=transform, fix="For example ph.jitter(8)."
+                f"transforms[{index}]",
+                allowed="a transform",
+                received=transform,
+                fix="For example ph.transforms.jitter(8).",
             )
     affine = [run for run in runs if isinstance(run, list)]
     if any(isinstance(transform, Resize) for run in affine[1:] for transform in run):
         raise InvalidParameter(
-            "transforms", allowed="a resize before whatever is no affine map", received=list(transforms),
-            fix="The first resampling goes to the network's size: put ph.resize before ph.noise and its like.",
-        )  # fmt: skip
-    if canvas != window and not affine:
+            "transforms",
+            allowed="a resize before any transform that is not affine",
+            received=list(transforms),
+            fix="The first resampling goes to the network's size: put resize before noise, roll and colour.",
+        )
+    if canvas != seen and not affine:
         runs.insert(0, [])
     stages: list[Warp | Point] = []
     size = canvas
@@ -85,32 +106,36 @@ def pipeline(transforms: Sequence[Transform], canvas: Size, window: Size) -> Pip
         grown = sum(transform.growth for transform in run)
         around = (size[0] + 2 * grown, size[1] + 2 * grown)
         moving = tuple(transform.at(around) for transform in run if not isinstance(transform, Pad))
-        if not moving and size == window:
+        if not moving and size == seen:
             continue
         kind = KINDS[max((KINDS.index(transform.kind) for transform in moving), default=0)]
-        if kind == "shift" and any((a - b) % 2 for a, b in zip(size, window, strict=True)):
+        if kind == "shift" and any((a - b) % 2 for a, b in zip(size, seen, strict=True)):
             kind = "separable"  # the two centres are half a pixel apart
-        stages.append(Warp(moving, size, window, kind))
-        size = window
-    return Pipeline(tuple(stages), canvas, window)
+        stages.append(Warp(moving, size, seen, kind))
+        size = seen
+    return Pipeline(tuple(stages), canvas, seen)
 
 
-def cropped(plan: Pipeline, size: Size) -> Pipeline | None:
-    """The same stages, ending in a window of `size` whose origin is each target's own.
+def can_be_windowed(chain: Pipeline) -> bool:
+    """Whether a window of the result can be computed without the rest of it.
 
-    None where that is not a crop of what the whole would be: where the image is resampled twice, or something after the
-    resampling (noise, colour) is drawn for the size that it sees.
+    It cannot if the image is resampled twice, or if a transform after the resampling (noise, colour) makes random draws for the
+    size it is given.
     """
-    warps = [stage for stage in plan.stages if isinstance(stage, Warp)]
-    if not warps:
-        return Pipeline((*plan.stages, Warp((), plan.canvas, plan.window, "shift", size)), plan.canvas, size)
-    if len(warps) > 1 or plan.stages[-1] is not warps[0]:
-        return None
-    return Pipeline((*plan.stages[:-1], replace(warps[0], crop=size)), plan.canvas, size)
+    warps = [stage for stage in chain.stages if isinstance(stage, Warp)]
+    return not warps or (len(warps) == 1 and chain.stages[-1] is warps[0])
 
 
-def window_of(transforms: Sequence[Transform], canvas: Size) -> Size:
-    """Height and width that the network sees of a canvas: grown by pads, or what it is resized to."""
+def windowed(chain: Pipeline, size: Size) -> Pipeline:
+    """The same stages, ending in a window of `size` whose origin is each target's own; see `can_be_windowed`."""
+    last = chain.stages[-1] if chain.stages else None
+    if isinstance(last, Warp):
+        return Pipeline((*chain.stages[:-1], replace(last, window=size)), chain.canvas, size)
+    return Pipeline((*chain.stages, Warp((), chain.canvas, chain.seen, "shift", size)), chain.canvas, size)
+
+
+def seen_size(transforms: Sequence[Transform], canvas: Size) -> Size:
+    """Height and width of what the network is given: the canvas with its padding, or what it is resized to."""
     for transform in reversed(transforms):
         if isinstance(transform, Resize):
             return transform.size
@@ -118,37 +143,50 @@ def window_of(transforms: Sequence[Transform], canvas: Size) -> Size:
     return canvas[0] + 2 * margin, canvas[1] + 2 * margin
 
 
-def draw(plan: Pipeline, seed: int, key: str, steps: int, origin: Size = (0, 0), views: int = 1) -> Tree:
-    """All draws of one target: a tuple over stages, NumPy arrays with a leading axis of `steps`, then one of `views` where several.
+def draw(chain: Pipeline, seed: int, key: str, steps: int, origin: Size = (0, 0), copies: int = 1) -> Tree:
+    """Random transforms of all steps of one target.
 
-    The draws do not depend on `origin`, the first row and column of the window where the pipeline ends in a crop.
+    Parameters
+    ----------
+    chain : Pipeline
+    seed : int
+    key : str
+        What tells the target from others of the same seed.
+    steps : int
+    origin : (int, int), default (0, 0)
+        First row and column of the window, if the pipeline ends in one. The random numbers do not depend on it.
+    copies : int, default 1
+        Transformed copies per step.
+
+    Returns
+    -------
+    tuple
+        One item per stage: NumPy arrays whose first axis is `steps`, the second `copies` if there are several.
     """
     result: list[Tree] = []
-    for index, stage in enumerate(plan.stages):
+    for index, stage in enumerate(chain.stages):
         random = generator(seed, key, f"stage {index}")
         if isinstance(stage, Point):
-            result.append(stage.transform.draws(random, steps * views, stage.size))
+            result.append(stage.transform.draws(random, steps * copies, stage.size))
         else:
-            result.append(_matrices(stage, random, steps * views, origin if stage.crop is not None else (0, 0)))
-    return (
-        tree_map(lambda leaf: leaf.reshape(steps, views, *leaf.shape[1:]), tuple(result))
-        if views > 1
-        else tuple(result)
-    )
+            result.append(_matrices(stage, random, steps * copies, origin if stage.window is not None else (0, 0)))
+    if copies == 1:
+        return tuple(result)
+    return tree_map(lambda leaf: leaf.reshape(steps, copies, *leaf.shape[1:]), tuple(result))
 
 
-def pipeline_constants(plan: Pipeline, channels: int) -> Tree:
-    """NumPy arrays of the stages that need some."""
+def pipeline_constants(chain: Pipeline, channels: int) -> Tree:
+    """NumPy arrays that stages share over all steps; an empty tuple for a stage without any."""
     return tuple(
-        stage.transform.constants(stage.size, channels) if isinstance(stage, Point) else () for stage in plan.stages
+        stage.transform.constants(stage.size, channels) if isinstance(stage, Point) else () for stage in chain.stages
     )
 
 
-def apply(plan: Pipeline, backend: Backend, images: Array, draws: Tree, constants: Tree) -> Array:
-    """Images as the network sees them; `draws` of one step, with a leading axis of N."""
-    for stage, drawn, fixed in zip(plan.stages, draws, constants, strict=True):
+def apply(chain: Pipeline, backend: Backend, images: Array, draws: Tree, constants: Tree) -> Array:
+    """Images ``(N, H, W, C)`` as the network sees them; `draws` are those of one step, with a first axis of N."""
+    for stage, drawn, fixed in zip(chain.stages, draws, constants, strict=True):
         if isinstance(stage, Warp):
-            images = backend.warp(images, drawn, stage.crop or stage.size, fill=FILL, kind=stage.kind)
+            images = backend.warp(images, drawn, stage.window or stage.size, fill=FILL, kind=stage.kind)
         else:
             images = stage.transform.apply(backend.xp, images, drawn, fixed)
     return images

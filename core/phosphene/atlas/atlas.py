@@ -1,4 +1,4 @@
-"""An atlas as it lies in a folder: read step by step, when it is asked for."""
+"""The atlas in a folder: its steps are read on demand."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phosphene.atlas.cells import Grid
+from phosphene.atlas.cells import Grid, level_missing
 from phosphene.atlas.clustering import Clusters
-from phosphene.atlas.collecting import POINTS, left_out
 from phosphene.atlas.icon_set import Icons, icons_of, step_name
-from phosphene.atlas.labelling import Labels
+from phosphene.atlas.labels import Labels
 from phosphene.atlas.layout import Layout
 from phosphene.atlas.measures import Measures
 from phosphene.atlas.neighbours import Neighbours
 from phosphene.atlas.patches import Patches
+from phosphene.atlas.points import POINTS, left_out
 from phosphene.atlas.steps import Steps, identity_of
 from phosphene.atlas.whitening import Moments, Whitening
 from phosphene.errors import InvalidParameter, OtherStore, said
+from phosphene.kit.checks import one_per
+from phosphene.kit.writing import check_writable
 from phosphene.store import ArraySpec, Manifest, Store
 from phosphene.types import Floats
-from phosphene.writing import check_writable
 
 if TYPE_CHECKING:
-    from phosphene.activations import ImagesLike
     from phosphene.backend import Network
+    from phosphene.extraction.call import ImagesLike
 
 __all__ = ["Atlas"]
 
@@ -41,15 +42,15 @@ ACTIVATION = "activation."
 
 @dataclass(frozen=True)
 class Atlas:
-    """An atlas in a folder; see `open` and `from_activations`. Nothing is read before it is asked for.
+    """An activation atlas in a folder; see `open`, `build` and `from_activations`. Steps are read on demand.
 
     Attributes
     ----------
     folder : Path
     store : Store
-        Its points; see `phosphene.atlas.collect`.
+        The points; see `phosphene.atlas.collect`.
     steps : Steps
-        What was made from them; see `phosphene.atlas.chart`.
+        The results computed from them; see `phosphene.atlas.chart`.
     """
 
     folder: Path
@@ -58,11 +59,12 @@ class Atlas:
 
     @staticmethod
     def open(path: str | Path) -> Atlas:
-        """The atlas in a folder.
+        """Open the atlas in a folder.
 
         Parameters
         ----------
-        path : path
+        path : str or Path
+            Folder of the atlas.
 
         Returns
         -------
@@ -71,14 +73,15 @@ class Atlas:
         Raises
         ------
         CorruptFile
-            When there is none.
+            When the folder holds no atlas.
         OtherStore
-            When there is a store of something else, or one of a later version.
+            When the folder holds a store of another kind, or one written by a later version.
         """
         store = Store.open(Path(path) / POINTS)
         if store.manifest.kind != "atlas":
             raise OtherStore(
-                f"{store.folder}: a store of {store.manifest.kind}, not of an atlas. Choose the atlas's folder."
+                f"{store.folder}: expected the store of an atlas, got one of kind {store.manifest.kind!r}. "
+                "Choose the folder of an atlas."
             )
         return Atlas(Path(path), store, Steps(path))
 
@@ -86,8 +89,8 @@ class Atlas:
     def build(
         network: Network, images: ImagesLike, layers: str | Sequence[str], out: str | Path, **options: Any
     ) -> Atlas:
-        """From images to a map with icons, labels and patches: `phosphene.atlas.build`, which lists the options."""
-        from phosphene.atlas.building import build
+        """Build an atlas from images; see `phosphene.atlas.build`, which lists the options."""
+        from phosphene.atlas.call import build
 
         return build(network, images, layers, out, **options)
 
@@ -101,21 +104,22 @@ class Atlas:
         attributions: Mapping[str, ArrayLike] | None = None,
         classes: Sequence[str] = (),
     ) -> Atlas:
-        """An atlas of activations from anywhere: of any model, any modality.
+        """Create an atlas from activations that were computed elsewhere, by any model of any modality.
 
         Parameters
         ----------
-        activations : array-like (N, C), or mapping of str to it
-            By layer; of one layer, which is then called "layer". Rows are the same points in all layers.
-        out : path
-            Folder of the atlas. When it holds the same already, that is what is returned.
+        activations : array-like (N, C), or mapping of str to array-like (N, C)
+            Activations by layer; a single array is the layer named "layer". Row i is the same point in all layers.
+        out : str or Path
+            Folder of the atlas. If it already holds this atlas, that is returned.
         images : array-like (N,) of int, optional
-            Which item of the data each point is of; 0 to ``N - 1`` when absent.
+            Number of the image (or other item of data) of each point (default: 0 to ``N - 1``).
         logits : array-like (N, classes), optional
+            The model's output for the image of each point.
         attributions : mapping of str to array-like (N, classes), optional
-            By layer.
+            Attribution of each point to each class, by layer.
         classes : sequence of str, optional
-            Their names.
+            Names of the classes.
 
         Returns
         -------
@@ -124,12 +128,12 @@ class Atlas:
         Raises
         ------
         InvalidParameter
-            For shapes that do not fit together, for names of another number than there are classes, and for values that are
-            infinite or NaN.
+            For arrays whose shapes do not match, a number of names that differs from the number of classes, and values that
+            are infinite or NaN.
         OtherStore
             When `out` holds another atlas.
         UnwritablePath
-            When it cannot be written.
+            When `out` cannot be written.
         """
         layers = activations if isinstance(activations, Mapping) else {"layer": activations}
         values: dict[str, NDArray[Any]] = {
@@ -143,13 +147,17 @@ class Atlas:
         _check(values, count, list(classes))
         specs = {name: ArraySpec(rows.shape[1:], str(rows.dtype)) for name, rows in values.items()}
         manifest = Manifest(
-            "atlas", count, min(count, SHARD_ROWS), specs,
+            "atlas",
+            count,
+            min(count, SHARD_ROWS),
+            specs,
             identity={
-                "data": {name: _digest(rows) for name, rows in values.items()}, "layers": list(layers),
+                "data": {name: _digest(rows) for name, rows in values.items()},
+                "layers": list(layers),
                 **({"classes": list(classes)} if classes else {}),
             },
             notes={"classes": list(classes), "date": datetime.now(UTC).isoformat(timespec="seconds")},
-        )  # fmt: skip
+        )
         store = Store.create(check_writable(Path(out) / POINTS / "manifest.json").parent, manifest)
         for shard in [*store.verify(), *store.missing]:
             start, stop = manifest.span(shard)
@@ -158,7 +166,7 @@ class Atlas:
 
     def __repr__(self) -> str:
         drawn = [name.partition(".")[2] for name in self.steps.names if name.startswith("grid.")]
-        there = "" if self.store.complete else ", not all of them there,"
+        there = "" if self.store.complete else " (incomplete)"
         lines = [f"Atlas of {self.store.manifest.rows:,} points{there} in {self.folder}"]
         for layer in self.layers:
             if layer in drawn:
@@ -179,14 +187,14 @@ class Atlas:
         crop: float | Mapping[str, float] | None = None,
         title: str | None = None,
     ) -> Path:
-        """Write the atlas as one page that opens from the file, without a network; see `phosphene.viewer.view`."""
-        from phosphene.viewer import view
+        """Write the atlas as one interactive page that works offline; see `phosphene.atlas.viewer.view`."""
+        from phosphene.atlas.viewer import view
 
         return view(self, path, layers=layers, beside=beside, max_mb=max_mb, crop=crop, title=title)
 
     def _repr_html_(self) -> str | None:
-        """The atlas in a notebook, once it has a map."""
-        from phosphene.viewer import notebook_frame
+        """The viewer, for notebooks; None before the atlas has a map."""
+        from phosphene.atlas.viewer import notebook_frame
 
         return notebook_frame(self)
 
@@ -197,18 +205,18 @@ class Atlas:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, where they are known."""
+        """Names of the classes; empty if they are not known."""
         return tuple(self.store.manifest.notes.get("classes", ()))
 
     @property
     def identity(self) -> str:
-        """A digest of what its points are of: model, data, layers, positions."""
+        """A digest of the origin of the points: model, data, layers, positions."""
         manifest = self.store.manifest
         return identity_of([manifest.kind, manifest.rows, dict(manifest.identity)])
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many points were left out for each layer, since they were infinite or NaN there."""
+        """Number of points that were left out because their activation was infinite or NaN, by layer."""
         return left_out(self.store)
 
     def activations(self, layer: str) -> NDArray[np.float32]:
@@ -224,15 +232,15 @@ class Atlas:
         return self.store.read(f"position.{layer}")
 
     def images(self) -> NDArray[np.int64]:
-        """Number of the image that each point is of, ``(N,)``."""
+        """Number of the image of each point, ``(N,)``."""
         return self.store.read("image")
 
     def logits(self) -> NDArray[np.floating]:
-        """Logits of the image that each point is of, ``(N, classes)``."""
+        """Logits of the image of each point, ``(N, classes)``."""
         return self.store.read("logits")
 
     def whitening(self, layer: str) -> Whitening:
-        """How activations of a layer are whitened."""
+        """The whitening of a layer's activations."""
         kept = self.steps.read(f"moments.{layer}")
         arrays = kept.arrays
         found = Moments(int(arrays["count"]), arrays["total"], arrays["products"])
@@ -244,29 +252,29 @@ class Atlas:
         return Neighbours(arrays["indices"], arrays["distances"], str(arrays["metric"]), bool(arrays["exact"]))
 
     def layout(self, layer: str) -> Layout:
-        """Points on a plane."""
+        """The layout of a layer's points on a plane."""
         arrays = self.steps.read(f"layout.{layer}").arrays
         return Layout(arrays["points"], arrays["landmarks"], str(arrays["method"]))
 
     def grid(self, layer: str) -> Grid:
-        """The map in cells."""
+        """The cells of a layer's map, at all levels."""
         return Grid.of(self.steps.read(f"grid.{layer}").arrays)
 
     def icons(self, layer: str, size: int) -> Icons:
-        """Icons of a level."""
+        """The icons of a level; `size` is its number of cells per side."""
         level = self.grid(layer).level(size)
         return icons_of(level, [self.steps.read(name).arrays for name in self._icon_steps(layer, size)])
 
     def _icon_steps(self, layer: str, size: int) -> list[str]:
-        # A layer may be called "a", and another "a.4".
+        # One layer may be named "a" and another "a.4", so a prefix does not tell them apart.
         shard = re.compile(re.escape(step_name(layer, size, 0)[:-4]) + r"\d+")
         found = [name for name in self.steps.names if shard.fullmatch(name)]
         if not found:
-            self.steps.read(step_name(layer, size, 0))  # which says what is missing
+            self.steps.read(step_name(layer, size, 0))  # raises, and names the missing step
         return sorted(found)
 
     def measures(self, layer: str) -> Measures:
-        """How far the layout can be trusted."""
+        """The measures of a layer's layout."""
         arrays = self.steps.read(f"measures.{layer}").arrays
         return Measures(*(_plain(arrays[each.name]) for each in fields(Measures)))
 
@@ -275,15 +283,15 @@ class Atlas:
         return Patches.of(self.steps.read(f"patches.{layer}").arrays, size)
 
     def cell_measures(self, layer: str, size: int) -> dict[str, Floats]:
-        """Of each cell of a level: "recall", "stretch" (means over its points) and "split_half"."""
+        """Measures of each cell of a level: "recall", "stretch" (means over its points) and "split_half"."""
         return self._of_level(f"measures.{layer}", size)
 
     def labels(self, layer: str, size: int) -> Labels:
-        """What the network says of each group of a level; there where attributions or logits were collected."""
+        """Labels of the groups of a level by the network; requires attributions or logits."""
         return Labels.of(self._of_level(f"labels.{layer}", size))
 
     def text_labels(self, layer: str, size: int) -> Labels:
-        """What texts of the user say of each group of a level; there where `phosphene.atlas.chart` was given some."""
+        """Labels of the groups of a level by the user's texts; requires `texts` in `phosphene.atlas.chart`."""
         return Labels.of(self._of_level(f"text_labels.{layer}", size))
 
     def clusters(self, layer: str, size: int) -> Clusters:
@@ -291,24 +299,24 @@ class Atlas:
         return Clusters.of(self._of_level(f"clusters.{layer}", size))
 
     def report(self, path: str | Path, *, size: int | None = None) -> Path:
-        """Write the one-page report of the maps, and of how far to trust them; see `phosphene.atlas.reporting.write_report`."""
-        from phosphene.atlas.reporting import write_report
+        """Write a one-page report of the maps and their measures; see `phosphene.atlas.report.write_report`."""
+        from phosphene.atlas.report import write_report
 
         return write_report(self, path, size=size)
 
     def export_sheets(self, folder: str | Path) -> Path:
-        """Write all icons as large pictures with an index; see `phosphene.atlas.sheets.export_sheets`."""
+        """Write all icons as PNG sheets with an index; see `phosphene.atlas.sheets.export_sheets`."""
         from phosphene.atlas.sheets import export_sheets
 
         return export_sheets(self, folder)
 
     def _of_level(self, step: str, size: int) -> dict[str, NDArray[Any]]:
-        """The arrays that a step has of one level."""
+        """The arrays of a step that belong to one level."""
         arrays = self.steps.read(step).arrays
         found = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{size}.")}
         if not found:
             sizes = sorted({int(name.partition(".")[0]) for name in arrays if re.match(r"\d+\.", name)})
-            raise InvalidParameter("size", allowed=" or ".join(map(str, sizes)), received=size, fix="They were cut.")
+            raise level_missing(sizes, size)
         return found
 
 
@@ -317,20 +325,21 @@ def _check(values: Mapping[str, NDArray[Any]], count: int, classes: list[str]) -
         sides = 1 if name == "image" else 2
         if rows.ndim != sides or len(rows) != count or 0 in rows.shape:
             raise InvalidParameter(
-                name, allowed=f"shape ({count or 'N'}{', C' if sides == 2 else ''}), a row a point",
-                received=said(f"shape {rows.shape}"), fix="Average over positions, or make each of them a row.",
-            )  # fmt: skip
+                name,
+                allowed=f"shape ({count or 'N'},{' C' if sides == 2 else ''}) with one row per point",
+                received=said(f"shape {rows.shape}"),
+                fix="Average over positions, or make each position a row.",
+            )
         if not np.isfinite(rows).all():
             bad = int((~np.isfinite(rows.reshape(count, -1)).all(axis=1)).sum())
             raise InvalidParameter(
-                name, allowed="finite numbers", received=said(f"{bad} of {count} rows with infinity or NaN"),
-                fix="Leave these rows out, in all arrays.",
-            )  # fmt: skip
+                name,
+                allowed="finite numbers",
+                received=said(f"{bad} of {count} rows with infinity or NaN"),
+                fix="Remove these rows from all arrays.",
+            )
         if classes and (name == "logits" or name.startswith("attribution.")) and rows.shape[1] != len(classes):
-            raise InvalidParameter(
-                "classes", allowed=f"{rows.shape[1]} names, as many as {name} has columns",
-                received=said(f"{len(classes)}"), fix="Give one a class.",
-            )  # fmt: skip
+            one_per("classes", classes, rows.shape[1], f"column of {name}")
 
 
 def _digest(rows: NDArray[Any]) -> str:

@@ -1,4 +1,4 @@
-"""How what one layer groups together is grouped by another: where the points of each region go, and what is chance."""
+"""How the regions of one layer carry over to another: the flow of their points, compared with chance."""
 
 from __future__ import annotations
 
@@ -11,33 +11,40 @@ from numpy.typing import NDArray
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.neighbours import Neighbours
 from phosphene.atlas.procrustes import disparity
-from phosphene.draws import integer
-from phosphene.errors import InvalidParameter, nearest, said
+from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import choice, integer
 from phosphene.types import Floats
 
 __all__ = [
-    "Carryover", "Flow", "adjusted_mutual_information", "carry_over", "carry_overs", "contingency", "neighbour_overlap",
-]  # fmt: skip
+    "Carryover",
+    "Flow",
+    "adjusted_mutual_information",
+    "carry_over",
+    "carry_overs",
+    "contingency",
+    "neighbour_overlap",
+]
 
 BLOCK = 10_000
-"""Points whose neighbours are compared at once."""
+"""Number of points whose neighbours are compared at once."""
 
 PARTS = ("clusters", "cells")
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Where a part of the points of one region goes.
+    """The points that one region shares with a region of another layer.
 
     Attributes
     ----------
     to : int
-        Number of the region in the other layer.
+        Index of the region in the other layer.
     points : int
+        Number of shared points.
     share : float
-        Of the points of the region that they come from.
+        Share of the points of the first region.
     lift : float
-        That share over the share of all points that the other region holds: 1 is what chance gives.
+        That share relative to the share of all points in the other region: 1 by chance.
     """
 
     to: int
@@ -48,30 +55,31 @@ class Flow:
 
 @dataclass(frozen=True)
 class Carryover:
-    """What two layers have in common, over the same points.
+    """What two layers have in common, for the same points.
 
     Attributes
     ----------
     layers : (str, str)
-        From the first to the second.
+        The first and the second layer.
     size : int
-        The level: cells along a side.
+        The level: cells per side.
     parts : "clusters" or "cells"
-        What the regions are.
+        Kind of the regions.
     names : (tuple of str, tuple of str)
-        Of the regions of each layer.
+        Names of the regions of each layer.
     table : (K, L) int64
-        Points in region k of the first layer and region l of the second. Points that are in none of a layer are left out.
+        Contingency table: number of points in region k of the first layer and region l of the second. Points that belong to no
+        region of one of the layers are left out.
     mutual_information : float
-        Adjusted for chance (Vinh, Epps and Bailey 2010): 1 where both layers group alike, about 0 where they do so by chance.
+        Adjusted mutual information (Vinh, Epps and Bailey 2010): 1 for equal regions, about 0 by chance.
     disparity : float
-        Of the two layouts, after moving, turning, mirroring and scaling: 0 is the same map, 1 has nothing in common.
+        Procrustes disparity of the two layouts: 0 for the same map, 1 for maps with nothing in common.
     overlap : float
-        Part of a point's nearest neighbours that are so in both layers.
+        Mean share of a point's nearest neighbours that are the same in both layers.
     overlap_chance : float
-        What that would be of neighbours at random.
+        Expected overlap of random neighbours.
     neighbours : int
-        How many counted.
+        Size of the neighbourhoods.
     """
 
     layers: tuple[str, str]
@@ -87,34 +95,34 @@ class Carryover:
 
     @property
     def shares(self) -> Floats:
-        """Part of each region's points that goes to each region of the other layer, ``(K, L)``; zeros for an empty one."""
+        """Share of each region's points in each region of the other layer, ``(K, L)``; zeros for an empty region."""
         total = self.table.sum(axis=1, keepdims=True)
         return np.asarray(self.table / np.maximum(total, 1), np.float64)
 
     @property
     def spread(self) -> Floats:
-        """Into how many regions of equal size each one's points could have gone to be as mixed, ``(K,)``: 1 is into one."""
+        """Effective number of regions of the other layer per region, ``(K,)``: the exponential of the entropy."""
         shares = self.shares
         logarithms = np.log(np.where(shares > 0, shares, 1.0))
         return np.asarray(np.exp(-(shares * logarithms).sum(axis=1)), np.float64)
 
     def flows(self, region: int, most: int = 3) -> tuple[Flow, ...]:
-        """Where the points of a region go, the largest share first.
+        """The regions of the second layer that share most points with a region, largest share first.
 
         Parameters
         ----------
         region : int
-            Of the first layer.
+            Index of the region in the first layer.
         most : int, default 3
+            Maximum number of flows.
 
         Returns
         -------
         tuple of Flow
-            Only such as hold points.
+            Flows with at least one point.
         """
-        region, most = integer("region", region, minimum=0), integer("most", most, minimum=1)
-        if region >= len(self.table):
-            raise InvalidParameter("region", allowed=f"0 to {len(self.table) - 1}", received=region, fix="")
+        region = integer("region", region, minimum=0, maximum=len(self.table) - 1)
+        most = integer("most", most, minimum=1)
         row, base = self.table[region], self.table.sum(axis=0) / max(1, self.table.sum())
         order = np.argsort(-row, kind="stable")[:most]
         total = max(1, int(row.sum()))
@@ -128,19 +136,20 @@ class Carryover:
 def carry_over(
     atlas: Atlas, first: str, second: str, size: int, *, parts: str = "clusters", neighbours: int = 15
 ) -> Carryover:
-    """What carries over from one layer of an atlas to another, at one level.
+    """Compare the regions of two layers of an atlas at one level.
 
     Parameters
     ----------
     atlas : Atlas
-        One that was charted.
+        An atlas with maps of both layers; see `phosphene.atlas.chart`.
     first, second : str
         Layers.
     size : int
-        The level: cells along a side.
+        The level: cells per side.
     parts : "clusters" or "cells", default "clusters"
+        Kind of the regions.
     neighbours : int, default 15
-        Of each point in each layer's graph; at most as many as both have.
+        Size of the neighbourhoods; at most as many as both graphs have.
 
     Returns
     -------
@@ -149,34 +158,39 @@ def carry_over(
     Raises
     ------
     InvalidParameter
-        For layers that were not charted, one layer twice, a level that was not cut, and other parts.
+        For layers without a map, the same layer twice, a level that the map does not have, and invalid `parts`.
     """
-    if parts not in PARTS:
-        raise InvalidParameter(
-            "parts", allowed=" or ".join(map(repr, PARTS)), received=parts, fix="Clusters have names, cells do not."
-        )
+    choice("parts", parts, PARTS)
     for name, layer in (("first", first), ("second", second)):
-        if layer not in atlas.layers:
-            near = nearest(layer, atlas.layers)
-            raise InvalidParameter(
-                name, allowed=" or ".join(map(repr, atlas.layers)), received=layer, fix=f"Did you mean {near}?" if near else ""
-            )  # fmt: skip
+        choice(name, layer, atlas.layers)
     if first == second:
-        raise InvalidParameter("second", allowed=f"another layer than {first!r}", received=second, fix="")
+        raise InvalidParameter(
+            "second",
+            allowed=f"a layer other than {first!r}",
+            received=second,
+            fix="Choose two layers of the atlas; atlas.layers lists them.",
+        )
     one, one_names = _regions(atlas, first, size, parts)
     other, other_names = _regions(atlas, second, size, parts)
     table = contingency(one, other, len(one_names), len(other_names))
     graphs = atlas.neighbours(first), atlas.neighbours(second)
     count = min(integer("neighbours", neighbours, minimum=1), *(graph.count for graph in graphs))
     return Carryover(
-        (first, second), size, parts, (one_names, other_names), table, adjusted_mutual_information(table),
-        disparity(atlas.layout(first).points, atlas.layout(second).points), neighbour_overlap(*graphs, count),
-        count / max(1, len(graphs[0].indices) - 1), count,
-    )  # fmt: skip
+        (first, second),
+        size,
+        parts,
+        (one_names, other_names),
+        table,
+        adjusted_mutual_information(table),
+        disparity(atlas.layout(first).points, atlas.layout(second).points),
+        neighbour_overlap(*graphs, count),
+        count / max(1, len(graphs[0].indices) - 1),
+        count,
+    )
 
 
 def carry_overs(atlas: Atlas, size: int, *, parts: str = "clusters", neighbours: int = 15) -> tuple[Carryover, ...]:
-    """`carry_over` of each layer and the next, in the order in which they were collected."""
+    """`carry_over` for each pair of consecutive layers, in the order in which they were collected."""
     there = [layer for layer in atlas.layers if f"clusters.{layer}" in atlas.steps.names]
     return tuple(carry_over(atlas, one, two, size, parts=parts, neighbours=neighbours) for one, two in pairwise(there))
 
@@ -184,14 +198,14 @@ def carry_overs(atlas: Atlas, size: int, *, parts: str = "clusters", neighbours:
 def contingency(
     one: NDArray[np.integer], other: NDArray[np.integer], rows: int | None = None, columns: int | None = None
 ) -> NDArray[np.int64]:
-    """How many points are in each region of one grouping and each of another.
+    """The contingency table of two groupings: the number of points in each region of one and each of the other.
 
     Parameters
     ----------
     one, other : (N,) of int
-        Region of each point; those that are -1 in either are left out.
+        Region of each point; points with -1 in either are left out.
     rows, columns : int, optional
-        Regions of each; as many as occur when absent.
+        Number of regions of each (default: as many as occur).
 
     Returns
     -------
@@ -200,13 +214,16 @@ def contingency(
     Raises
     ------
     InvalidParameter
-        For groupings of different points.
+        For groupings with different numbers of points.
     """
     left, right = np.asarray(one, np.int64), np.asarray(other, np.int64)
     if left.shape != right.shape or left.ndim != 1:
         raise InvalidParameter(
-            "other", allowed=f"a region for each of the {left.size} points", received=said(f"shape {right.shape}"), fix=""
-        )  # fmt: skip
+            "other",
+            allowed=f"an array of shape ({left.size},), one region per point",
+            received=said(f"shape {right.shape}"),
+            fix="Compare groupings of the same points.",
+        )
     high = int(left.max(initial=-1)) + 1 if rows is None else rows
     wide = int(right.max(initial=-1)) + 1 if columns is None else columns
     both = (left >= 0) & (right >= 0)
@@ -214,7 +231,7 @@ def contingency(
 
 
 def adjusted_mutual_information(table: NDArray[np.integer]) -> float:
-    """How far two groupings agree, beyond what groups of these sizes would by chance (Vinh, Epps and Bailey 2010).
+    """The mutual information of two groupings, adjusted for chance (Vinh, Epps and Bailey 2010).
 
     Parameters
     ----------
@@ -224,8 +241,8 @@ def adjusted_mutual_information(table: NDArray[np.integer]) -> float:
     Returns
     -------
     float
-        ``(I - E[I]) / (mean of both entropies - E[I])``. 1 for equal groupings; about 0 by chance, and below it for less.
-        1 as well where neither of the two groups anything: all in one, or each alone.
+        ``(I - E[I]) / (mean of both entropies - E[I])``: 1 for equal groupings, about 0 by chance, negative for less. Also 1 if
+        both groupings are trivial: all points in one group, or each point in its own.
     """
     counts = np.asarray(table, np.int64)
     rows, columns = (side[side > 0] for side in (counts.sum(axis=1), counts.sum(axis=0)))
@@ -243,28 +260,31 @@ def adjusted_mutual_information(table: NDArray[np.integer]) -> float:
 
 
 def neighbour_overlap(one: Neighbours, other: Neighbours, count: int = 15) -> float:
-    """Part of the nearest neighbours of a point that two graphs of the same points share, averaged over points.
+    """Mean share of the nearest neighbours of a point that are the same in two graphs of the same points.
 
     Parameters
     ----------
     one, other : Neighbours
     count : int, default 15
-        Neighbours of each point; at most as many as both graphs have.
+        Size of the neighbourhoods; at most as many as both graphs have.
 
     Returns
     -------
     float
-        1 where all are shared; of neighbours at random ``count / (N - 1)``.
+        1 if all are shared; ``count / (N - 1)`` by chance.
 
     Raises
     ------
     InvalidParameter
-        For graphs of different points.
+        For graphs with different numbers of points.
     """
     many = len(one.indices)
     if len(other.indices) != many:
         raise InvalidParameter(
-            "other", allowed=f"a graph of the {many} points", received=said(f"one of {len(other.indices)}"), fix=""
+            "other",
+            allowed=f"a graph of the {many} points of the first",
+            received=said(f"one of {len(other.indices)} points"),
+            fix="Compare layers of the same atlas.",
         )
     count = min(count, one.count, other.count)
     shared = 0
@@ -275,7 +295,7 @@ def neighbour_overlap(one: Neighbours, other: Neighbours, count: int = 15) -> fl
 
 
 def _regions(atlas: Atlas, layer: str, size: int, parts: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """Which region each point is in, and the regions' names."""
+    """The region of each point, and the names of the regions."""
     if parts == "clusters":
         found = atlas.clusters(layer, size)
         return found.cluster_of, found.names
@@ -288,7 +308,7 @@ def _entropy(shares: Floats) -> float:
 
 
 def _expected(rows: NDArray[np.int64], columns: NDArray[np.int64], total: int) -> float:
-    """Mean mutual information of two groupings at random with groups of these sizes: a hypergeometric sum for each pair."""
+    """Expected mutual information of random groupings with these sizes: a hypergeometric sum for each pair of groups."""
     factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, total + 1, dtype=np.float64)))])
     found = 0.0
     # Pairs of groups of equal sizes have equal terms.
@@ -297,9 +317,16 @@ def _expected(rows: NDArray[np.int64], columns: NDArray[np.int64], total: int) -
         for b, more in zip(wides.tolist(), many_wide.tolist(), strict=True):
             n = np.arange(max(1, a + b - total), min(a, b) + 1)
             logarithm = (
-                factorial[a] + factorial[b] + factorial[total - a] + factorial[total - b] - factorial[total]
-                - factorial[n] - factorial[a - n] - factorial[b - n] - factorial[total - a - b + n]
-            )  # fmt: skip
+                factorial[a]
+                + factorial[b]
+                + factorial[total - a]
+                + factorial[total - b]
+                - factorial[total]
+                - factorial[n]
+                - factorial[a - n]
+                - factorial[b - n]
+                - factorial[total - a - b + n]
+            )
             term = n / total * np.log(total * n / (float(a) * b)) * np.exp(logarithm)
             found += times * more * float(term.sum())
     return found

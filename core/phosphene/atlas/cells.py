@@ -1,7 +1,8 @@
-"""What a grid is: levels of cells, the members of each, and the groups into which those that mix directions were taken apart."""
+"""The cells of a map at several levels, their members, and the groups of cells that were split."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,62 +10,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter
+from phosphene.kit.checks import listed
 from phosphene.types import Floats
 
-__all__ = ["Frame", "Grid", "Level"]
+__all__ = ["Frame", "Grid", "Level", "level_missing"]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The part of the plane that is the map.
+    """The part of the plane that the map covers.
 
     Attributes
     ----------
     low, high : (2,)
-        Its corners; each axis has a scale of its own.
+        Its corners; the axes are scaled independently.
     """
 
     low: Floats
     high: Floats
 
     def unit(self, points: NDArray[np.floating]) -> Floats:
-        """Points ``(N, 2)`` with the frame as the half-open unit square."""
+        """Points ``(N, 2)`` in coordinates in which the frame is the half-open unit square."""
         found: Floats = (np.asarray(points, np.float64) - self.low) / (self.high - self.low)
         return found
 
 
 @dataclass(frozen=True)
 class Level:
-    """The cells of one level that are not empty.
+    """The non-empty cells of one level.
 
-    A cell's members are one run of `members`, and so are those of each of its groups: the parts of a cell that was taken apart,
-    or the cell itself where it was not.
+    The members of a cell are contiguous in `members`, and so are those of each of its groups. The groups of a cell are the parts
+    into which it was split; a cell that was not split is one group.
 
     Attributes
     ----------
     size : int
-        Cells along a side.
+        Cells per side.
     cells : (M, 2) int32
-        Row (of the second coordinate, from the smallest on) and column (of the first), in the order of rows.
+        Row (along the second coordinate, ascending) and column (along the first), sorted by row.
     counts : (M,) int64
-        Members.
+        Number of members.
     kept : (M,) bool
-        Which have enough of them.
+        Whether a cell has enough members.
     means : (M, C) float32
         Mean activation.
     concentration : (M,) float64
         Mean cosine of the members to that mean.
     cell_of : (N,) int32
-        Which cell each point is in; -1 for outliers.
+        Cell of each point; -1 for outliers.
     members : (n,) int64
-        Numbers of the points, group after group, cell after cell.
+        Indices of the points, sorted by cell and group.
     group_starts : (G + 1,) int64
-        Where each group begins in `members`, and the end.
+        Offset of each group in `members`, followed by the total.
     group_cells : (G,) int32
-        Which cell each group is of.
+        Cell of each group.
     group_means : (G, C) float32
+        Mean activation of each group.
     group_concentration : (G,) float64
-        As of the cells.
+        Mean cosine of the members to the group's mean.
     """
 
     size: int
@@ -82,30 +85,30 @@ class Level:
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Where each cell begins in `members`, and the end: ``(M + 1,)``."""
+        """Offset of each cell in `members`, followed by the total, ``(M + 1,)``."""
         return np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
 
     def members_of(self, cell: int) -> NDArray[np.int64]:
-        """Numbers of the points in a cell."""
+        """Indices of the points in a cell."""
         starts = self.starts
         return self.members[starts[cell] : starts[cell + 1]]
 
     def members_of_group(self, group: int) -> NDArray[np.int64]:
-        """Numbers of the points in a group."""
+        """Indices of the points in a group."""
         return self.members[self.group_starts[group] : self.group_starts[group + 1]]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A map in cells.
+    """A map that is divided into cells at several levels.
 
     Attributes
     ----------
     frame : Frame
     points : (N, 2) float64
-        In the frame as the unit square; outliers lie outside.
+        Coordinates in which the frame is the unit square; outliers lie outside.
     outliers : (N,) bool
-        They are in no cell: piled into those at the border they would be means of what has nothing in common.
+        Points outside the frame, which belong to no cell: assigned to border cells they would distort their means.
     levels : tuple of Level
         Coarse to fine.
     """
@@ -116,29 +119,36 @@ class Grid:
     levels: tuple[Level, ...]
 
     def level(self, size: int) -> Level:
-        """The level with so many cells along a side."""
+        """The level with `size` cells per side."""
         for level in self.levels:
             if level.size == size:
                 return level
-        raise InvalidParameter(
-            "size", allowed=" or ".join(str(level.size) for level in self.levels), received=size, fix="They were cut."
-        )
+        raise level_missing([level.size for level in self.levels], size)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it by name, for a file."""
+        """All fields as arrays by name, to be written to a file."""
         found: dict[str, NDArray[Any]] = {
-            "frame": np.stack([self.frame.low, self.frame.high]), "points": self.points, "outliers": self.outliers,
+            "frame": np.stack([self.frame.low, self.frame.high]),
+            "points": self.points,
+            "outliers": self.outliers,
             "levels": np.array([level.size for level in self.levels]),
-        }  # fmt: skip
+        }
         for level in self.levels:
             found |= {f"{level.size}.{each.name}": getattr(level, each.name) for each in fields(Level)[1:]}
         return found
 
     @staticmethod
     def of(arrays: Any) -> Grid:
-        """What `arrays` gave."""
+        """The inverse of `arrays`."""
         levels = [
             Level(int(size), *(arrays[f"{size}.{each.name}"] for each in fields(Level)[1:]))
             for size in arrays["levels"]
         ]
         return Grid(Frame(*arrays["frame"]), arrays["points"], arrays["outliers"], tuple(levels))
+
+
+def level_missing(sizes: Sequence[int], size: object) -> InvalidParameter:
+    """The error for a level that a map does not have."""
+    known = listed(sizes)
+    fix = "Choose a level of the map, or build an atlas with further levels."
+    return InvalidParameter("size", allowed=f"a level of {known} cells per side", received=size, fix=fix)

@@ -1,4 +1,4 @@
-"""What speaks for each class at each point: attributions, logits, or texts of the user."""
+"""Evidence for each class at each point: attributions, logits, or the user's texts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import choice, one_per
 from phosphene.types import Floats
 
 __all__ = ["SOURCES", "Evidence", "network_evidence", "rank_of_answers", "text_answers", "text_evidence"]
@@ -20,39 +21,38 @@ LOG = logging.getLogger("phosphene")
 SOURCES = ("auto", "attributions", "logits")
 
 TRUSTED_RANK = 0.75
-"""Half way from chance to always first; see `rank_of_answers`."""
+"""Half way between chance (0.5) and always first (1); see `rank_of_answers`."""
 
 MOST_TEXTS = 1000
-"""Texts that compete for a label, the most frequent; rarer ones are seldom those of a whole cell."""
+"""Number of most frequent texts that compete for a label; rarer ones seldom describe a whole cell."""
 
 BLOCK = 10_000
-"""Points whose classes are compared at once."""
+"""Number of points whose classes are compared at once."""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Evidence of every point for every class.
 
-    A class gets evidence that it gets everywhere (a bias of the network, a text that most images bear), so what counts is what
-    is *more* than its mean over all points. The mean over all classes is taken away as well when evidence is told: a softmax
-    does not see it. It changes neither the order of the classes nor the margin between two of them.
+    Some of the evidence for a class is the same everywhere (a bias of the network, a text that most images have), so evidence is
+    measured relative to its mean over all points. Reported evidence is also relative to the mean over all classes, to which a
+    softmax is invariant; this changes neither the order of the classes nor the margin between two of them.
 
     Attributes
     ----------
     source : "attributions", "logits" or "texts"
     classes : tuple of str
-        Their names.
+        Names of the T classes.
     rows : (N, T)
-        As it was found.
+        Evidence as collected.
     base : (T,) float64
         Mean over all points.
     images : (N,) int64
-        Which image each point is of.
+        Number of the image of each point.
     answers : (N,) int64, optional
-        The class that is each point's own: the network's prediction for its image, or its text; -1 for a text that is too rare.
-        Absent where there are no logits.
+        The class of each point: the network's prediction for its image, or its text; -1 for a rare text. None without logits.
     rank : float
-        How well attributions tell the network's own answer; see `rank_of_answers`. NaN where it was not asked.
+        How well attributions identify the network's prediction; see `rank_of_answers`. NaN if it was not computed.
     """
 
     source: str
@@ -71,19 +71,20 @@ def network_evidence(
     classes: Sequence[str] = (),
     source: str = "auto",
 ) -> Evidence:
-    """What a network says of each point.
+    """The evidence of a network for each class at each point.
 
     Parameters
     ----------
     attributions, logits : (N, T), optional
         At least one of them.
     images : (N,) of int
+        Number of the image of each point.
     classes : sequence of str, optional
-        Names of the T classes; "class 0" and so on when absent.
+        Names of the T classes (default: "class 0", "class 1", ...).
     source : "auto", "attributions" or "logits", default "auto"
-        "auto" takes attributions where they are there and lead to the network's own answer (`rank_of_answers` of at least 0.75),
-        logits otherwise. In early layers a gradient may lead nowhere: on the specimen's stage2 the rank is 0.39, worse than
-        chance, and of the labels by attribution 1 in 6 was the true class (by logits 98 of 100); in stage3 the rank is 0.99.
+        "auto" uses attributions if they identify the network's prediction (`rank_of_answers` of at least 0.75), else logits. In
+        early layers gradients may be uninformative: in the specimen's stage2 the rank is 0.39, worse than chance, and 1 in 6
+        labels by attribution was the true class (98 in 100 by logits); in stage3 the rank is 0.99.
 
     Returns
     -------
@@ -92,12 +93,9 @@ def network_evidence(
     Raises
     ------
     InvalidParameter
-        For names of another number than there are classes, and for a source that is not there.
+        For a number of names that differs from the number of classes, and for a source that was not collected.
     """
-    if source not in SOURCES:
-        raise InvalidParameter(
-            "evidence", allowed=" or ".join(map(repr, SOURCES)), received=source, fix="'auto' is usual."
-        )
+    choice("evidence", source, SOURCES)
     answers = None if logits is None else np.asarray(logits).argmax(axis=1).astype(np.int64)
     rank = float("nan")
     chosen = source
@@ -105,51 +103,57 @@ def network_evidence(
         chosen = "logits" if attributions is None else "attributions"
         if attributions is not None and answers is not None:
             rank = rank_of_answers(attributions, answers)
-            # Of a single class it is NaN, and nothing is below that.
+            # For a single class the rank is NaN, and the comparison false.
             if rank < TRUSTED_RANK:
                 LOG.info(
-                    "attributions rank the network's own answer at %.2f (0.5 is chance): logits label instead", rank
+                    "attributions rank the network's prediction at %.2f (chance: 0.5), so labels are based on logits",
+                    rank,
                 )
                 chosen = "logits"
     rows = attributions if chosen == "attributions" else logits
     if rows is None:
         raise InvalidParameter(
-            "evidence", allowed="what was collected", received=source, fix="Take 'auto', or collect it as well."
+            "evidence",
+            allowed="a source that was collected",
+            received=source,
+            fix="Use evidence='auto', or collect the atlas with it.",
         )
     names = tuple(classes) or tuple(f"class {number}" for number in range(rows.shape[1]))
-    if len(names) != rows.shape[1]:
-        raise InvalidParameter(
-            "classes", allowed=f"{rows.shape[1]} names", received=said(f"{len(names)}"), fix="Give one a class."
-        )
+    one_per("classes", names, rows.shape[1], "class")
     base = rows.mean(axis=0, dtype=np.float64)
     return Evidence(chosen, names, rows, base, np.asarray(images, np.int64), answers, rank)
 
 
 def text_answers(texts: Sequence[str], images: NDArray[np.integer]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Texts of the user as classes of points.
+    """The user's texts as classes of the points.
 
     Parameters
     ----------
     texts : sequence of str
-        One an image: that of image i is ``texts[i]``; or one a point. Where both could be meant, one a point is.
+        One per image (``texts[i]`` for image i) or one per point. If their number fits both, one per point is assumed.
     images : (N,) of int
+        Number of the image of each point.
 
     Returns
     -------
-    tuple
-        The 1,000 most frequent texts, the most frequent first and equally frequent ones by the alphabet; and which of them is
-        each point's own ``(N,)``, -1 where it is rarer than these.
+    names : tuple of str
+        The 1,000 most frequent texts, by descending frequency, then alphabetically.
+    answers : (N,) int64
+        Index of each point's text among these; -1 for rarer texts.
 
     Raises
     ------
     InvalidParameter
-        For texts of another number, and for what is no list of them.
+        For a number of texts that is neither that of the images nor that of the points, and for anything but a list of str.
     """
     numbers = np.asarray(images, np.int64)
     last = int(numbers.max(initial=-1))
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise InvalidParameter(
-            "texts", allowed="a list of str", received=said(type(texts).__name__), fix="[str(t) for t in texts]"
+            "texts",
+            allowed="a list of str",
+            received=said(type(texts).__name__),
+            fix="For example [str(t) for t in texts].",
         )
     if len(texts) == len(numbers):
         own = list(texts)
@@ -157,9 +161,11 @@ def text_answers(texts: Sequence[str], images: NDArray[np.integer]) -> tuple[tup
         own = [texts[number] for number in numbers.tolist()]
     else:
         raise InvalidParameter(
-            "texts", allowed=f"{len(numbers)}, one a point, or at least {last + 1}, one an image",
-            received=said(f"{len(texts)}"), fix="texts[i] is that of image i.",
-        )  # fmt: skip
+            "texts",
+            allowed=f"{len(numbers)} texts (one per point) or at least {last + 1} (one per image)",
+            received=said(f"{len(texts)}"),
+            fix="Give one text per image, so that texts[i] describes image i.",
+        )
     counts = Counter(own)
     names = sorted(counts, key=lambda text: (-counts[text], text))[:MOST_TEXTS]
     place = {name: number for number, name in enumerate(names)}
@@ -167,7 +173,7 @@ def text_answers(texts: Sequence[str], images: NDArray[np.integer]) -> tuple[tup
 
 
 def text_evidence(names: Sequence[str], answers: NDArray[np.integer], images: NDArray[np.integer]) -> Evidence:
-    """What texts of the user say of each point: 1 for its own, 0 for all others.
+    """The evidence of the user's texts at each point: 1 for its own text, 0 for all others.
 
     Parameters
     ----------
@@ -175,11 +181,12 @@ def text_evidence(names: Sequence[str], answers: NDArray[np.integer], images: ND
     answers : (N,) of int
         See `text_answers`.
     images : (N,) of int
+        Number of the image of each point.
 
     Returns
     -------
     Evidence
-        Means of it are frequencies, and the base is how frequent a text is over all points.
+        Its means are frequencies; `base` is the frequency of each text over all points.
     """
     own = np.asarray(answers, np.int64)
     rows = (own[:, None] == np.arange(len(names))).astype(np.uint8)
@@ -188,19 +195,20 @@ def text_evidence(names: Sequence[str], answers: NDArray[np.integer], images: ND
 
 
 def rank_of_answers(rows: NDArray[np.floating], answers: NDArray[np.integer]) -> float:
-    """How far up a point's evidence for its own answer is among that for all classes, averaged over points.
+    """The mean rank of a point's own class by evidence, scaled to [0, 1].
 
     Parameters
     ----------
     rows : (N, T)
-        Evidence; means of the classes over all points are taken away first.
+        Evidence; the mean of each class over all points is subtracted first.
     answers : (N,) of int
+        The class of each point.
 
     Returns
     -------
     float
-        In [0, 1]: the part of the other classes with less evidence. 1 where it is always first, 0.5 for chance, whatever the
-        number of classes. NaN for a single class.
+        Share of the other classes with less evidence: 1 if the own class is always first, 0.5 by chance, whatever the number of
+        classes. NaN for a single class.
     """
     if rows.shape[1] < 2:
         return float("nan")

@@ -1,4 +1,4 @@
-"""What icons are: pictures of the groups of a level, and figures that say how well each shows its own."""
+"""The icons of a level: a picture of each group, and measures of how faithful it is."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.atlas.cells import Level
-from phosphene.atlas.splitting import directions
+from phosphene.atlas.partition import directions
 from phosphene.types import Floats
 
 __all__ = ["Icons", "groups_of", "icons_of", "step_name"]
 
 BLOCK = 2048
-"""Icons whose cosines to all groups are held at once."""
+"""Number of icons whose cosines to all groups are held at once."""
 
 
 @dataclass(frozen=True)
 class Icons:
-    """Icons of one level, a row a group that has one.
+    """Icons of one level, one row per group with an icon.
 
     Attributes
     ----------
     size : int
-        The level: cells along a side.
+        The level: cells per side.
     groups : (G,) int64
-        Numbers of the groups in `Level`.
+        Indices of the groups in `Level`.
     images : (G, H, W, C) uint8
     fidelity : (G,) float64
-        Cosine between the activation read again from the clean image, at its central position, and the group's mean.
+        Cosine between the group's mean and the activation of the icon at its central position, without transforms.
     length : (G,) float64
-        Length of that activation over the length of the mean.
+        Norm of that activation relative to the norm of the mean.
     rank : (G,) int64
-        Place of the own group among all of the level that have icons, by the cosine of their means to that activation: 1 is
-        nearest, 0 is where no activation was read.
+        Rank of the icon's own group among all groups with icons, by the cosine of their means to that activation: 1 is
+        nearest, 0 if the activation is not known.
     evaluations : (G,) int32
-        Gradient evaluations that it took, all tries together.
+        Gradient evaluations over all tries.
     tries : (G,) int32
+        Number of tries.
     """
 
     size: int
@@ -65,18 +66,18 @@ class Icons:
 
 
 def step_name(layer: str, size: int, shard: int) -> str:
-    """Name of the step that holds a shard of icons."""
+    """Name of the step of a shard of icons."""
     return f"icons.{layer}.{size}.{shard:04d}"
 
 
 def groups_of(level: Level) -> NDArray[np.int64]:
-    """Groups that have an icon: those of cells with enough points, and with a mean to show."""
+    """Indices of the groups that get an icon: those of kept cells, with a mean other than zero."""
     shown = level.kept[level.group_cells] & np.any(level.group_means != 0, axis=1)
     return np.flatnonzero(shown)
 
 
 def icons_of(level: Level, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Icons:
-    """Icons of a level from its shards, and what can be said of them."""
+    """Join the shards of a level, and compute the measures of its icons."""
     if not parts:
         nothing = np.zeros(0)
         whole, few = nothing.astype(np.int64), nothing.astype(np.int32)
@@ -87,13 +88,19 @@ def icons_of(level: Level, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Icons
     fidelity, rank = _ranked(directions(seen), directions(means))
     lengths = np.linalg.norm(means, axis=1)
     return Icons(
-        level.size, groups, joined["images"], fidelity, np.linalg.norm(seen, axis=1) / np.where(lengths > 0, lengths, 1),
-        rank, joined["evaluations"], joined["tries"],
-    )  # fmt: skip
+        level.size,
+        groups,
+        joined["images"],
+        fidelity,
+        np.linalg.norm(seen, axis=1) / np.where(lengths > 0, lengths, 1),
+        rank,
+        joined["evaluations"],
+        joined["tries"],
+    )
 
 
 def _ranked(seen: Floats, means: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Cosine of each activation to its own mean, and the place of that among its cosines to all means."""
+    """Cosine of each activation to the mean of its own group, and the rank of that among the cosines to all means."""
     fidelity, rank = np.empty(len(seen)), np.empty(len(seen), np.int64)
     for first in range(0, len(seen), BLOCK):
         rows = slice(first, first + BLOCK)

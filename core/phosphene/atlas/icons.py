@@ -1,4 +1,4 @@
-"""The fifth step of an atlas: a picture of each cell, made coarse to fine, and how well it shows what is there."""
+"""Step 8 of an atlas: an icon for each group of points, made by inverting its mean activation, coarse to fine."""
 
 from __future__ import annotations
 
@@ -13,25 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.activations import activations
-from phosphene.ascent import Progress
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Grid, Level
 from phosphene.atlas.icon_set import Icons, groups_of, icons_of, step_name
-from phosphene.atlas.origin import check_model
+from phosphene.atlas.partition import directions
 from phosphene.atlas.positions import places_of
-from phosphene.atlas.splitting import directions
-from phosphene.atlas.steps import Kept, identity_of
+from phosphene.atlas.steps import Kept, check_model, identity_of
 from phosphene.backend import Network
-from phosphene.draws import integer
-from phosphene.errors import InvalidParameter
+from phosphene.extraction.call import activations
+from phosphene.kit.checks import canvas_size, integer, number
+from phosphene.kit.progress import Progress, reporter
 from phosphene.objectives import direction
 from phosphene.optimizers import adam
 from phosphene.parameterizations import fourier
-from phosphene.penalties import total_variation
-from phosphene.progress import reporter
-from phosphene.rendering import canvas_size, render
-from phosphene.results import Renders
+from phosphene.regularizers.penalties import total_variation
+from phosphene.rendering.call import render
+from phosphene.rendering.result import Renders
 from phosphene.transforms import jitter
 from phosphene.types import Floats, Size
 
@@ -40,37 +37,39 @@ __all__ = ["IconSettings", "draw_icons"]
 LOG = logging.getLogger("phosphene")
 
 SHARD = 256
-"""Icons that are made, kept and, after a run that was killed, found again together."""
+"""Number of icons that are computed and kept together, and reused by a run that resumes."""
 
 SLOTS = 64
-"""Icons at a time. It is fixed, since rounding depends on it: the same atlas has the same icons."""
+"""Icons per batch. It is fixed since rounding depends on it, so that icons are reproducible."""
 
 SHAKEN = 0.625
-"""Share of the steps of an icon without parent in which the image is moved by a pixel, which keeps grain out of it."""
+"""Share of the steps of an icon without parent that use a jitter of one pixel, which prevents grain."""
 
 SMOOTH = 2.0
-"""Weight of the total variation. With 0.05 icons are truer by 0.002 (median cosine 0.9955 for 0.9936), and all grain."""
+"""Weight of the total variation. With 0.05 the median fidelity is 0.9955 instead of 0.9936, but icons are grainy."""
 
 
 @dataclass(frozen=True)
 class IconSettings:
-    """How icons are made.
+    """Settings of the icons.
 
     Attributes
     ----------
     size : int or (int, int), optional
-        Height and width in pixels of the image that is made; the network's own when absent.
+        Height and width of the icons in pixels (default: the network's native input size).
     steps : int, default 64
-        Gradient evaluations of an icon without parent: one of the coarsest level.
+        Gradient evaluations of an icon without parent, on the coarsest level.
     steps_from_parent : int, default 48
-        Of one that starts from its parent's image.
+        Gradient evaluations of an icon that starts from its parent's image.
     retry_below : float, default 0.97
-        Fidelity (see `Icons.fidelity`) under which an icon goes on with an objective that presses it harder and smooths it less.
+        Fidelity (see `Icons.fidelity`) below which an icon is optimized further, with a steeper objective and less smoothing;
+        -1 never retries.
     tries : int, default 3
-        Tries at most, the third anew from noise; the best is kept.
+        Maximum number of tries, from the third on from noise; the best is kept.
     patience : int, optional
-        Stop an icon that has not risen by 1% for so many steps.
+        Stop an icon whose objective has not risen by 1% for this number of steps (default: never).
     seed : int, default 0
+        Random seed.
     """
 
     size: int | Size | None = None
@@ -85,10 +84,7 @@ class IconSettings:
         for name in ("steps", "steps_from_parent", "tries"):
             integer(name, getattr(self, name), minimum=1)
         integer("seed", self.seed)
-        if not -1 <= self.retry_below <= 1:
-            raise InvalidParameter(
-                "retry_below", allowed="a cosine, -1 to 1", received=self.retry_below, fix="0.97 is usual; -1 is never."
-            )
+        number("retry_below", self.retry_below, minimum=-1, maximum=1, example=0.97)
 
 
 def draw_icons(
@@ -100,36 +96,36 @@ def draw_icons(
     executor: Executor | None = None,
     progress: Callable[[Progress], bool | None] | bool | None = None,
 ) -> Atlas:
-    """Invert the mean activation of each group of cells at one position (Carter et al. 2019), level after level.
+    """Invert the mean activation of each group at the central position (Carter et al. 2019), level by level.
 
-    An icon maximises the cosine of the activation at the layer's central position and the group's mean, less the image's total
-    variation. A group of a finer level starts from the icon of that group of the cell above whose mean is most like its own.
-    What an earlier run has done is found again, shard by shard.
+    An icon maximises the cosine between the activation at the layer's central position and the mean of the group, minus the
+    total variation of the image. An icon of a finer level starts from the most similar icon of the cell that contains its own.
+    Shards of an earlier run are reused.
 
     Parameters
     ----------
     atlas : Atlas
-        One that was charted.
+        An atlas with a map of this layer; see `phosphene.atlas.chart`.
     network : Network
-        That whose activations were collected.
+        The network that the atlas was collected with.
     layer : str
     settings : IconSettings, optional
     executor : concurrent.futures.Executor, optional
-        Threads, which make the shards of a level side by side.
+        A thread pool, which computes the shards of a level in parallel.
     progress : callable or bool, optional
-        See `phosphene.render`; told after each shard. One that stops leaves what was done.
+        See `phosphene.render`; called after each shard. If it stops the run, finished shards are kept.
 
     Returns
     -------
     Atlas
-        The same, with `Atlas.icons`.
+        The same atlas, with `Atlas.icons`.
 
     Raises
     ------
     OtherStore
-        When the atlas is of another model, or its folder holds icons of other settings.
+        When the atlas was collected from another model, or its folder holds icons with other settings.
     InvalidParameter
-        For a layer that was not charted.
+        For a layer without a map.
     """
     settings = settings or IconSettings()
     check_model(atlas, network)
@@ -153,14 +149,14 @@ def draw_icons(
 
 @dataclass(frozen=True)
 class Parents:
-    """The level above, its icons, and the identities of the shards in which they are."""
+    """The next coarser level, its icons, and the identities of their shards."""
 
     level: Level
     icons: Icons
     identities: list[str]
 
     def images(self, level: Level, groups: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """The image that each group starts from, and whether there is one."""
+        """The image from which each group starts, and whether there is one."""
         ratio = level.size // self.level.size
         above = {tuple(cell): index for index, cell in enumerate((self.level.cells).tolist())}
         owner = self.level.group_cells[self.icons.groups]
@@ -190,7 +186,7 @@ class _Job:
     def made(
         self, means: NDArray[np.float32], images: NDArray[np.uint8], known: NDArray[np.bool_]
     ) -> dict[str, NDArray[Any]]:
-        """Icons of some means: images, activations at their position, evaluations, tries."""
+        """Icons of some means: images, activations at the central position, evaluations, tries."""
         settings, wanted = self.settings, directions(means)
         found, evaluations = images.copy(), np.zeros(len(means), np.int32)
         for rows, start in ((np.flatnonzero(~known), False), (np.flatnonzero(known), True)):
@@ -202,7 +198,7 @@ class _Job:
             rows = np.flatnonzero(cosines < settings.retry_below)
             if not len(rows):
                 break
-            # From where it stands, and for the sake of the direction alone.
+            # Optimize further from the current icon, for the direction alone.
             pictures, cost = self._further(wanted[rows], found[rows], attempt)
             reached = self.read(pictures)
             own = np.einsum("nc,nc->n", directions(reached), wanted[rows])
@@ -214,7 +210,7 @@ class _Job:
         return {"images": found, "activations": seen, "evaluations": evaluations, "tries": tries}
 
     def read(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Activations at the central position, ``(N, C)``, batch by batch: a whole layer is larger than its centre."""
+        """Activations at the central position, ``(N, C)``, batch by batch to bound memory."""
         parts = []
         for first in range(0, len(pictures), SLOTS):
             batch = pictures[first : first + SLOTS].astype(np.float32) / np.float32(255)
@@ -228,7 +224,7 @@ class _Job:
         return np.concatenate(parts)
 
     def _ascended(self, wanted: Floats, start: NDArray[np.uint8] | None) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """From noise, or from the images of the parents."""
+        """Optimize icons from noise, or from the images of their parents."""
         settings = self.settings
         if start is not None:
             renders = self._render(wanted, settings.steps_from_parent, _floats(start), rate=0.05)
@@ -237,7 +233,7 @@ class _Job:
         renders = self._render(wanted, shaken, None, rate=0.1, moved=True)
         cost = renders.steps.astype(np.int32)
         if settings.steps > shaken:
-            # From its parameters, not its images: nothing is rounded or clipped on the way.
+            # Continue from the parameters rather than the images, which would be rounded and clipped.
             renders = self._render(wanted, settings.steps - shaken, renders, rate=0.05)
             cost = cost + renders.steps.astype(np.int32)
         return _bytes(renders.images), cost
@@ -245,36 +241,58 @@ class _Job:
     def _further(
         self, wanted: Floats, start: NDArray[np.uint8], attempt: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-        """With hardly a penalty, and an objective that does not slacken near its end: true rather than smooth.
+        """Optimize icons further with little smoothing and an objective whose gradient does not vanish near its maximum.
 
-        First from where the icon stands. Then anew, in small steps: on its way to a surface without structure, such as a dark
-        one, an ascent in large steps puts structure there that it does not find out of.
+        The second try starts from the current icon. Later tries start from noise with a small step size: for a target without
+        structure, such as a dark surface, large steps add structure that the ascent cannot remove.
         """
         anew = attempt > 1
         steps = self.settings.steps if anew else self.settings.steps_from_parent
         renders = self._render(
-            wanted, steps, None if anew else _floats(start), rate=0.02 if anew else 0.05, smooth=0.05, attempt=attempt,
+            wanted,
+            steps,
+            None if anew else _floats(start),
+            rate=0.02 if anew else 0.05,
+            smooth=0.05,
+            attempt=attempt,
             measure="log distance",
-        )  # fmt: skip
+        )
         return _bytes(renders.images), renders.steps.astype(np.int32)
 
     def _render(
-        self, wanted: Floats, steps: int, start: Any, *, rate: float, moved: bool = False, smooth: float = SMOOTH,
-        measure: str = "cosine", attempt: int = 0,
-    ) -> Renders:  # fmt: skip
+        self,
+        wanted: Floats,
+        steps: int,
+        start: Any,
+        *,
+        rate: float,
+        moved: bool = False,
+        smooth: float = SMOOTH,
+        measure: str = "cosine",
+        attempt: int = 0,
+    ) -> Renders:
         settings = self.settings
         return render(
-            self.network, [direction(self.layer, one, at="centre", measure=measure) for one in wanted], size=self.canvas,
-            steps=steps, seed=settings.seed + attempt, start=start, slots=SLOTS, parameterization=fourier(decay=1.0),
-            optimizer=adam(rate), transforms=[jitter(1)] if moved else [], regularizers=[total_variation(smooth)],
-            patience=settings.patience, progress=False,
-        )  # fmt: skip
+            self.network,
+            [direction(self.layer, one, at="centre", measure=measure) for one in wanted],
+            size=self.canvas,
+            steps=steps,
+            seed=settings.seed + attempt,
+            start=start,
+            slots=SLOTS,
+            parameterization=fourier(decay=1.0),
+            optimizer=adam(rate),
+            transforms=[jitter(1)] if moved else [],
+            regularizers=[total_variation(smooth)],
+            patience=settings.patience,
+            progress=False,
+        )
 
 
 def _level(
     atlas: Atlas, job: _Job, level: Level, origin: str, above: Parents | None, executor: Executor | None
 ) -> Iterator[Kept]:
-    """The shards of one level, in order."""
+    """Compute the shards of one level, in order."""
     groups = groups_of(level)
     model = job.network.fingerprint()
     of = identity_of([origin, model, [] if above is None else above.identities])

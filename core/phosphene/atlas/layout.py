@@ -1,4 +1,4 @@
-"""The third step of an atlas: points on a plane, near to each other where their activations are."""
+"""Step 4 of an atlas: lay the points out on a plane, so that similar activations are close to each other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from phosphene.atlas.neighbours import GraphSettings, Neighbours, nearest_among, neighbour_graph, scaled
 from phosphene.atlas.procrustes import fit_similarity
-from phosphene.draws import generator, integer
+from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.errors import nearest as nearest_name
-from phosphene.threads import threads_kept
+from phosphene.kit.checks import choice, integer
+from phosphene.kit.threads import threads_kept
 from phosphene.types import Floats
 
 __all__ = ["METHODS", "Layout", "LayoutSettings", "lay_out", "lay_out_layers", "line_up"]
@@ -26,28 +26,29 @@ METHODS = {
     "pca": "Pearson 1901",
 }
 PLACED_BY = 15
-"""Landmarks by which a point that is none is placed."""
+"""Number of nearest landmarks by which other points are placed."""
 
 PLACED_AT_ONCE = 10_000
-"""Points whose landmarks are searched for in one go."""
+"""Number of points placed at once."""
 
 
 @dataclass(frozen=True)
 class LayoutSettings:
-    """How points are laid out.
+    """Settings of the layout.
 
     Attributes
     ----------
     method : "umap", "tsne" or "pca", default "umap"
-        A seeded UMAP runs on one thread, since several would add up in another order each time.
+        UMAP runs on one thread, since the result of several would depend on their timing.
     min_dist : float, default 0.05
-        Of UMAP: how tightly neighbours are packed, in [0, 1).
+        Minimum distance of neighbours in UMAP, in [0, 1): smaller values pack them more tightly.
     epochs : int, optional
-        Steps of UMAP or t-SNE; their own choice by the number of points (500 or 200; 1000) when absent.
+        Iterations of UMAP or t-SNE (default: 500 or 200 for UMAP, by the number of points; 1000 for t-SNE).
     landmarks : int, default 100_000
-        Past so many points, so many are laid out, drawn at random, and the rest is placed among them: each at the weighted mean
-        of its 15 nearest landmarks.
+        Above this number of points, only a random subset of this size is laid out. Every other point is placed at the weighted
+        mean of its 15 nearest landmarks.
     seed : int, default 0
+        Random seed.
     """
 
     method: str = "umap"
@@ -57,21 +58,20 @@ class LayoutSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            near = nearest_name(str(self.method), METHODS)
-            raise InvalidParameter(
-                "method", allowed="'umap', 'tsne' or 'pca'", received=self.method, fix=f"Did you mean {near}?" if near else ""
-            )  # fmt: skip
+        choice("method", self.method, METHODS)
         if not 0 <= self.min_dist < 1:
             raise InvalidParameter(
-                "min_dist", allowed="a number in [0, 1)", received=self.min_dist, fix="0.05 is usual."
+                "min_dist", allowed="a number in [0, 1)", received=self.min_dist, fix="For example min_dist=0.05."
             )
         if self.epochs is not None:
             integer("epochs", self.epochs, minimum=1)
             if self.method == "tsne" and self.epochs < 250:
                 raise InvalidParameter(
-                    "epochs", allowed="at least 250 for t-SNE", received=self.epochs, fix="Its first 250 only pull apart."
-                )  # fmt: skip
+                    "epochs",
+                    allowed="at least 250 for t-SNE",
+                    received=self.epochs,
+                    fix="For example epochs=1000: the first 250 iterations are early exaggeration.",
+                )
         integer("landmarks", self.landmarks, minimum=10)
         integer("seed", self.seed)
 
@@ -84,7 +84,7 @@ class Layout:
     ----------
     points : (N, 2) float32
     landmarks : (L,) int64
-        Which of them were laid out; the rest was placed among them. All, where there were not too many.
+        Indices of the points that were laid out; the others were placed relative to them. All points, unless there were too many.
     method : str
     """
 
@@ -100,29 +100,28 @@ def lay_out(
     *,
     start: NDArray[np.floating] | None = None,
 ) -> Layout:
-    """Vectors as points on a plane.
+    """Lay vectors out on a plane.
 
     Parameters
     ----------
     vectors : (N, C)
-        The same that the graph is of.
     graph : Neighbours
-        Their nearest neighbours. Its metric is that of the layout, and UMAP and t-SNE look for none themselves. (Where landmarks
-        are needed, these get a graph of their own.)
+        Nearest neighbours of the vectors. The layout uses its metric, and UMAP and t-SNE use its neighbours. (Landmarks, if
+        needed, get a graph of their own.)
     settings : LayoutSettings, optional
     start : (N, 2), optional
-        A layout of the same points to begin with, such as that of the layer before. The result is then moved, turned, mirrored
-        and scaled to lie over it as well as it can. When absent UMAP and t-SNE begin with principal components.
+        Initial layout of the same points, such as that of the previous layer (default for UMAP and t-SNE: the first principal
+        components). The result is aligned with it by translation, rotation, reflection and scaling.
 
     Returns
     -------
     Layout
-        The same for the same vectors, graph and settings, on one machine.
+        Deterministic on one machine.
 
     Raises
     ------
     InvalidParameter
-        For a graph or a start of other points.
+        For a graph or a start with a different number of points.
     MissingDependency
         When scikit-learn or umap-learn is not installed.
     """
@@ -131,7 +130,10 @@ def lay_out(
     for name, given in (("graph", graph.indices), ("start", start)):
         if given is not None and len(given) != len(rows):
             raise InvalidParameter(
-                name, allowed=f"one of the {len(rows)} vectors", received=said(f"one of {len(given)}"), fix=""
+                name,
+                allowed=f"a {name} of the {len(rows)} vectors",
+                received=said(f"one of {len(given)} points"),
+                fix="Compute it from the same points, in the same order.",
             )
     chosen = _landmarks(len(rows), settings)
     some = len(chosen) < len(rows)
@@ -142,9 +144,11 @@ def lay_out(
     points = _METHODS[settings.method](rows[chosen], placed, begin, settings).astype(np.float32)
     if not np.isfinite(points).all():
         raise InvalidParameter(
-            "method", allowed="a method that lays these points out", received=settings.method,
-            fix="It ended in values that are not finite. Try 'pca', or another seed.",
-        )  # fmt: skip
+            "method",
+            allowed="a method that gives finite coordinates for these points",
+            received=settings.method,
+            fix="Try method='pca', or another seed.",
+        )
     if some:
         points = _place(rows, chosen, points, graph.metric, settings.seed)
     if start is not None:
@@ -155,20 +159,20 @@ def lay_out(
 def lay_out_layers(
     layers: Iterable[tuple[NDArray[np.floating], Neighbours]], settings: LayoutSettings | None = None
 ) -> Iterator[Layout]:
-    """Layouts of the same points in several layers, one after another: each starts from the one before it, and lies over it.
+    """Lay out the same points in several layers, each starting from the previous layout and aligned with it.
 
-    So a concept stays in its corner from layer to layer, as far as the layers agree.
+    A concept then stays in the same region of the map from layer to layer, as far as the layers agree.
 
     Parameters
     ----------
     layers : iterable of (vectors, graph)
-        In the order of the network; rows are the same points in each.
+        In the order of the network; row i is the same point in each.
     settings : LayoutSettings, optional
 
     Yields
     ------
     Layout
-        One a layer.
+        One per layer.
     """
     before: Layout | None = None
     for vectors, graph in layers:
@@ -179,12 +183,15 @@ def lay_out_layers(
 def line_up(
     vectors: NDArray[np.floating], graph: Neighbours, settings: LayoutSettings | None = None
 ) -> NDArray[np.float32]:
-    """Vectors as points on a line, ``(N,)``: `lay_out` in one dimension, of all points and without a start; raises as it does."""
+    """Lay vectors out on a line, ``(N,)``: `lay_out` in one dimension, for all points and without a start."""
     settings = settings or LayoutSettings()
     rows = scaled(vectors, graph.metric)
     if len(graph.indices) != len(rows):
         raise InvalidParameter(
-            "graph", allowed=f"one of the {len(rows)} vectors", received=said(f"one of {len(graph.indices)}"), fix=""
+            "graph",
+            allowed=f"a graph of the {len(rows)} vectors",
+            received=said(f"one of {len(graph.indices)} points"),
+            fix="Compute it from the same points, in the same order.",
         )
     found: NDArray[np.float32] = _METHODS[settings.method](rows, graph, None, settings, 1)[:, 0].astype(np.float32)
     return found
@@ -200,19 +207,19 @@ def _landmarks(count: int, settings: LayoutSettings) -> NDArray[np.int64]:
 def _place(
     rows: NDArray[np.float32], chosen: NDArray[np.int64], points: NDArray[np.float32], metric: str, seed: int
 ) -> NDArray[np.float32]:
-    """All points: landmarks where they are, the rest at the weighted mean of the landmarks nearest to them."""
+    """All points: landmarks at their coordinates, the others at the weighted mean of their nearest landmarks."""
     found = np.empty((len(rows), points.shape[1]), np.float32)
     found[chosen] = points
     rest = np.setdiff1d(np.arange(len(rows)), chosen)
     nearest = nearest_among(rows[chosen], PLACED_BY, GraphSettings(metric=metric, seed=seed))
     for begin in range(0, len(rest), PLACED_AT_ONCE):
         part = rest[begin : begin + PLACED_AT_ONCE]
-        # Three are the least that are searched among; what is too many is left away again.
+        # The search takes at least three queries; surplus ones are dropped.
         many = max(3, len(part))
         asked = np.resize(part, many)
         indices, distances = nearest(rows[asked])
         indices, distances = indices[: len(part)], distances[: len(part)].astype(np.float64)
-        # UMAP's own weights: the nearest counts fully, and the scale is that of the point's surroundings.
+        # Weights as in UMAP: 1 for the nearest landmark, decaying at the scale of the point's neighbourhood.
         above = distances - distances[:, :1]
         weights = np.exp(-above / np.maximum(above.mean(axis=1, keepdims=True), 1e-12))
         weights /= weights.sum(axis=1, keepdims=True)
@@ -223,7 +230,7 @@ def _place(
 def _pca(
     rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings, dimensions: int = 2
 ) -> Floats:
-    """The strongest axes, each with the sign that makes its largest loading positive, so that it is always the same."""
+    """Principal components; the sign of each axis makes its largest loading positive, so that it is deterministic."""
     centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
     if axes.shape[1] < 2:
@@ -234,12 +241,12 @@ def _pca(
 
 
 def _begin(rows: NDArray[np.float32], graph: Neighbours, start: Any, settings: LayoutSettings, size: float) -> Any:
-    """Where UMAP or t-SNE begins, `size` wide on its wider side (as its standard deviation), around zero."""
+    """Initial layout of UMAP or t-SNE, centred, with a standard deviation of `size` on the wider axis."""
     points = _pca(rows, graph, None, settings) if start is None else np.asarray(start, np.float64)
     points = points - points.mean(axis=0)
     spread = float(points.std(axis=0).max())
     points = points * (size / (spread or 1.0))
-    # Points that begin in one place would be pushed by the same force for ever.
+    # Points with equal coordinates would receive equal forces and never separate.
     shake = generator(settings.seed, "atlas start", str(len(points))).normal(0, 1e-3 * size, points.shape)
     return (points + shake).astype(np.float32)
 
@@ -255,13 +262,19 @@ def _umap(
     begin = _begin(rows, graph, start, settings, 3.0)[:, :dimensions]
     indices, distances = graph.with_self(count)
     with warnings.catch_warnings():
-        # It says that new points could not be transformed later; they are placed by our own weights.
+        # UMAP warns that it cannot transform new points; they are placed by `_place` instead.
         warnings.filterwarnings("ignore", message="precomputed_knn", category=UserWarning)
         model = umap.UMAP(
-            n_neighbors=count, n_components=dimensions, min_dist=settings.min_dist, n_epochs=settings.epochs, init=begin,
-            random_state=settings.seed, n_jobs=1, precomputed_knn=(indices, distances, None),
-        )  # fmt: skip
-        # With the neighbours and the start given, the vectors themselves are not looked at.
+            n_neighbors=count,
+            n_components=dimensions,
+            min_dist=settings.min_dist,
+            n_epochs=settings.epochs,
+            init=begin,
+            random_state=settings.seed,
+            n_jobs=1,
+            precomputed_knn=(indices, distances, None),
+        )
+        # UMAP does not use the vectors, since the neighbours and the initial layout are given.
         with threads_kept():
             found: Floats = model.fit_transform(begin)
     return found
@@ -275,20 +288,24 @@ def _tsne(
         from sklearn.manifold import TSNE
     except ImportError as error:
         raise MissingDependency("scikit-learn", "embed") from error
-    # It takes three times its perplexity of neighbours: as many as the graph has.
+    # t-SNE uses three times its perplexity of neighbours: as many as the graph has.
     perplexity = min(30.0, max(1.0, (graph.count - 1) / 3))
     indices, distances = graph.with_self(graph.count + 1)
-    # A distance of exactly zero would look like one that is not stored.
+    # A sparse matrix treats a distance of exactly zero as missing.
     distances = np.maximum(distances, np.float32(1e-12))
     pointers = np.arange(0, indices.size + 1, indices.shape[1])
     matrix = csr_matrix((distances.ravel(), indices.ravel(), pointers), shape=(len(rows), len(rows)))
-    # From a layout, not a point: pulled apart as usual, three times as much, it would be torn up and laid out anew.
+    # The usual early exaggeration of 12 would destroy a given initial layout.
     size, pull = (1e-4, 12.0) if start is None else (10.0, 4.0)
     model = TSNE(
-        dimensions, metric="precomputed", perplexity=perplexity,
-        init=_begin(rows, graph, start, settings, size)[:, :dimensions], early_exaggeration=pull,
-        random_state=settings.seed, max_iter=settings.epochs or 1000,
-    )  # fmt: skip
+        dimensions,
+        metric="precomputed",
+        perplexity=perplexity,
+        init=_begin(rows, graph, start, settings, size)[:, :dimensions],
+        early_exaggeration=pull,
+        random_state=settings.seed,
+        max_iter=settings.epochs or 1000,
+    )
     found: Floats = model.fit_transform(matrix)
     return found
 

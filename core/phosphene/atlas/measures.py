@@ -1,4 +1,4 @@
-"""How far a map can be trusted: what it tore apart, what it pushed together, and what would be there again."""
+"""Step 6 of an atlas: measure how far the layout preserves neighbourhoods, and how stable the means of cells are."""
 
 from __future__ import annotations
 
@@ -10,33 +10,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.atlas.cells import Level
-from phosphene.atlas.gridding import sums_of
+from phosphene.atlas.grids import sums_of
 from phosphene.atlas.neighbours import Neighbours, scaled
 from phosphene.atlas.procrustes import disparity
-from phosphene.draws import generator, integer
+from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, MissingDependency, said
+from phosphene.kit.checks import integer
 from phosphene.types import Floats
 
 __all__ = [
-    "MeasureSettings", "Measures", "by_cell", "measure", "seed_disparity", "split_half",
-]  # fmt: skip
+    "MeasureSettings",
+    "Measures",
+    "by_cell",
+    "measure",
+    "seed_disparity",
+    "split_half",
+]
 
 BLOCK = 32
-"""Points whose distances to all others are held at once."""
+"""Number of points whose distances to all others are held at once."""
 
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """How a layout is judged.
+    """Settings of the measures.
 
     Attributes
     ----------
     neighbours : int, default 15
-        How many neighbours of a point count; at most as many as the graph has.
+        Size of a point's neighbourhood; at most as many as the graph has.
     sample : int, default 2000
-        Points for which distances to all others are taken.
+        Number of points for which trustworthiness and continuity are computed.
     seed : int, default 0
-        Of the sample.
+        Random seed of the sample.
     """
 
     neighbours: int = 15
@@ -51,27 +57,27 @@ class MeasureSettings:
 
 @dataclass(frozen=True)
 class Measures:
-    """What a layout kept of its data.
+    """Measures of a layout.
 
     Attributes
     ----------
     neighbours : int
-        How many neighbours counted.
+        Size of the neighbourhoods.
     trustworthiness : float
-        1 where all neighbours on the map are neighbours in truth (Venna and Kaski 2001); about 0.5 for a map by chance.
+        1 if all neighbours on the map are true neighbours (Venna and Kaski 2001); about 0.5 for a random map.
     continuity : float
-        1 where all true neighbours are neighbours on the map; about 0.5 for a map by chance.
+        1 if all true neighbours are neighbours on the map; about 0.5 for a random map.
     recall : float
-        Part of the true neighbours that are neighbours on the map; strict, and well below 1 for any map of many points.
+        Share of the true neighbours that are neighbours on the map; well below 1 for any map of many points.
     sample : (s,) int64
-        The points on which the first two rest; the mean over them is the estimate for all.
+        Points from which trustworthiness and continuity are estimated.
     point_trustworthiness, point_continuity : (s,) float64
-        The first two, point by point.
+        Trustworthiness and continuity of each of these points.
     point_recall : (N,) float32
-        The third, point by point, of all points.
+        Recall of each point.
     point_stretch : (N,) float32
-        Logarithm to base 2 of how much wider the map drew the surroundings of a point than it did those of the median point:
-        1 is twice as wide, -1 half. Sizes and gaps on the map are off by that much.
+        Logarithm to base 2 of the factor by which the map widens the neighbourhood of a point, relative to the median point: 1
+        is twice as wide, -1 half as wide.
     """
 
     neighbours: int
@@ -91,16 +97,16 @@ def measure(
     graph: Neighbours,
     settings: MeasureSettings | None = None,
 ) -> Measures:
-    """Trustworthiness, continuity (Venna and Kaski 2001) and recall of the neighbours of a layout.
+    """Compute trustworthiness, continuity (Venna and Kaski 2001), neighbour recall and stretch of a layout.
 
     Parameters
     ----------
     vectors : (N, C)
     points : (N, 2)
-        Their layout.
+        Layout of the vectors.
     graph : Neighbours
-        Of the vectors, in the metric that counts. It is what continuity and recall take for the true neighbours, so where it is
-        approximate they are too. Trustworthiness takes distances of its own.
+        True neighbours of the vectors, for continuity, recall and stretch; if it is approximate, so are they. Trustworthiness
+        uses exact distances.
     settings : MeasureSettings, optional
 
     Returns
@@ -110,27 +116,32 @@ def measure(
     Raises
     ------
     InvalidParameter
-        For a graph or a layout of other points, and for fewer than ``2 neighbours + 1`` points.
+        For a graph or a layout with a different number of points, and for fewer than ``2 * neighbours + 1`` points.
     MissingDependency
         When scikit-learn is not installed.
     """
     settings = settings or MeasureSettings()
     rows, flat = scaled(vectors, graph.metric), np.asarray(points, np.float64)
     many, k = len(rows), min(settings.neighbours, graph.count)
-    for name, given in (("points", flat), ("graph", graph.indices)):
+    for name, what, given in (("points", "a layout", flat), ("graph", "a graph", graph.indices)):
         if len(given) != many:
             raise InvalidParameter(
-                name, allowed=f"one of the {many} vectors", received=said(f"one of {len(given)}"), fix=""
+                name,
+                allowed=f"{what} of the {many} vectors",
+                received=said(f"one of {len(given)} points"),
+                fix="Compute it from the same points, in the same order.",
             )
     if many < 2 * k + 1:
         raise InvalidParameter(
-            "neighbours", allowed=f"at most {(many - 1) // 2}, fewer than half of the {many} points", received=k,
-            fix="Collect more points, or count fewer neighbours.",
-        )  # fmt: skip
+            "neighbours",
+            allowed=f"at most {(many - 1) // 2}, fewer than half of the {many} points",
+            received=k,
+            fix="Collect more points, or lower neighbours.",
+        )
     near = _near(flat, k)
     truth = graph.indices[:, :k]
     sample = np.sort(generator(settings.seed, "atlas measures", str(many)).permutation(many)[: settings.sample])
-    # The sum of ranks beyond k, brought to [0, 1]: 2 / (k (2 N - 3 k - 1)) of the paper's equation, for one point.
+    # Normalisation of the paper's equation for one point, 2 / (k (2 N - 3 k - 1)).
     scale = 2.0 / (k * (2.0 * many - 3.0 * k - 1.0))
     trust, continuity = np.empty(len(sample)), np.empty(len(sample))
     squares, flat_squares = (rows.astype(np.float64) ** 2).sum(axis=1), (flat**2).sum(axis=1)
@@ -142,13 +153,20 @@ def measure(
         continuity[where] = 1 - scale * _beyond(flat, flat_squares, part, truth[part], k)
     recall = _shared(truth, near)
     return Measures(
-        k, float(trust.mean()), float(continuity.mean()), float(recall.mean()), sample, trust, continuity, recall,
+        k,
+        float(trust.mean()),
+        float(continuity.mean()),
+        float(recall.mean()),
+        sample,
+        trust,
+        continuity,
+        recall,
         _stretch(flat, truth, graph.distances[:, :k]),
-    )  # fmt: skip
+    )
 
 
 def by_cell(level: Level, values: NDArray[np.floating]) -> Floats:
-    """Means of a value a point ``(N,)`` over the members of each cell ``(M,)``; NaN are left out, and a cell of them is NaN."""
+    """Means of the values of points ``(N,)`` over the members of each cell ``(M,)``, ignoring NaN; NaN if all are."""
     found = np.asarray(values, np.float64)[level.members]
     owner = np.repeat(np.arange(len(level.counts)), level.counts)
     good = np.isfinite(found)
@@ -160,16 +178,18 @@ def by_cell(level: Level, values: NDArray[np.floating]) -> Floats:
 def split_half(
     vectors: NDArray[np.floating], level: Level, *, minimum: int = 10, repeats: int = 4, seed: int = 0
 ) -> Floats:
-    """How alike the means of two random halves of each cell are: their cosine, averaged over `repeats` ways to halve it.
+    """Split-half stability of cells: the cosine between the means of two random halves, averaged over `repeats` splits.
 
     Parameters
     ----------
     vectors : (N, C)
     level : Level
     minimum : int, default 10
-        Members from which on a cell is judged.
+        Minimum number of members.
     repeats : int, default 4
+        Number of random splits.
     seed : int, default 0
+        Random seed of the splits.
 
     Returns
     -------
@@ -189,7 +209,7 @@ def split_half(
     halves = np.sort(np.concatenate([cuts, cuts[:-1] + level.counts[chosen] // 2]))
     total = np.zeros(len(chosen))
     for repeat in range(repeats):
-        # Cells stay where they are; their members are shuffled inside them.
+        # Shuffle the members within each cell.
         random = generator(seed, "atlas halves", str(level.size), str(repeat))
         shuffled = members[np.lexsort((random.random(len(members)), owner))]
         sums = sums_of(vectors, shuffled, halves)[0]
@@ -201,7 +221,7 @@ def split_half(
 
 
 def seed_disparity(layouts: Sequence[NDArray[np.floating]]) -> float:
-    """Mean Procrustes disparity of each two layouts of the same points, such as those of several seeds.
+    """Mean Procrustes disparity over all pairs of layouts of the same points, for example of several seeds.
 
     Parameters
     ----------
@@ -211,29 +231,32 @@ def seed_disparity(layouts: Sequence[NDArray[np.floating]]) -> float:
     Returns
     -------
     float
-        0 where they are one map, moved, turned, mirrored or scaled; near 1 where they have nothing in common.
+        0 if they are equal up to translation, rotation, reflection and scaling; near 1 if they have nothing in common.
     """
     if len(layouts) < 2:
         raise InvalidParameter(
-            "layouts", allowed="at least 2", received=said(f"{len(layouts)}"), fix="Lay out again with another seed."
+            "layouts",
+            allowed="at least 2 layouts",
+            received=said(f"{len(layouts)}"),
+            fix="Lay the points out again with another seed.",
         )
     return float(np.mean([disparity(one, other) for one, other in combinations(layouts, 2)]))
 
 
 def _near(flat: Floats, k: int) -> NDArray[np.int32]:
-    """The k nearest of each point on the map, without itself."""
+    """The k nearest neighbours of each point on the map, without the point itself."""
     try:
         from sklearn.neighbors import NearestNeighbors
     except ImportError as error:
         raise MissingDependency("scikit-learn", "embed") from error
     found = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(flat)
-    # Without an argument a point is not its own neighbour.
+    # Called without queries, scikit-learn excludes the point itself.
     indices: NDArray[np.int32] = found.kneighbors(return_distance=False).astype(np.int32)
     return indices
 
 
 def _beyond(rows: Floats, squares: Floats, part: NDArray[np.int64], near: NDArray[np.integer], k: int) -> Floats:
-    """For each point of `part`, by how much the ranks of `near` ``(n, k)`` go beyond k, in sum; equal distances share the best."""
+    """Sum of the ranks of `near` ``(n, k)`` in excess of k, for each point of `part`; ties share the best rank."""
     distance = squares[part][:, None] + squares[None] - 2.0 * rows[part] @ rows.T
     distance[np.arange(len(part)), part] = np.inf
     limits = np.take_along_axis(distance, near.astype(np.int64), axis=1)
@@ -245,7 +268,7 @@ def _beyond(rows: Floats, squares: Floats, part: NDArray[np.int64], near: NDArra
 
 
 def _shared(truth: NDArray[np.integer], near: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Part of the true neighbours that are near, for each point."""
+    """Share of the true neighbours of each point that are neighbours on the map."""
     found = np.empty(len(truth), np.float32)
     for begin in range(0, len(truth), 10_000):
         one, other = truth[begin : begin + 10_000], near[begin : begin + 10_000]
@@ -254,7 +277,7 @@ def _shared(truth: NDArray[np.integer], near: NDArray[np.integer]) -> NDArray[np
 
 
 def _stretch(flat: Floats, truth: NDArray[np.integer], distances: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Width of a point's surroundings on the map over that in truth, relative to the median; NaN where either is nothing."""
+    """Log2 of the width of a point's neighbourhood on the map over its true width, relative to the median; NaN if either is 0."""
     drawn = np.empty(len(flat))
     for begin in range(0, len(flat), 10_000):
         part = slice(begin, begin + 10_000)

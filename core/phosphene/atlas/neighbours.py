@@ -1,4 +1,4 @@
-"""The nearest neighbours of every point: one graph that the layout and all measures of it share."""
+"""Step 3 of an atlas: find the nearest neighbours of every point, one graph that layout, measures and clustering share."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.draws import integer
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.threads import threads_kept
+from phosphene.kit.checks import choice, integer
+from phosphene.kit.threads import threads_kept
 
 __all__ = ["METRICS", "GraphSettings", "Neighbours", "Search", "nearest_among", "neighbour_graph", "scaled"]
 
 METRICS = ("cosine", "euclidean")
 
 Search = Callable[[NDArray[np.floating]], tuple[NDArray[np.int32], NDArray[np.float32]]]
-"""From queries to their nearest rows and the distances of these."""
+"""Maps queries to the indices of their nearest rows and the distances to them."""
 
 
 @dataclass(frozen=True)
 class GraphSettings:
-    """How neighbours are looked for.
+    """Settings of the search for nearest neighbours.
 
     Attributes
     ----------
     count : int, default 50
-        Neighbours a point; fewer where there are not so many points.
+        Neighbours per point; fewer if there are not enough points.
     metric : "cosine" or "euclidean", default "cosine"
-        Cosine distance is ``1 - cos``. A vector of zeros has no direction: it is at 0 from others like it, at 0.5 from the rest.
+        Cosine distance is ``1 - cos``. A zero vector has no direction: its distance is 0 to other zero vectors, 0.5 to the rest.
     exact_up_to : int, default 50_000
-        Past so many points neighbours are found approximately (Dong, Charikar and Li 2011, by pynndescent).
+        Above this number of points the search is approximate (nearest-neighbour descent by pynndescent; Dong, Charikar and Li
+        2011).
     seed : int, default 0
-        Of the approximate search.
+        Random seed of the approximate search.
     """
 
     count: int = 50
@@ -46,24 +47,21 @@ class GraphSettings:
         integer("count", self.count, minimum=1)
         integer("exact_up_to", self.exact_up_to, minimum=0)
         integer("seed", self.seed)
-        if self.metric not in METRICS:
-            raise InvalidParameter(
-                "metric", allowed="'cosine' or 'euclidean'", received=self.metric, fix="Cosine compares directions."
-            )
+        choice("metric", self.metric, METRICS)
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Neighbours of each point, nearest first, without the point itself.
+    """The nearest neighbours of each point, nearest first, without the point itself.
 
     Attributes
     ----------
     indices : (N, k) int32
     distances : (N, k) float32
-        Not descending along a row.
+        Ascending along each row.
     metric : str
     exact : bool
-        Whether they are surely the nearest.
+        Whether the search was exact.
     """
 
     indices: NDArray[np.int32]
@@ -73,11 +71,11 @@ class Neighbours:
 
     @property
     def count(self) -> int:
-        """Neighbours a point."""
+        """Number of neighbours per point."""
         return int(self.indices.shape[1])
 
     def with_self(self, count: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The nearest `count` with the point itself as the first of them, as UMAP and t-SNE count."""
+        """The nearest `count` points including the point itself, as UMAP and t-SNE expect."""
         own = np.arange(len(self.indices), dtype=np.int32)[:, None]
         indices = np.concatenate([own, self.indices], axis=1)[:, :count]
         distances = np.concatenate([np.zeros((len(own), 1), np.float32), self.distances], axis=1)[:, :count]
@@ -85,7 +83,7 @@ class Neighbours:
 
 
 def neighbour_graph(vectors: NDArray[np.floating], settings: GraphSettings | None = None) -> Neighbours:
-    """The nearest neighbours of every vector among the others.
+    """Find the nearest neighbours of every vector among the others.
 
     Parameters
     ----------
@@ -95,14 +93,14 @@ def neighbour_graph(vectors: NDArray[np.floating], settings: GraphSettings | Non
     Returns
     -------
     Neighbours
-        Exact up to `exact_up_to` points. The same call gives the same graph.
+        Exact up to `exact_up_to` points. Deterministic.
 
     Raises
     ------
     InvalidParameter
-        For fewer than three vectors, and for NaN among them.
+        For fewer than three vectors, and for vectors with infinity or NaN.
     MissingDependency
-        When scikit-learn (pynndescent, past `exact_up_to`) is not installed.
+        When scikit-learn (above `exact_up_to` points: pynndescent) is not installed.
     """
     settings = settings or GraphSettings()
     points = scaled(vectors, settings.metric)
@@ -118,21 +116,21 @@ def neighbour_graph(vectors: NDArray[np.floating], settings: GraphSettings | Non
 
 
 def nearest_among(reference: NDArray[np.floating], count: int, settings: GraphSettings | None = None) -> Search:
-    """What finds the rows of `reference` that are nearest to each query; see `neighbour_graph`.
+    """Build an index of `reference` that finds its rows nearest to a query; see `neighbour_graph`.
 
     Parameters
     ----------
     reference : (N, C)
-        An index of them is made now, once for all queries.
+        The rows to search. The index is built once for all queries.
     count : int
-        Neighbours a query.
+        Neighbours per query.
     settings : GraphSettings, optional
-        Its metric, its seed and up to how many points the search is exact.
+        Its metric, `exact_up_to` and seed are used.
 
     Returns
     -------
     callable
-        Of queries ``(M, C)``: their rows in `reference` and their distances, both ``(M, count)``.
+        Maps queries ``(M, C)`` to indices into `reference` and distances, both ``(M, count)``.
     """
     settings = settings or GraphSettings()
     known = scaled(reference, settings.metric)
@@ -154,7 +152,7 @@ def nearest_among(reference: NDArray[np.floating], count: int, settings: GraphSe
 
 
 def scaled(vectors: NDArray[np.floating], metric: str) -> NDArray[np.float32]:
-    """Vectors whose Euclidean distances put neighbours in the order of `metric`; of length one for "cosine".
+    """Vectors whose Euclidean distances sort neighbours as `metric` does: scaled to unit length for "cosine".
 
     Raises
     ------
@@ -164,14 +162,19 @@ def scaled(vectors: NDArray[np.floating], metric: str) -> NDArray[np.float32]:
     points = np.ascontiguousarray(vectors, np.float32)
     if points.ndim != 2 or len(points) < 3:
         raise InvalidParameter(
-            "vectors", allowed="at least 3 of them, (N, C)", received=said(f"shape {points.shape}"), fix="Collect more points."
-        )  # fmt: skip
+            "vectors",
+            allowed="an array (N, C) of at least 3 vectors",
+            received=said(f"shape {points.shape}"),
+            fix="Collect more points.",
+        )
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points).all(axis=1)).sum())
         raise InvalidParameter(
-            "vectors", allowed="finite numbers", received=said(f"{bad} of {len(points)} rows with infinity or NaN"),
-            fix="Leave them out: vectors[np.isfinite(vectors).all(axis=1)].",
-        )  # fmt: skip
+            "vectors",
+            allowed="finite numbers",
+            received=said(f"{bad} of {len(points)} rows with infinity or NaN"),
+            fix="Remove these rows: vectors[np.isfinite(vectors).all(axis=1)].",
+        )
     if metric == "euclidean":
         return points
     length = np.linalg.norm(points.astype(np.float64), axis=1, keepdims=True)
@@ -180,14 +183,14 @@ def scaled(vectors: NDArray[np.floating], metric: str) -> NDArray[np.float32]:
 
 
 def _own_distance(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
-    """Of vectors of length one the squared distance is twice ``1 - cos``."""
+    """Distances in the metric: for unit vectors the squared Euclidean distance is twice ``1 - cos``."""
     return distances if metric == "euclidean" else (distances * distances / 2).astype(np.float32)
 
 
 def _without_self(
     indices: NDArray[np.int32], distances: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Rows without their own number; without the last, where equal points have crowded it out."""
+    """Drop each point from its own row; if duplicates have displaced it, drop the last neighbour."""
     keep = indices != np.arange(len(indices))[:, None]
     keep[keep.all(axis=1), -1] = False
     shape = (len(indices), indices.shape[1] - 1)
@@ -195,7 +198,7 @@ def _without_self(
 
 
 def _brute(points: NDArray[np.float32], count: int) -> Any:
-    """Exact search by blocks: memory does not grow with the square of the number of points."""
+    """Exact search in blocks, so that memory does not grow with the square of the number of points."""
     try:
         from sklearn.neighbors import NearestNeighbors
     except ImportError as error:
@@ -204,7 +207,7 @@ def _brute(points: NDArray[np.float32], count: int) -> Any:
 
 
 def _descent(points: NDArray[np.float32], count: int, seed: int) -> Any:
-    """An index for approximate search; one thread, since the order in which several finish would show in the result."""
+    """An index for approximate search, built on one thread: with several, the result depends on their timing."""
     try:
         from pynndescent import NNDescent
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The real image patches behind the cells of a map: which points stand for a cell, and what the network looked at there."""
+"""Step 9 of an atlas: the real image patches behind each group, cut out at its most typical points."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phosphene.activations import ImagesLike
-from phosphene.ascent import Progress
-from phosphene.atlas.cells import Grid, Level
-from phosphene.atlas.cutting import cut_patches
-from phosphene.atlas.origin import check_origin
-from phosphene.atlas.splitting import directions
-from phosphene.atlas.windows import MASS, Window, window
+from phosphene.atlas.cells import Grid, Level, level_missing
+from phosphene.atlas.partition import directions
+from phosphene.atlas.steps import check_origin
+from phosphene.atlas.windows import MASS, Window, cut_patches, window
 from phosphene.backend import Network
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
-from phosphene.draws import integer
-from phosphene.errors import InvalidParameter
-from phosphene.progress import reporter
+from phosphene.extraction.call import ImagesLike
+from phosphene.kit.checks import integer, share
+from phosphene.kit.progress import Progress, reporter
 from phosphene.types import Size
 
 if TYPE_CHECKING:
@@ -32,23 +29,24 @@ if TYPE_CHECKING:
 __all__ = ["PatchSettings", "Patches", "gather_patches", "patch_arrays", "representatives"]
 
 BLOCK = 50_000
-"""Members whose activations are held in double precision at once."""
+"""Number of members whose activations are held in double precision at once."""
 
 
 @dataclass(frozen=True)
 class PatchSettings:
-    """Which patches are kept, and how large.
+    """Settings of the patches.
 
     Attributes
     ----------
     most : int, default 4
-        Patches a group.
+        Patches per group.
     side : int, default 48
-        Pixels of a picture's longer side, at most: larger windows are made smaller.
+        Maximum length of a patch's longer side in pixels; larger windows are downscaled.
     mass : float, default 0.9
-        Of the window; see `phosphene.atlas.windows.window`.
+        Share of the gradient inside the window; see `phosphene.atlas.windows.window`.
     pictures : int, default 20_000
-        Pictures a layer, at most, 7 kB each: each group of the coarsest level gets its first, then of the next; then the second.
+        Maximum number of pictures per layer, about 7 kB each. First patches take precedence over second ones, and coarse levels
+        over fine ones.
     """
 
     most: int = 4
@@ -60,8 +58,7 @@ class PatchSettings:
         integer("most", self.most, minimum=1)
         integer("side", self.side, minimum=1)
         integer("pictures", self.pictures, minimum=1)
-        if not 0 < self.mass <= 1:
-            raise InvalidParameter("mass", allowed="a share in (0, 1]", received=self.mass, fix="0.9 is usual.")
+        share("mass", self.mass, zero=False, example=MASS)
 
 
 @dataclass(frozen=True)
@@ -71,14 +68,14 @@ class Patches:
     Attributes
     ----------
     points : (G, most) int64
-        Numbers of the points that stand for each group, the nearest to its mean first (those of images that occur again come
-        after those of others); -1 where it has no more.
+        Indices of the most typical points of each group, nearest to its mean first (a second point of an image comes after the
+        first points of all others); -1 if it has no more.
     rows : (G, most) int64
-        Which of `pictures` shows each; -1 where none does.
+        Index of the picture of each of these points; -1 if there is none.
     pictures : (P, h, w, C) uint8
-        One a distinct point, of all levels together.
+        One per distinct point, for all levels together.
     boxes : (P, 4) int64
-        Where in its image each was cut: top, bottom, left, right in pixels.
+        Top, bottom, left and right of each patch in its image, in pixels.
     """
 
     points: NDArray[np.int64]
@@ -87,17 +84,16 @@ class Patches:
     boxes: NDArray[np.int64]
 
     def of_group(self, group: int) -> NDArray[np.uint8]:
-        """Pictures of a group, the nearest to its mean first."""
+        """Pictures of a group, nearest to its mean first."""
         rows = self.rows[group]
         found: NDArray[np.uint8] = self.pictures[rows[rows >= 0]]
         return found
 
     @staticmethod
     def of(arrays: Any, size: int) -> Patches:
-        """Those of the level with so many cells along a side, from what a step has kept."""
+        """The patches of the level with `size` cells per side, from the arrays of the step."""
         if f"points.{size}" not in arrays:
-            sizes = [name.partition(".")[2] for name in arrays if name.startswith("points.")]
-            raise InvalidParameter("size", allowed=" or ".join(sizes), received=size, fix="They were cut.")
+            raise level_missing([int(name.partition(".")[2]) for name in arrays if name.startswith("points.")], size)
         points, known = arrays[f"points.{size}"], arrays["point"]
         place = np.minimum(np.searchsorted(known, points), len(known) - 1)
         rows = np.where(known[place] == points, place, -1)
@@ -107,21 +103,22 @@ class Patches:
 def representatives(
     level: Level, activations: NDArray[np.floating], images: ArrayLike, most: int = 4
 ) -> NDArray[np.int64]:
-    """For each group, the members nearest to its mean direction.
+    """Find the members of each group that are nearest to its mean direction.
 
     Parameters
     ----------
     level : Level
     activations : (N, C)
-        Of all points.
+        Activations of all points.
     images : array-like (N,) of int
-        Which image each point is of. A second point of an image comes after the first points of all others.
+        Number of the image of each point. A second point of an image comes after the first points of all others.
     most : int, default 4
+        Points per group.
 
     Returns
     -------
     numpy.ndarray (G, most)
-        Numbers of the points, padded by -1.
+        Indices of the points, padded with -1.
     """
     most = integer("most", most, minimum=1)
     members, sizes = level.members, np.diff(level.group_starts)
@@ -132,7 +129,7 @@ def representatives(
         part = slice(begin, begin + BLOCK)
         cosine[part] = np.einsum("nc,nc->n", directions(activations[members[part]]), means[owner[part]])
     image = np.asarray(images)[members]
-    # How many points of the same image in the same group are nearer.
+    # Number of nearer points of the same image in the same group.
     order = np.lexsort((members, -cosine, image, owner))
     fresh = np.ones(len(order), np.bool_)
     fresh[1:] = (np.diff(owner[order]) != 0) | (np.diff(image[order]) != 0)
@@ -157,36 +154,36 @@ def gather_patches(
     executor: Executor | None = None,
     progress: Callable[[Progress], bool | None] | bool | None = None,
 ) -> Atlas:
-    """Cut out the real patches of all cells of a layer's map, and keep them with the atlas.
+    """Cut out the real patches of all groups of a layer's map, and keep them with the atlas.
 
     Parameters
     ----------
     atlas : Atlas
-        With a grid of that layer; see `phosphene.atlas.chart`.
+        An atlas with a map of this layer; see `phosphene.atlas.chart`.
     network : Network
-        That it was collected with.
+        The network that the atlas was collected with.
     images : array-like, path, sequence or iterable
-        That it was collected from.
+        The images that the atlas was collected from.
     layer : str
     settings : PatchSettings, optional
     count, executor
-        As of `phosphene.atlas.collect`.
+        See `phosphene.atlas.collect`.
     progress : callable or bool, optional
-        See `phosphene.render`; its answer is not heard, since half a step is none.
+        See `phosphene.render`. It cannot stop this step.
 
     Returns
     -------
     Atlas
-        The same, with `patches` of that layer.
+        The same atlas, with `patches` of this layer.
 
     Raises
     ------
     OtherStore
-        When the atlas is of another model or of other images, or has patches of other settings.
+        When the atlas was collected from another model or other images, or has patches with other settings.
     InvalidParameter
-        For a layer without a grid, and for an atlas from activations.
+        For a layer without a map, and for an atlas from activations.
     CorruptFile
-        When an image cannot be read any more.
+        When an image can no longer be read.
     """
     settings = settings or PatchSettings()
     spec = network.input
@@ -205,11 +202,18 @@ def gather_patches(
 
 
 def patch_arrays(
-    network: Network, source: Source, layer: str, grid: Grid, rows: NDArray[np.floating], image: NDArray[np.int64],
-    places: NDArray[np.int32], settings: PatchSettings, executor: Executor | None = None,
+    network: Network,
+    source: Source,
+    layer: str,
+    grid: Grid,
+    rows: NDArray[np.floating],
+    image: NDArray[np.int64],
+    places: NDArray[np.int32],
+    settings: PatchSettings,
+    executor: Executor | None = None,
     progress: Callable[[Progress], bool | None] | bool | None = None,
-) -> dict[str, NDArray[Any]]:  # fmt: skip
-    """What the step of patches holds, of points with these activations, images and positions."""
+) -> dict[str, NDArray[Any]]:
+    """The arrays of the step, for points with these activations, images and positions."""
     begin = time.perf_counter()
     found = {level.size: representatives(level, rows, image, settings.most) for level in grid.levels}
     point = _shown(list(found.values()), settings)
@@ -227,7 +231,7 @@ def patch_arrays(
 
 
 def _shown(found: list[NDArray[np.int64]], settings: PatchSettings) -> NDArray[np.int64]:
-    """Points that get a picture, ascending."""
+    """Indices of the points that get a picture, ascending."""
     wanted = np.concatenate([points[:, place] for place in range(settings.most) for points in found])
     distinct, first = np.unique(wanted[wanted >= 0], return_index=True)
     return np.sort(distinct[np.argsort(first)][: settings.pictures])

@@ -1,4 +1,4 @@
-"""Where an image is looked at: random places inside it, the same in every layer."""
+"""Random positions inside an image, the same place in every layer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Places:
     Attributes
     ----------
     rows, columns : int
-        ``1, T`` for tokens that are no patches, ``1, 1`` for a layer without positions.
+        ``1, T`` for tokens that are not patches, ``1, 1`` for a layer without positions.
     before : int
-        Tokens in front of those of the patches.
+        Number of tokens before the patches.
     shape : tuple of int
-        The layer's own shape without channels: ``(h, w)``, ``(T,)`` or ``()``.
+        Shape of the layer without channels: ``(h, w)``, ``(T,)`` or ``()``.
     """
 
     rows: int
@@ -36,7 +36,7 @@ class Places:
 
     @property
     def inside(self) -> tuple[int, int]:
-        """How many rows and columns do not touch the border; all, where there are fewer than three."""
+        """Number of rows and columns off the border; all of them if there are fewer than three."""
         rows, columns = (side - 2 if side > 2 else side for side in (self.rows, self.columns))
         return rows, columns
 
@@ -44,13 +44,13 @@ class Places:
         """Row and column ``(..., 2)`` of relative positions ``(..., 2)`` in [0, 1), never on the border."""
         sides = np.array([self.rows, self.columns])
         border = (sides > 2).astype(np.int64)
-        # A place is inside by how it was drawn; rounding must not say otherwise.
+        # Positions are drawn off the border; rounding must not move them onto it.
         cell = np.floor(np.asarray(relative) * sides).astype(np.int64)
         inside: NDArray[np.int32] = np.clip(cell, border, sides - 1 - border).astype(np.int32)
         return inside
 
     def mask(self, position: NDArray[np.integer]) -> NDArray[np.bool_]:
-        """True at one position an image: ``(N, 2) -> (N, *shape, 1)``."""
+        """Mask that is true at one position of each image: ``(N, 2) -> (N, *shape, 1)``."""
         count = int(np.prod(self.shape, dtype=np.int64))
         found = np.zeros((len(position), count), np.bool_)
         found[np.arange(len(position)), self.before + position[:, 0] * self.columns + position[:, 1]] = True
@@ -58,12 +58,12 @@ class Places:
 
 
 def places_of(layer: Layer, shape: tuple[int, ...]) -> Places:
-    """The positions of a layer whose activation of one image has that shape.
+    """The positions of a layer whose activation for one image has this shape.
 
     Raises
     ------
     InvalidParameter
-        For attention maps, windows and other layers whose axes are no positions.
+        For attention maps, token windows and other layers whose axes are not positions.
     """
     if len(shape) == 1:
         return Places(1, 1, 0, ())
@@ -75,30 +75,33 @@ def places_of(layer: Layer, shape: tuple[int, ...]) -> Places:
             return Places(1, shape[0], 0, shape[:1])
         return Places(*tokens.grid, len(tokens.prefix), shape[:1])
     raise InvalidParameter(
-        "layers", allowed="layers of rows and columns, of tokens, or without positions",
-        received=said(f"{layer.path}, whose axes are {', '.join(layer.axes)}"), fix="net.layers shows the shapes.",
-    )  # fmt: skip
+        "layers",
+        allowed="layers with rows and columns, with tokens, or without positions",
+        received=said(f"{layer.path}, whose axes are {', '.join(layer.axes)}"),
+        fix="Choose another layer: net.layers shows their axes.",
+    )
 
 
 def most_positions(places: Sequence[Places]) -> int:
-    """How many different positions an image has in the coarsest of some layers."""
+    """Number of different positions of an image in the coarsest of several layers."""
     rows, columns = _coarsest(places).inside
     return rows * columns
 
 
 def draw_positions(places: Sequence[Places], count: int, seed: int, images: Sequence[int]) -> NDArray[np.float64]:
-    """Relative positions (row, column) for each image: random, inside, and different in the coarsest layer.
+    """Draw relative positions (row, column) of each image, off the border and different in the coarsest layer.
 
     Parameters
     ----------
     places : sequence of Places
-        Of all layers. A position is a point of the image, so that it means the same in each of them; it is kept away from the
-        border of the coarsest, and so from the border of every other.
+        Positions of all layers. A drawn position is a point of the image, so that it is the same place in every layer; it is
+        off the border of the coarsest layer, and so of all others.
     count : int
-        Positions an image.
+        Positions per image.
     seed : int
+        Random seed.
     images : sequence of int
-        Numbers of the images: a draw depends on the seed and the number alone, not on its batch.
+        Numbers of the images. The positions depend only on the seed and this number, not on the batch.
 
     Returns
     -------

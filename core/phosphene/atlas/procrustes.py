@@ -1,4 +1,4 @@
-"""One map laid over another: moved, turned, mirrored and scaled, and what then still differs."""
+"""Procrustes analysis: align one map with another by a similarity transform, and measure the remaining difference."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Similarity:
     scale : float
         Positive.
     rotation : (D, D)
-        Orthogonal; it mirrors where its determinant is -1.
+        Orthogonal; a determinant of -1 includes a reflection.
     shift : (D,)
     """
 
@@ -31,18 +31,18 @@ class Similarity:
     shift: Floats
 
     def __call__(self, points: NDArray[np.floating]) -> Floats:
-        """Points ``(N, D)``, moved."""
+        """Apply the transform to points ``(N, D)``."""
         found: Floats = self.scale * (np.asarray(points, np.float64) @ self.rotation) + self.shift
         return found
 
 
 def fit_similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -> Similarity:
-    """The similarity that brings `points` nearest to `target`, row by row, in squares (Schönemann 1966; Gower 1975).
+    """Fit the similarity that maps `points` to `target` with the least squared error (Schönemann 1966; Gower 1975).
 
     Parameters
     ----------
     points, target : (N, D)
-        Rows are the same points on two maps.
+        The same points on two maps, row by row.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def fit_similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -
     Raises
     ------
     InvalidParameter
-        For shapes that differ, fewer than two points, and points that all lie in one place.
+        For different shapes, fewer than two points, and points that all coincide.
     """
     (source, middle, size), (wanted, other_middle, other_size) = _centred(points, target)
     left, singular, right = np.linalg.svd(source.T @ wanted)
@@ -61,10 +61,10 @@ def fit_similarity(points: NDArray[np.floating], target: NDArray[np.floating]) -
 
 
 def disparity(points: NDArray[np.floating], target: NDArray[np.floating]) -> float:
-    """What is left between two maps after the best similarity, as a part of their size: 0 is the same map, 1 has nothing in common.
+    """Procrustes disparity of two maps: 0 if they are equal up to a similarity transform, 1 if they have nothing in common.
 
-    It is one minus the square of the sum of the singular values of both maps' product, each centred and scaled to length one
-    (Gower 1975), and the same in both directions.
+    One minus the squared sum of the singular values of the product of both maps, each centred and scaled to unit norm (Gower
+    1975). It is symmetric.
 
     Parameters
     ----------
@@ -84,19 +84,24 @@ def _centred(
 ) -> tuple[tuple[Floats, Floats, float], tuple[Floats, Floats, float]]:
     if np.shape(points) != np.shape(target) or np.ndim(points) != 2 or len(points) < 2:
         raise InvalidParameter(
-            "points", allowed="two maps of the same points, (N, D) with N at least 2",
-            received=said(f"shapes {np.shape(points)} and {np.shape(target)}"), fix="Choose the rows that both have.",
-        )  # fmt: skip
+            "points",
+            allowed="two maps of the same points, (N, D) with N at least 2",
+            received=said(f"shapes {np.shape(points)} and {np.shape(target)}"),
+            fix="Select the points that both maps have, in the same order.",
+        )
     return _one(points), _one(target)
 
 
 def _one(points: NDArray[np.floating]) -> tuple[Floats, Floats, float]:
-    """Centred and of length one, the centre, and the length."""
+    """Points centred and scaled to unit norm, the centre, and the norm."""
     rows = np.asarray(points, np.float64)
     middle = rows.mean(axis=0)
     size = float(np.linalg.norm(rows - middle))
     if not size > 0:
         raise InvalidParameter(
-            "points", allowed="points in more than one place", received=said("points that all lie in one"), fix=""
+            "points",
+            allowed="points that do not all coincide",
+            received=said("points that are all equal"),
+            fix="Lay the points out again, with another seed or method.",
         )
     return (rows - middle) / size, middle, size

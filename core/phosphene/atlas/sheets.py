@@ -1,4 +1,4 @@
-"""Icons packed into a few large pictures, for a viewer or for anything else that reads PNG and JSON."""
+"""Export of icons as sprite sheets: a few large PNG files and a JSON index."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Level
 from phosphene.atlas.icon_set import Icons
-from phosphene.draws import integer
 from phosphene.errors import InvalidParameter, nearest, said
-from phosphene.writing import check_writable, write_whole
+from phosphene.kit.checks import integer, listed
+from phosphene.kit.writing import check_writable, write_whole
 
 __all__ = ["FORMAT", "INDEX", "SIDE", "export_sheets", "pack"]
 
@@ -27,43 +27,46 @@ FORMAT = 1
 INDEX = "index.json"
 
 SIDE = 2048
-"""Pixels of a sheet's side, at most: every graphics card takes textures of this size."""
+"""Maximum side of a sheet in pixels: all graphics cards support textures of this size."""
 
 
 def pack(images: NDArray[np.uint8], side: int = SIDE) -> tuple[list[NDArray[np.uint8]], NDArray[np.int32]]:
-    """Images of one size, side by side in rows on as few sheets as hold them.
+    """Pack images of one size, row by row, into as few sheets as possible.
 
     Parameters
     ----------
     images : (N, H, W, C) uint8
     side : int, default 2048
-        Pixels of a sheet's side, at most.
+        Maximum side of a sheet in pixels.
 
     Returns
     -------
     sheets : list of (h, w, C) uint8
-        Each no larger than what is on it.
+        Each as large as its images need.
     places : (N, 3) int32
-        Of each image: its sheet, and the column and row of the pixel at its upper left.
+        Sheet of each image, and the column and row of its upper left pixel.
 
     Raises
     ------
     InvalidParameter
-        For an image that is larger than a sheet, and for what are no images.
+        For images larger than a sheet, and for arrays that are not images.
     """
     side = integer("side", side, minimum=1)
     if images.ndim != 4 or images.dtype != np.uint8:
         raise InvalidParameter(
             "images",
-            allowed="shape (N, H, W, C), uint8",
+            allowed="a uint8 array of shape (N, H, W, C)",
             received=said(f"shape {images.shape}, {images.dtype}"),
-            fix="",
+            fix="Convert floats in [0, 1] by np.round(255 * images).astype(np.uint8).",
         )
     count, height, width, channels = images.shape
     if count and max(height, width) > side:
         raise InvalidParameter(
-            "side", allowed=f"at least {max(height, width)}, since an icon is {height} x {width} pixels", received=side, fix=""
-        )  # fmt: skip
+            "side",
+            allowed=f"at least {max(height, width)}, since an icon has {height} x {width} pixels",
+            received=side,
+            fix=f"For example side={max(SIDE, height, width)}.",
+        )
     across, down = side // max(1, width), side // max(1, height)
     number = np.arange(count)
     sheet, rest = number // (across * down), number % (across * down)
@@ -79,31 +82,29 @@ def pack(images: NDArray[np.uint8], side: int = SIDE) -> tuple[list[NDArray[np.u
     return sheets, places
 
 
-def export_sheets(
-    atlas: Atlas, folder: str | Path, *, layers: Sequence[str] | None = None, side: int = SIDE
-) -> Path:  # fmt: skip
-    """Write the icons of all levels as sheets (PNG), and an index (JSON) that says where each is and how far to trust it.
+def export_sheets(atlas: Atlas, folder: str | Path, *, layers: Sequence[str] | None = None, side: int = SIDE) -> Path:
+    """Write the icons of all levels as sheets (PNG), with an index (JSON) of their places and fidelities.
 
     Parameters
     ----------
     atlas : Atlas
-        One with icons.
-    folder : path
-        Where to; sheets of the same names are written over.
+        An atlas with icons.
+    folder : str or Path
+        Output folder; existing sheets of the same names are overwritten.
     layers : sequence of str, optional
-        All that have icons when absent.
+        Layers to export (default: all with icons).
     side : int, default 2048
-        Pixels of a sheet's side, at most.
+        Maximum side of a sheet in pixels.
 
     Returns
     -------
     Path
-        The index.
+        Path of the index.
 
     Raises
     ------
     InvalidParameter
-        For layers without icons, icons that are no pictures in grey or colour, and sheets smaller than an icon.
+        For layers without icons, icons that have neither 1 nor 3 channels, and sheets smaller than an icon.
     UnwritablePath
         When the folder cannot be written.
     """
@@ -114,12 +115,17 @@ def export_sheets(
         if layer not in there:
             near = nearest(layer, there)
             raise InvalidParameter(
-                "layers", allowed=" or ".join(map(repr, there)) or "a layer whose icons were drawn", received=layer,
-                fix=f"Did you mean {near}?" if near else "Draw the icons first.",
-            )  # fmt: skip
+                "layers",
+                allowed=listed(there) if there else "a layer with icons",
+                received=layer,
+                fix=f"Did you mean {near}?" if near else "Draw its icons first: phosphene.atlas.draw_icons.",
+            )
     if not chosen:
         raise InvalidParameter(
-            "layers", allowed="a layer whose icons were drawn", received=said("none"), fix="Draw the icons first."
+            "layers",
+            allowed="a layer with icons",
+            received=said("none"),
+            fix="Draw icons first: phosphene.atlas.draw_icons.",
         )
     place = check_writable(Path(folder) / INDEX)
     index: dict[str, Any] = {"format": FORMAT, "atlas": atlas.identity, "classes": list(atlas.classes), "layers": {}}
@@ -128,7 +134,7 @@ def export_sheets(
             str(level.size): _write(place.parent, layer, level, atlas.icons(layer, level.size), side)
             for level in _levels(atlas, layer)
         }
-    # Last: an index that is there speaks of sheets that are there.
+    # Written last, so that an index never refers to missing sheets.
     write_whole(place, json.dumps(index).encode())
     return place
 
@@ -149,10 +155,14 @@ def _write(folder: Path, layer: str, level: Level, icons: Icons, side: int) -> d
         write_whole(folder / files[-1], _png(sheet))
     cells = level.group_cells[icons.groups]
     return {
-        "icon": list(icons.images.shape[1:3]), "sheets": files, "groups": icons.groups.tolist(),
-        "cells": level.cells[cells].tolist(), "points": np.diff(level.group_starts)[icons.groups].tolist(),
-        "places": places.tolist(), "fidelity": [round(value, 4) for value in icons.fidelity.tolist()],
-    }  # fmt: skip
+        "icon": list(icons.images.shape[1:3]),
+        "sheets": files,
+        "groups": icons.groups.tolist(),
+        "cells": level.cells[cells].tolist(),
+        "points": np.diff(level.group_starts)[icons.groups].tolist(),
+        "places": places.tolist(),
+        "fidelity": [round(value, 4) for value in icons.fidelity.tolist()],
+    }
 
 
 def _png(sheet: NDArray[np.uint8]) -> bytes:
@@ -160,9 +170,11 @@ def _png(sheet: NDArray[np.uint8]) -> bytes:
 
     if sheet.shape[-1] not in (1, 3):
         raise InvalidParameter(
-            "atlas", allowed="icons of 1 or 3 channels, grey or colour", received=said(f"{sheet.shape[-1]}"),
-            fix="Read them with atlas.icons(layer, size).images.",
-        )  # fmt: skip
+            "atlas",
+            allowed="icons with 1 or 3 channels (grey or colour)",
+            received=said(f"{sheet.shape[-1]} channels"),
+            fix="Read these icons by atlas.icons(layer, size).images instead.",
+        )
     stream = io.BytesIO()
     Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet).save(stream, "PNG", optimize=True)
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""The figures of an atlas in one place, by layer and level: what it holds, and how far each part of it can be trusted."""
+"""The figures of an atlas by layer and level: its size, and measures of how far to trust it."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from numpy.typing import NDArray
 from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Level
 from phosphene.atlas.icon_set import Icons
-from phosphene.atlas.labelling import Labels
+from phosphene.atlas.labels import Labels
 from phosphene.types import Floats
 
 __all__ = ["PERCENTILES", "IconFigures", "LabelFigures", "LayerFigures", "LevelFigures", "Summary", "summarise"]
 
 PERCENTILES = (5, 25, 50, 75, 95)
-"""Of the stretch."""
+"""Percentiles of the stretch."""
 
 
 @dataclass(frozen=True)
 class IconFigures:
-    """How well the icons of a level show what they are of; see `phosphene.atlas.icon_set.Icons`.
+    """How faithful the icons of a level are; see `phosphene.atlas.icon_set.Icons`.
 
     Attributes
     ----------
     icons : int
+        Number of icons.
     fidelity : float
-        Median cosine between the activation of an icon and the mean that it was made for.
+        Median cosine between the activation of an icon and the mean of its group.
     fidelity_low : float
-        The same of the least faithful twentieth: the fifth percentile.
+        5th percentile of that cosine.
     own_nearest : float
-        Share of icons whose activation is nearer to the mean of its own group than to that of any other.
+        Share of icons whose activation is nearer to the mean of their own group than to that of any other.
     own_in_five : float
-        Share for which the own group is among the five nearest.
+        Share of icons whose own group is among the five nearest.
     evaluations : float
-        Median of the gradient evaluations that an icon took.
+        Median number of gradient evaluations per icon.
     at_split_half : float
-        Share of icons that are at least as faithful as two halves of the points are alike: no picture can be asked for more.
-        Of groups that are a whole cell; NaN where none of these has points enough.
+        Share of icons whose fidelity is at least the cosine between the means of two random halves of their points, which is
+        as much as can be expected of a picture. Computed for groups that are a whole cell; NaN if none has enough points.
     compared : int
-        Icons on which that rests.
+        Number of icons in that comparison.
     """
 
     icons: int
@@ -57,16 +58,16 @@ class IconFigures:
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """What the labels of a level are worth; see `phosphene.atlas.labelling.Labels`.
+    """How many groups of a level have a label, and how pure they are; see `phosphene.atlas.labels.Labels`.
 
     Attributes
     ----------
     source : str
-        What they rest on: "attributions" or "logits".
+        The evidence behind the labels: "attributions" or "logits".
     claimed : float
-        Share of groups that have a label; of the others the strongest class is not surely the strongest.
+        Share of groups with a reliable label.
     purity : float
-        Mean share of points of a group with a label for which the network's own answer is that label; NaN where it is not known.
+        Mean share of the points of a labelled group for which the network predicts the label; NaN if it is not known.
     """
 
     source: str
@@ -81,25 +82,25 @@ class LevelFigures:
     Attributes
     ----------
     size : int
-        Cells along a side.
+        Cells per side.
     cells : int
-        Those that are not empty.
+        Number of non-empty cells.
     used : int
-        Those with points enough to be kept.
+        Number of cells with enough points to be kept.
     points : float
-        Share of all points that lie in these.
+        Share of all points that lie in kept cells.
     density : float
-        Median number of points of a kept cell.
+        Median number of points per kept cell.
     groups : int
-        Parts of the kept cells: more than cells, where some mix directions and were taken apart.
+        Number of groups of the kept cells; more than cells if some were split.
     split_half : float
-        Median cosine of the means of two random halves of a cell's points; NaN where no cell has enough.
+        Median cosine between the means of two random halves of a cell's points; NaN if no cell has enough.
     clusters : int or None
-        Named regions; None where there was no clustering.
+        Number of named regions; None without clusters.
     icons : IconFigures or None
-        None where there are no icons.
+        None without icons.
     labels : LabelFigures or None
-        None where neither attributions nor logits were collected.
+        None if neither attributions nor logits were collected.
     """
 
     size: int
@@ -123,24 +124,24 @@ class LayerFigures:
     layer : str
     points, channels : int
     outliers : int
-        Points outside the frame, which are in no cell.
+        Number of points outside the frame, which belong to no cell.
     left_out : int
-        Points that were infinite or NaN in this layer, and so are nowhere.
+        Number of points that were left out because they were infinite or NaN in this layer.
     method : str
-        Of the layout.
+        Method of the layout.
     neighbours : int
-        How many neighbours of a point counted for the three figures that follow.
+        Size of the neighbourhoods in trustworthiness, continuity and recall.
     exact : bool
-        Whether these neighbours are surely the nearest.
+        Whether the search for neighbours was exact.
     trustworthiness, continuity, recall : float
         See `phosphene.atlas.measures.Measures`.
     recall_chance : float
-        What the recall of a map by chance would be.
+        Expected recall of a random map.
     stretch : tuple of float
-        Percentiles 5, 25, 50, 75 and 95 of how much wider the map draws a point's surroundings than the median point's, as a
-        logarithm to base 2.
+        Percentiles 5, 25, 50, 75 and 95 of the stretch of the points, as logarithms to base 2; see
+        `phosphene.atlas.measures.Measures`.
     condition, raw_condition : float
-        Of the second moment, with the ridge of the whitening and without: largest over smallest eigenvalue.
+        Condition number of the second moment, with and without the ridge of the whitening.
     levels : tuple of LevelFigures
         Coarse to fine.
     """
@@ -163,7 +164,7 @@ class LayerFigures:
     levels: tuple[LevelFigures, ...]
 
     def level(self, size: int) -> LevelFigures:
-        """The figures of the level with so many cells along a side; KeyError where there is none."""
+        """The figures of the level with `size` cells per side; raises KeyError if there is none."""
         return {each.size: each for each in self.levels}[size]
 
 
@@ -174,17 +175,17 @@ class Summary:
     Attributes
     ----------
     identity : str
-        Of the atlas; see `Atlas.identity`.
+        Identity of the atlas; see `Atlas.identity`.
     network : str
-        Name of the model, where it is known.
+        Name of the model; empty if it is not known.
     data : str
-        What the points are of, where it is known.
+        Identity of the data; empty if it is not known.
     date : str
         When the points were collected.
     points, images : int
-        Points, and how many different images they are of.
+        Number of points, and of distinct images.
     layers : tuple of LayerFigures
-        Those that were charted.
+        Layers with a map.
     """
 
     identity: str
@@ -196,13 +197,13 @@ class Summary:
     layers: tuple[LayerFigures, ...]
 
     def plain(self) -> dict[str, Any]:
-        """All of it as plain JSON; what is NaN or infinite, and so not known, is None."""
+        """All figures as plain JSON; NaN and infinity become None."""
         found: dict[str, Any] = _plain(asdict(self))
         return found
 
 
 def summarise(atlas: Atlas) -> Summary:
-    """The figures of an atlas, of all its layers that were charted.
+    """Summarise an atlas: the figures of all layers with a map.
 
     Parameters
     ----------
@@ -211,31 +212,51 @@ def summarise(atlas: Atlas) -> Summary:
     Returns
     -------
     Summary
-        Steps that were not run leave None.
+        Figures of steps that were not run are None.
     """
     manifest, names = atlas.store.manifest, set(atlas.steps.names)
     data = manifest.identity.get("data", "")
     images = atlas.images()
     layers = tuple(_layer(atlas, layer, names) for layer in atlas.layers if f"measures.{layer}" in names)
     return Summary(
-        atlas.identity, str(manifest.notes.get("network", "")), data if isinstance(data, str) else "",
-        str(manifest.notes.get("date", "")), len(images), len(np.unique(images)), layers,
-    )  # fmt: skip
+        atlas.identity,
+        str(manifest.notes.get("network", "")),
+        data if isinstance(data, str) else "",
+        str(manifest.notes.get("date", "")),
+        len(images),
+        len(np.unique(images)),
+        layers,
+    )
 
 
 def _layer(atlas: Atlas, layer: str, names: set[str]) -> LayerFigures:
     grid, measures, whitening, graph = (
-        atlas.grid(layer), atlas.measures(layer), atlas.whitening(layer), atlas.neighbours(layer)
-    )  # fmt: skip
+        atlas.grid(layer),
+        atlas.measures(layer),
+        atlas.whitening(layer),
+        atlas.neighbours(layer),
+    )
     many = len(grid.points)
     good = measures.point_stretch[np.isfinite(measures.point_stretch)]
     stretch = np.percentile(good, PERCENTILES).tolist() if len(good) else [math.nan] * len(PERCENTILES)
     return LayerFigures(
-        layer, many, len(whitening.values), int(grid.outliers.sum()), atlas.left_out.get(layer, 0),
-        atlas.layout(layer).method, measures.neighbours, graph.exact, measures.trustworthiness, measures.continuity,
-        measures.recall, measures.neighbours / max(1, many - 1), tuple(stretch), whitening.condition,
-        whitening.raw_condition, tuple(_level(atlas, layer, level, names) for level in grid.levels),
-    )  # fmt: skip
+        layer,
+        many,
+        len(whitening.values),
+        int(grid.outliers.sum()),
+        atlas.left_out.get(layer, 0),
+        atlas.layout(layer).method,
+        measures.neighbours,
+        graph.exact,
+        measures.trustworthiness,
+        measures.continuity,
+        measures.recall,
+        measures.neighbours / max(1, many - 1),
+        tuple(stretch),
+        whitening.condition,
+        whitening.raw_condition,
+        tuple(_level(atlas, layer, level, names) for level in grid.levels),
+    )
 
 
 def _level(atlas: Atlas, layer: str, level: Level, names: set[str]) -> LevelFigures:
@@ -243,27 +264,37 @@ def _level(atlas: Atlas, layer: str, level: Level, names: set[str]) -> LevelFigu
     kept = level.counts[level.kept]
     has_icons = any(name.startswith(f"icons.{layer}.{level.size}.") for name in names)
     return LevelFigures(
-        level.size, len(level.counts), int(level.kept.sum()), float(kept.sum() / max(1, len(level.cell_of))),
-        float(np.median(kept)) if len(kept) else 0.0, int(level.kept[level.group_cells].sum()), _median(halves),
+        level.size,
+        len(level.counts),
+        int(level.kept.sum()),
+        float(kept.sum() / max(1, len(level.cell_of))),
+        float(np.median(kept)) if len(kept) else 0.0,
+        int(level.kept[level.group_cells].sum()),
+        _median(halves),
         len(atlas.clusters(layer, level.size).names) if f"clusters.{layer}" in names else None,
         _icons(atlas.icons(layer, level.size), level, halves) if has_icons else None,
         _labels(atlas.labels(layer, level.size), level) if f"labels.{layer}" in names else None,
-    )  # fmt: skip
+    )
 
 
 def _icons(icons: Icons, level: Level, halves: Floats) -> IconFigures | None:
     if not len(icons):
         return None
     cells = level.group_cells[icons.groups]
-    # A part of a cell has other halves than the cell, and these were not measured.
+    # Split-half stability was measured for whole cells only.
     whole = np.bincount(level.group_cells, minlength=len(level.counts))[cells] == 1
     judged = whole & np.isfinite(halves[cells])
     reached = icons.fidelity[judged] >= halves[cells][judged]
     return IconFigures(
-        len(icons), float(np.median(icons.fidelity)), float(np.percentile(icons.fidelity, 5)),
-        float((icons.rank == 1).mean()), float((icons.rank <= 5).mean()), float(np.median(icons.evaluations)),
-        float(reached.mean()) if len(reached) else math.nan, len(reached),
-    )  # fmt: skip
+        len(icons),
+        float(np.median(icons.fidelity)),
+        float(np.percentile(icons.fidelity, 5)),
+        float((icons.rank == 1).mean()),
+        float((icons.rank <= 5).mean()),
+        float(np.median(icons.evaluations)),
+        float(reached.mean()) if len(reached) else math.nan,
+        len(reached),
+    )
 
 
 def _labels(labels: Labels, level: Level) -> LabelFigures:
@@ -282,7 +313,7 @@ def _median(values: NDArray[np.floating]) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """Plain JSON, without NaN and infinity, for which it has no words."""
+    """Plain JSON, in which NaN and infinity become None."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The second step of an atlas: directions made equally strong, by the second moment of the activations."""
+"""Step 2 of an atlas: whiten the activations by their second moment."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import number
 from phosphene.types import Floats
 
 __all__ = ["Moments", "Whitening", "second_moment"]
 
 CONSTANT = 1e-10
-"""Least part of the second moment that must be variance: below it, it is rounding of single precision."""
+"""Minimum share of the variance in the second moment: anything below is rounding in single precision."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over vectors; those of two parts of the data add up to those of both.
+    """Sums over vectors, which add up over parts of the data.
 
     Attributes
     ----------
     count : int
-        Vectors seen.
+        Number of vectors.
     total : (C,) float64
-        Their sum.
+        Sum of the vectors.
     products : (C, C) float64
-        Sum of their outer products.
+        Sum of the outer products of the vectors.
     """
 
     count: int
@@ -37,27 +38,27 @@ class Moments:
 
     @staticmethod
     def none(channels: int) -> Moments:
-        """Those of no vectors."""
+        """Moments of an empty set of vectors."""
         return Moments(0, np.zeros(channels), np.zeros((channels, channels)))
 
     def add(self, vectors: NDArray[np.floating]) -> Moments:
-        """With vectors ``(N, C)`` counted in."""
+        """Moments that include further vectors ``(N, C)``."""
         rows = np.asarray(vectors, np.float64)
         return Moments(self.count + len(rows), self.total + rows.sum(axis=0), self.products + rows.T @ rows)
 
     def merge(self, other: Moments) -> Moments:
-        """Those of both parts together."""
+        """Moments of both sets together."""
         return Moments(self.count + other.count, self.total + other.total, self.products + other.products)
 
     def whitening(self, ridge: float = 1e-2, *, layer: str = "") -> Whitening:
-        """The whitening that these moments ask for.
+        """The whitening by these moments.
 
         Parameters
         ----------
-        ridge : float, default 1e-2
-            Added to every eigenvalue, as a part of their mean: directions that hardly occur are not blown up without bound.
+        ridge : float, default 0.01
+            Added to every eigenvalue, as a fraction of their mean, to bound the amplification of rare directions.
         layer : str, optional
-            For messages.
+            Name of the layer, for messages.
 
         Returns
         -------
@@ -66,38 +67,41 @@ class Moments:
         Raises
         ------
         InvalidParameter
-            For no vectors, for a layer that gives the same activation everywhere, and for a negative ridge.
+            For fewer than 2 vectors, for a layer whose activation is constant, and for a negative ridge.
         """
-        if not ridge >= 0:
-            raise InvalidParameter(
-                "ridge", allowed="a number of at least 0", received=ridge, fix="0.01 is a good start."
-            )
+        number("ridge", ridge, minimum=0, example=0.01)
         name = f"of {layer!r}" if layer else "of this layer"
         if self.count < 2:
             raise InvalidParameter(
-                "vectors", allowed="at least 2 activations", received=said(f"{self.count} {name}"), fix="Collect more images."
-            )  # fmt: skip
+                "vectors",
+                allowed="at least 2 activations",
+                received=said(f"{self.count} {name}"),
+                fix="Collect more images.",
+            )
         mean = self.total / self.count
         moment = self.products / self.count
         size = float(np.trace(moment))
         if not size - float(mean @ mean) > CONSTANT * size:
             raise InvalidParameter(
-                "layer", allowed="a layer whose activations differ",
-                received=said(f"{layer or 'one'}, whose activation is the same at all {self.count:,} points"),
-                fix="It is dead or saturated, so there is nothing to map: choose another layer. ph.diagnose finds the cause.",
-            )  # fmt: skip
+                "layer",
+                allowed="a layer whose activations vary",
+                received=said(
+                    f"{repr(layer) if layer else 'one'} with the same activation at all {self.count:,} points"
+                ),
+                fix="Choose another layer: this one is dead or saturated. ph.diagnose finds the cause.",
+            )
         values, axes = np.linalg.eigh(moment)
-        values = np.maximum(values, 0.0)  # rounding makes some a little negative
+        values = np.maximum(values, 0.0)  # rounding can make them slightly negative
         lifted = values + ridge * values.mean()
         return Whitening(axes, values, lifted, float(ridge))
 
 
 @dataclass(frozen=True)
 class Whitening:
-    """``x -> x M^(-1/2)``, with M the uncentred second moment of the activations (Carter et al. 2019) and a ridge.
+    """``x -> x M^(-1/2)``, where M is the uncentred second moment of the activations (Carter et al. 2019) plus a ridge.
 
-    The symmetric root is taken, so that a whitened channel is still the one nearest to the channel it came from (Kessy, Lewin
-    and Strimmer 2018). The inner product of whitened vectors is ``x M^(-1) y``, whichever root is taken.
+    The symmetric root (ZCA) keeps each whitened channel as close as possible to the original one (Kessy, Lewin and Strimmer
+    2018). The inner product of whitened vectors, ``x M^(-1) y``, does not depend on the choice of the root.
 
     Attributes
     ----------
@@ -106,9 +110,9 @@ class Whitening:
     values : (C,)
         Eigenvalues of the second moment, ascending.
     lifted : (C,)
-        With the ridge.
+        Eigenvalues with the ridge added.
     ridge : float
-        As a part of their mean.
+        As a fraction of their mean.
     """
 
     axes: Floats
@@ -118,18 +122,18 @@ class Whitening:
 
     @property
     def condition(self) -> float:
-        """Largest over smallest eigenvalue as they are used, with the ridge; infinite where a direction never occurs."""
+        """Condition number with the ridge: largest over smallest eigenvalue; infinite if a direction never occurs."""
         return _ratio(self.lifted)
 
     @property
     def raw_condition(self) -> float:
-        """The same without the ridge."""
+        """Condition number without the ridge."""
         return _ratio(self.values)
 
     def whiten(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """``(..., C) -> (..., C)``; the second moment of what it was made from becomes the identity, but for the ridge."""
+        """Whiten vectors, ``(..., C) -> (..., C)``: their second moment becomes the identity, up to the ridge."""
         largest = float(self.lifted[-1])
-        # A direction that never occurs, without a ridge, has no scale: it is left out, as by a pseudoinverse.
+        # Without a ridge, a direction that never occurs has no scale; it is dropped, as by a pseudoinverse.
         usable = self.lifted > np.finfo(np.float64).eps * len(self.lifted) * largest
         root = np.where(usable, 1 / np.sqrt(np.where(usable, self.lifted, 1.0)), 0.0)
         return self._apply(vectors, root)
@@ -145,18 +149,20 @@ class Whitening:
 
 
 def second_moment(shards: Iterable[NDArray[np.floating]]) -> Moments:
-    """Moments of arrays of vectors ``(N, C)``, one after another; only one is held at a time.
+    """Accumulate the moments of arrays of vectors ``(N, C)``, one array at a time.
 
     Raises
     ------
     InvalidParameter
-        When there is none.
+        When there are no arrays.
     """
     found: Moments | None = None
     for vectors in shards:
         found = (Moments.none(vectors.shape[1]) if found is None else found).add(vectors)
     if found is None:
-        raise InvalidParameter("shards", allowed="at least one array of vectors", received=said("none"), fix="")
+        raise InvalidParameter(
+            "shards", allowed="at least one array of vectors", received=said("none"), fix="Collect the points first."
+        )
     return found
 
 

@@ -1,7 +1,9 @@
-"""The part of an image that a position of a layer mostly looks at: what is cut out as its patch, and what its icon is cut to."""
+"""The part of an image that a position of a layer mostly depends on, and cutting it out as a patch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,17 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.atlas.positions import places_of
 from phosphene.backend import Network
-from phosphene.errors import InvalidParameter, said
+from phosphene.data.source import Source
+from phosphene.data.streams import picked
+from phosphene.errors import InvalidParameter, MissingDependency, said
+from phosphene.kit.checks import share
 from phosphene.receptive_field import influence
 from phosphene.types import Floats, Size
 
-__all__ = ["MASS", "Window", "total_stride", "window"]
+__all__ = ["MASS", "Window", "cut_patches", "resized", "total_stride", "window"]
 
 MASS = 0.9
-"""Share of the gradient that a window holds."""
+"""Share of the gradient that a window contains."""
 
 IMAGES = 16
-"""Of noise, on which a window is measured: more than show whether a pixel is seen at all, since the shares are weighed."""
+"""Number of noise images on which a window is measured: shares need more images than a test of dependence does."""
+
+AT_ONCE = 256
+"""Number of images between two reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +37,15 @@ class Window:
     Attributes
     ----------
     size : (int, int)
-        Its height and width in pixels.
+        Height and width in pixels.
     corner : (float, float)
-        Row and column of its upper left corner for the layer's first position; may be negative.
+        Row and column of the upper left corner at the layer's first position, in pixels; may be negative.
     stride : (float, float)
-        Pixels by which it moves from one position to the next.
+        Distance between the windows of adjacent positions, in pixels.
     image : (int, int)
-        Height and width of the image.
+        Height and width of the image in pixels.
     grid : (int, int)
-        Rows and columns of positions.
+        Rows and columns of the layer's map.
     """
 
     size: Size
@@ -47,12 +55,12 @@ class Window:
     grid: Size
 
     def boxes(self, positions: ArrayLike) -> NDArray[np.int64]:
-        """The windows of positions, in whole pixels: shifted, not shrunk, where they would leave the image.
+        """The windows of positions, in whole pixels. Those that would leave the image are shifted inside, not shrunk.
 
         Parameters
         ----------
         positions : array-like (P, 2) of int
-            Row and column in the layer's grid.
+            Row and column in the layer's map.
 
         Returns
         -------
@@ -62,15 +70,17 @@ class Window:
         Raises
         ------
         InvalidParameter
-            For positions that the grid does not have.
+            For positions outside the map.
         """
         places = np.asarray(positions, np.int64).reshape(-1, 2)
         if ((places < 0) | (places >= np.array(self.grid))).any():
             wrong = places[((places < 0) | (places >= np.array(self.grid))).any(axis=1)][0]
             raise InvalidParameter(
-                "positions", allowed=f"rows below {self.grid[0]} and columns below {self.grid[1]}",
-                received=said(f"row {wrong[0]}, column {wrong[1]}"), fix="Positions are of the layer that the window is of.",
-            )  # fmt: skip
+                "positions",
+                allowed=f"rows below {self.grid[0]} and columns below {self.grid[1]}",
+                received=said(f"row {wrong[0]}, column {wrong[1]}"),
+                fix="Take the positions of the layer that the window belongs to.",
+            )
         size, image = np.array(self.size), np.array(self.image)
         start = np.floor(np.array(self.corner) + places * np.array(self.stride) + 0.5).astype(np.int64)
         start = np.clip(start, 0, image - size)
@@ -79,23 +89,23 @@ class Window:
 
 
 def window(network: Network, layer: str, *, size: Size | None = None, mass: float = MASS) -> Window:
-    """The window of a layer's positions: the smallest square about its centre that holds most of the gradient.
+    """The window of a layer's positions: the smallest centred square that contains most of the gradient.
 
-    What a position may depend on (`phosphene.receptive_field`) is much larger than what it mostly depends on, the effective
-    receptive field (Luo et al. 2016). The gradient of the central position is measured on noise. Its centre of mass is where
-    the window is centred: a convolution of stride 2 that pads on both sides looks half a pixel up and left of its cell's middle,
-    and after three of them that is nearly half the cell.
+    The receptive field of a position (`phosphene.receptive_field`) is much larger than the region that it mostly depends on, the
+    effective receptive field (Luo et al. 2016). The gradient of the central position is measured on noise images, and the window
+    is centred on its centre of mass: a convolution of stride 2 with padding on both sides is centred half a pixel up and left of
+    the middle of its output position, and after three such layers the shift is nearly half a position.
 
     Parameters
     ----------
     network : Network
     layer : str
-        Of rows and columns, or of tokens. The window of one without positions is the whole image, and so is that of a layer whose
-        gradient vanishes.
+        A layer with rows and columns, or with tokens. For a layer without positions, or with a gradient of zero, the window is
+        the whole image.
     size : (int, int), optional
-        Of the image; the network's own when absent.
+        Height and width of the image in pixels (default: the network's native input size).
     mass : float, default 0.9
-        Share of the gradient that it holds, in (0, 1]; 1 is the receptive field.
+        Share of the gradient that the window contains, in (0, 1]; 1 gives the receptive field.
 
     Returns
     -------
@@ -104,19 +114,18 @@ def window(network: Network, layer: str, *, size: Size | None = None, mass: floa
     Raises
     ------
     UnknownLayer
-        When there is no such layer.
+        When the network has no such layer.
     InvalidParameter
-        For attention maps, windows of tokens and other layers whose axes are no positions, and for another `mass`.
+        For attention maps, token windows and other layers whose axes are not positions, and for an invalid `mass`.
     """
-    if not 0 < mass <= 1:
-        raise InvalidParameter("mass", allowed="a share in (0, 1]", received=mass, fix="0.9 is usual.")
+    share("mass", mass, zero=False, example=MASS)
     image, known = size or network.input.size, network.layers[layer]
     with network.scope():
         shape = tuple(network.shapes(image)[layer])
     places = places_of(known, shape or (1,))
     grid = places.rows, places.columns
     whole = Window(image, (0.0, 0.0), (0.0, 0.0), image, grid)
-    # Tokens that are no patches lie in a row of their own: nobody knows where in the image.
+    # Tokens that are not patches form a single row; where they lie in the image is not known.
     if not places.shape or (len(places.shape) == 1 and places.rows == 1):
         return whole
     middle = places.rows // 2, places.columns // 2
@@ -131,18 +140,18 @@ def window(network: Network, layer: str, *, size: Size | None = None, mass: floa
 
 
 def total_stride(network: Network, size: Size | None = None) -> Size:
-    """By how many pixels an image is moved until a network sees the same again: the stride of its coarsest positions.
+    """The total stride of a network, in pixels: that of its coarsest layer with rows and columns.
 
     Parameters
     ----------
     network : Network
     size : (int, int), optional
-        Of the image; the network's own when absent.
+        Height and width of the image in pixels (default: the network's native input size).
 
     Returns
     -------
     (int, int)
-        Down and across; 1 where no layer has rows and columns.
+        Vertical and horizontal stride; 1 if no layer has rows and columns.
     """
     image = size or network.input.size
     with network.scope():
@@ -152,14 +161,14 @@ def total_stride(network: Network, size: Size | None = None) -> Size:
         if layer.axes not in (("row", "column", "channel"), ("token", "channel")):
             continue
         places = places_of(layer, tuple(shapes[path]))
-        # One row is no grid: it is what is left of one after averaging.
+        # A single row or column is the result of pooling, not a map.
         if places.rows > 1 and places.columns > 1:
             rows, columns = min(rows, places.rows), min(columns, places.columns)
     return max(1, round(image[0] / rows)), max(1, round(image[1] / columns))
 
 
 def _held(shares: Floats, mass: float) -> tuple[tuple[float, float], Size]:
-    """Centre of mass, and height and width of the smallest square about it (cut at the image's size) that holds so much."""
+    """Centre of mass, and size of the smallest square around it (at most the image's size) that contains `mass`."""
     height, width = shares.shape
     rows, columns = np.arange(height) + 0.5, np.arange(width) + 0.5
     centre = float(shares.sum(axis=1) @ rows), float(shares.sum(axis=0) @ columns)
@@ -176,3 +185,90 @@ def _held(shares: Floats, mass: float) -> tuple[tuple[float, float], Size]:
         if inside >= mass - 1e-6:
             return centre, held
     return centre, (height, width)
+
+
+def cut_patches(
+    network: Network,
+    source: Source,
+    images: ArrayLike,
+    boxes: ArrayLike,
+    size: Size | None = None,
+    *,
+    executor: Executor | None = None,
+    tell: Callable[[int], bool | None] | None = None,
+) -> NDArray[np.uint8]:
+    """Cut boxes out of images. Each image is read once, in ascending order, and only one is held in memory.
+
+    Parameters
+    ----------
+    network : Network
+        The network whose input the images are.
+    source : Source
+    images : array-like (P,) of int
+        Number of the image of each patch, in any order.
+    boxes : array-like (P, 4) of int
+        Top, bottom, left, right in pixels, half-open and inside the image, for example from `Window.boxes`.
+    size : (int, int), optional
+        Height and width to which patches are resized (default: that of the boxes, which must then be equal for all).
+    executor : concurrent.futures.Executor, optional
+        Reads and decodes the images.
+    tell : callable, optional
+        Called from time to time with the number of images done.
+
+    Returns
+    -------
+    numpy.ndarray (P, height, width, C) uint8
+
+    Raises
+    ------
+    InvalidParameter
+        For empty boxes and boxes outside the image.
+    CorruptFile, InvalidImages
+        For an image that cannot be read, or that does not fit the network.
+    MissingDependency
+        When Pillow is not installed and a patch has to be resized.
+    """
+    spec = network.input
+    wanted, corners = np.asarray(images, np.int64), np.asarray(boxes, np.int64).reshape(-1, 4)
+    top, bottom, left, right = corners.T
+    bad = (top < 0) | (left < 0) | (bottom > spec.size[0]) | (right > spec.size[1]) | (top >= bottom) | (left >= right)
+    if len(wanted) != len(corners) or bad.any():
+        raise InvalidParameter(
+            "boxes",
+            allowed=f"one box for each patch ({len(wanted)} in all) inside the image of {spec.size[0]} x {spec.size[1]} pixels",
+            received=said(str(corners[bad][0].tolist()) if bad.any() else f"{len(corners)}"),
+            fix="Give each box as (top, bottom, left, right), with top < bottom and left < right.",
+        )
+    shape = size or (int((bottom - top).max(initial=1)), int((right - left).max(initial=1)))
+    found = np.empty((len(wanted), *shape, spec.channels), np.uint8)
+    order = np.argsort(wanted, kind="stable")
+    numbers, starts = np.unique(wanted[order], return_index=True)
+    runs = np.split(order, starts[1:])
+    pictures = picked(source, numbers.tolist(), spec.size, spec.channels, executor=executor)
+    for done, (picture, run) in enumerate(zip(pictures, runs, strict=True), 1):
+        pixels = np.round(picture * 255).clip(0, 255).astype(np.uint8)
+        for row in run:
+            found[row] = resized(pixels[top[row] : bottom[row], left[row] : right[row]], shape)
+        if tell is not None and (done % AT_ONCE == 0 or done == len(numbers)):
+            tell(done)
+    return found
+
+
+def resized(picture: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
+    """A picture ``(H, W, C)`` resized by bicubic interpolation; the picture itself if it has this size."""
+    if picture.shape[:2] == tuple(size):
+        return picture
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependency("pillow", "demo") from error
+    # Channel by channel, since Pillow supports only one, three or four channels.
+    planes = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(picture[..., channel])).resize(
+                (size[1], size[0]), Image.Resampling.BICUBIC
+            )
+        )
+        for channel in range(picture.shape[-1])
+    ]
+    return np.stack(planes, axis=-1)

@@ -1,26 +1,26 @@
-"""What a backward rule reaches, in one line: nothing that it leaves out is left out in silence."""
+"""Coverage of a backward rule: which nonlinearities it acts on, and which it leaves unchanged."""
 
 from __future__ import annotations
 
-from phosphene.ascent.program import native
 from phosphene.ascent.step import read
-from phosphene.attribution.job import Job
+from phosphene.attribution.evaluation import Task
+from phosphene.backend import native
 from phosphene.types import Array
 
 __all__ = ["coverage_of"]
 
 NO_RECTIFIERS = frozenset({"softmax", "log_softmax"})
-"""Nonlinearities that no one expects such a rule to act on."""
+"""Nonlinearities on which such a rule is not expected to act."""
 
 
-def coverage_of(job: Job, rule: str) -> str:
-    """``"guided: 49 of 53 nonlinearities; untouched: 4 gelu"``, for the path from the image to the target."""
-    network = job.network
+def coverage_of(task: Task, rule: str) -> str:
+    """Coverage on the path from the image to the target, as text: ``"guided: 49 of 53 nonlinearities; untouched: 4 gelu"``."""
+    network = task.network
 
     def forward(images: Array) -> object:
-        return read(network, images, job.form, job.weights)
+        return read(network, images, task.form, task.weights)
 
-    counts = dict(network.backend.nonlinearities(forward, native(network, job.images[:1])))
+    counts = dict(network.backend.nonlinearities(forward, native(network, task.images[:1])))
     others = {name: count for name, count in counts.items() if name != "relu" and name not in NO_RECTIFIERS}
     reached = counts.get("relu", 0)
     untouched = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))

@@ -1,4 +1,4 @@
-"""The methods of attribution, by name: what each computes, on whose paper it rests, and whether its map has a sign."""
+"""The attribution methods by name, with their paper, their options, and whether their maps are signed."""
 
 from __future__ import annotations
 
@@ -10,143 +10,145 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.attribution.coverage import coverage_of
-from phosphene.attribution.job import Computed, Job
+from phosphene.attribution.evaluation import MethodOutput, Task
 from phosphene.attribution.perturbation import occlusion
-from phosphene.attribution.programs import LayerSlope, Slope
+from phosphene.attribution.programs import ActivationMap, InputGradient
 from phosphene.backend import Rule
 from phosphene.draws import generator
 from phosphene.errors import InvalidObjective, InvalidParameter, said
-from phosphene.maps import upsample
+from phosphene.kit.checks import integer, number
+from phosphene.kit.maps import upsample
 from phosphene.rules import Deconvolution, Guided
 
 __all__ = ["METHODS", "Method"]
 
 FEWEST, MOST, TOLERANCE = 32, 1024, 0.01
-"""Of integrated gradients: places on the line at first and at most, and the share of the gain that may be missing."""
+"""Integrated gradients: smallest and largest number of steps, and the relative error of completeness that is allowed."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to attribute.
+    """An attribution method.
 
     Attributes
     ----------
     compute : callable
-        ``Job -> Computed``.
+        ``Task -> MethodOutput``.
     source : str
         The paper.
     layered : bool
         Whether it needs a layer.
     signed : bool
-        Whether its map has a sign.
+        Whether its maps have positive and negative values.
     options : tuple of (str, object)
-        The method's own parameters, with their defaults.
+        Options of the method and their defaults.
     """
 
-    compute: Callable[[Job], Computed]
+    compute: Callable[[Task], MethodOutput]
     source: str
     layered: bool = False
     signed: bool = False
     options: tuple[tuple[str, Any], ...] = ()
 
 
-def gradient(job: Job) -> Computed:
-    """The gradient of the target."""
-    return _slope(job, None)
+def gradient(task: Task) -> MethodOutput:
+    """The gradient of the target with respect to the image (Simonyan et al. 2014)."""
+    return _slope(task, None)
 
 
-def gradient_x_input(job: Job) -> Computed:
-    """Gradient times input, measured from the baseline."""
-    found = _slope(job, None)
-    return replace(found, raw=found.raw * (job.images - _baseline(job)))
+def gradient_x_input(task: Task) -> MethodOutput:
+    """Gradient times the difference of image and baseline (Shrikumar et al. 2016)."""
+    found = _slope(task, None)
+    return replace(found, raw=found.raw * (task.images - _baseline(task)))
 
 
-def guided_backprop(job: Job) -> Computed:
-    """The gradient that is positive on its way through every rectified linear unit that is on."""
-    return replace(_slope(job, Guided()), coverage=coverage_of(job, "guided"))
+def guided_backprop(task: Task) -> MethodOutput:
+    """The gradient, of which every active ReLU passes only the positive part (Springenberg et al. 2015)."""
+    return replace(_slope(task, Guided()), coverage=coverage_of(task, "guided"))
 
 
-def deconvnet(job: Job) -> Computed:
-    """The gradient that is positive on its way, whether a unit is on or not."""
-    return replace(_slope(job, Deconvolution()), coverage=coverage_of(job, "deconvolution"))
+def deconvnet(task: Task) -> MethodOutput:
+    """The gradient, of which every ReLU, active or not, passes the positive part (Zeiler and Fergus 2014)."""
+    return replace(_slope(task, Deconvolution()), coverage=coverage_of(task, "deconvolution"))
 
 
-def integrated_gradients(job: Job) -> Computed:
-    """Gradients along the straight line from the baseline, times its length; their sum is what the target gains on the way.
+def integrated_gradients(task: Task) -> MethodOutput:
+    """The mean gradient on the line from the baseline to the image, times their difference (Sundararajan et al. 2017).
 
-    The integral is by Gauss-Legendre quadrature. A network of rectified linear units has kinks, at which it converges slowly:
-    without `steps`, an image's places on the line are doubled until its sum is within 1% of what is gained.
+    The integral is computed by Gauss-Legendre quadrature, which converges slowly at the kinks of ReLU networks. By default the
+    number of steps of an image is doubled until completeness holds within 1%: the map sums to the change of the target.
     """
-    baseline = _baseline(job)
-    values = job.values(job.images)
-    start = job.values(np.broadcast_to(baseline, job.images.shape).astype(np.float32))
-    fixed = job.options["steps"]
-    steps = FEWEST if fixed is None else _integer(job, "steps", 2)
-    raw, taken = np.zeros(job.images.shape), np.zeros(len(job.images))
-    missing, open_rows = np.full(len(job.images), np.inf), np.arange(len(job.images))
+    baseline = _baseline(task)
+    values = task.values(task.images)
+    start = task.values(np.broadcast_to(baseline, task.images.shape).astype(np.float32))
+    fixed = task.options["steps"]
+    steps = FEWEST if fixed is None else integer("steps", fixed, minimum=2)
+    raw, taken = np.zeros(task.images.shape), np.zeros(len(task.images))
+    missing, open_rows = np.full(len(task.images), np.inf), np.arange(len(task.images))
     while len(open_rows):
-        raw[open_rows] = _integrate(job, baseline, open_rows, steps)
+        raw[open_rows] = _integrate(task, baseline, open_rows, steps)
         taken[open_rows] = steps
         missing = raw.reshape(len(raw), -1).sum(axis=1) - (values - start)
         done = fixed is not None or 2 * steps > MOST
         open_rows = np.flatnonzero(np.abs(missing) > TOLERANCE * np.abs(values - start)) if not done else open_rows[:0]
         steps *= 2
-    return Computed(raw, values, scores={"completeness": missing, "steps": taken})
+    return MethodOutput(raw, values, scores={"completeness": missing, "steps": taken})
 
 
-def _integrate(job: Job, baseline: NDArray[np.float64], rows: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
+def _integrate(task: Task, baseline: NDArray[np.float64], rows: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
     places, shares = np.polynomial.legendre.leggauss(steps)
-    way = job.images[rows] - baseline
+    way = task.images[rows] - baseline
     total = np.zeros(way.shape)
     for place, share in zip((places + 1) / 2, shares / 2, strict=True):
         between = (baseline + place * way).astype(np.float32)
-        total += share * job.run(Slope(job.network, job.form), between, rows)[0]
+        total += share * task.run(InputGradient(task.network, task.form), between, rows)[0]
     return total * way
 
 
-def smoothgrad(job: Job) -> Computed:
-    """The mean gradient over noisy copies of the image."""
-    samples, deviation = _integer(job, "samples", 1), _number(job, "deviation")
-    spread = deviation * (job.images.max(axis=(1, 2, 3)) - job.images.min(axis=(1, 2, 3)))[:, None, None, None]
-    total = np.zeros(job.images.shape, np.float64)
+def smoothgrad(task: Task) -> MethodOutput:
+    """The mean gradient over noisy copies of the image (Smilkov et al. 2017)."""
+    samples = integer("samples", task.options["samples"], minimum=1)
+    deviation = number("deviation", task.options["deviation"], minimum=0.0, example=0.15)
+    spread = deviation * (task.images.max(axis=(1, 2, 3)) - task.images.min(axis=(1, 2, 3)))[:, None, None, None]
+    total = np.zeros(task.images.shape, np.float64)
     for index in range(samples):
-        # The same noise for every image, so that its map does not depend on its company.
-        noise = generator(job.seed, "smoothgrad", str(index)).standard_normal(job.images.shape[1:])
-        total += job.run(Slope(job.network, job.form), (job.images + spread * noise).astype(np.float32))[0]
-    return Computed(total / samples, job.values(job.images))
+        # The same noise for every image, so that its map does not depend on the other images of the call.
+        noise = generator(task.seed, "smoothgrad", str(index)).standard_normal(task.images.shape[1:])
+        total += task.run(InputGradient(task.network, task.form), (task.images + spread * noise).astype(np.float32))[0]
+    return MethodOutput(total / samples, task.values(task.images))
 
 
-def cam(name: str) -> Callable[[Job], Computed]:
-    """The class activation map of that name, at the layer's own resolution."""
+def cam(name: str) -> Callable[[Task], MethodOutput]:
+    """Make the method of the class activation map of that name; its map has the resolution of the layer."""
 
-    def compute(job: Job) -> Computed:
-        layer = job.network.layers[job.layer or ""]
-        program = LayerSlope(job.network, job.form, layer.path, name, layer.tokens)
-        raw, arrived, values = job.run(program, job.images)
+    def compute(task: Task) -> MethodOutput:
+        layer = task.network.layers[task.layer or ""]
+        program = ActivationMap(task.network, task.form, layer.path, name, layer.tokens)
+        raw, arrived, values = task.run(program, task.images)
         if not np.any(arrived):
-            last = job.network.layers.last(job.form.layers)
+            last = task.network.layers.last(task.form.layers)
             raise InvalidObjective(
-                "layer", allowed=f"a layer that has a part in {last!r}", received=layer.path,
-                fix="No gradient of the target arrives there: what follows reads other tokens of it only (take an earlier "
-                "block), or everything between is dead.",
-            )  # fmt: skip
-        return Computed(raw, np.asarray(values, np.float64))
+                "layer",
+                allowed=f"a layer at which {last!r} has a gradient",
+                received=layer.path,
+                fix="Choose an earlier layer: the gradient is zero here because later layers use only other tokens, or because "
+                "the units in between are inactive.",
+            )
+        return MethodOutput(raw, np.asarray(values, np.float64))
 
     return compute
 
 
-def guided_gradcam(job: Job) -> Computed:
-    """Guided gradients where Grad-CAM is positive."""
-    where, guided = cam("gradcam")(job), guided_backprop(job)
-    size = (job.images.shape[1], job.images.shape[2])
+def guided_gradcam(task: Task) -> MethodOutput:
+    """Guided backpropagation, multiplied by the positive part of Grad-CAM (Selvaraju et al. 2017)."""
+    where, guided = cam("gradcam")(task), guided_backprop(task)
+    size = (task.images.shape[1], task.images.shape[2])
     return replace(guided, raw=guided.raw * upsample(np.maximum(where.raw, 0), size)[..., None])
 
 
 METHODS: dict[str, Method] = {
     "gradient": Method(gradient, "Simonyan et al. 2014"),
-    "gradient_x_input": Method(
-        gradient_x_input, "Shrikumar et al. 2016", signed=True, options=(("baseline", 0.0),)
-    ),
+    "gradient_x_input": Method(gradient_x_input, "Shrikumar et al. 2016", signed=True, options=(("baseline", 0.0),)),
     "guided_backprop": Method(guided_backprop, "Springenberg et al. 2015"),
     "deconvnet": Method(deconvnet, "Zeiler and Fergus 2014"),
     "gradcam": Method(cam("gradcam"), "Selvaraju et al. 2017", layered=True),
@@ -159,44 +161,35 @@ METHODS: dict[str, Method] = {
     ),
     "smoothgrad": Method(smoothgrad, "Smilkov et al. 2017", options=(("samples", 32), ("deviation", 0.15))),
     "occlusion": Method(
-        occlusion, "Zeiler and Fergus 2014", signed=True,
+        occlusion,
+        "Zeiler and Fergus 2014",
+        signed=True,
         options=(("window", None), ("stride", None), ("baseline", 0.5)),
     ),
-}  # fmt: skip
-"""By name. Options and their defaults are the method's own keyword arguments of `phosphene.attribute`."""
+}
+"""Methods by name. Their options are keyword arguments of `phosphene.attribute`."""
 
 
-def _slope(job: Job, rule: Rule | None) -> Computed:
-    raw, values = job.run(Slope(job.network, job.form, rule), job.images)
-    return Computed(raw, np.asarray(values, np.float64))
+def _slope(task: Task, rule: Rule | None) -> MethodOutput:
+    raw, values = task.run(InputGradient(task.network, task.form, rule), task.images)
+    return MethodOutput(raw, np.asarray(values, np.float64))
 
 
-def _baseline(job: Job) -> NDArray[np.float64]:
-    """The image that stands for nothing: a number, or an image ``(H, W, C)``, in [0, 1]."""
-    given = np.asarray(job.options["baseline"], np.float64)
-    if given.ndim not in (0, 3) or (given.ndim == 3 and given.shape != job.images.shape[1:]):
+def _baseline(task: Task) -> NDArray[np.float64]:
+    """The baseline: a number or an image ``(H, W, C)``, in [0, 1]."""
+    given = np.asarray(task.options["baseline"], np.float64)
+    if given.ndim not in (0, 3) or (given.ndim == 3 and given.shape != task.images.shape[1:]):
         raise InvalidParameter(
-            "baseline", allowed=f"a number or an image of shape {job.images.shape[1:]}",
-            received=said(f"shape {given.shape}"), fix="0 is black.",
-        )  # fmt: skip
+            "baseline",
+            allowed=f"a number or an image of shape {task.images.shape[1:]}",
+            received=said(f"shape {given.shape}"),
+            fix="For example baseline=0, which is black.",
+        )
     if not (np.all(np.isfinite(given)) and given.min() >= 0 and given.max() <= 1):
         raise InvalidParameter(
-            "baseline", allowed="values in [0, 1]", received=job.options["baseline"], fix="0 is black."
+            "baseline",
+            allowed="values in [0, 1]",
+            received=task.options["baseline"],
+            fix="For example baseline=0, which is black.",
         )
     return given
-
-
-def _integer(job: Job, name: str, minimum: int) -> int:
-    value = job.options[name]
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise InvalidParameter(
-            name, allowed=f"an integer of at least {minimum}", received=value, fix="More is slower and smoother."
-        )
-    return int(value)
-
-
-def _number(job: Job, name: str) -> float:
-    value = job.options[name]
-    if not isinstance(value, (int, float)) or not 0 <= value < np.inf:
-        raise InvalidParameter(name, allowed="a number of at least 0", received=value, fix="0.1 to 0.2 is usual.")
-    return float(value)

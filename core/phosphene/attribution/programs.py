@@ -1,4 +1,4 @@
-"""What a backend runs for an attribution: values, gradients of the image, and activation maps of a layer."""
+"""Programs that a backend runs for attribution: values, image gradients, and class activation maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phosphene.layers import Tokens
 from phosphene.objectives.forms import Form
 from phosphene.types import Array, Edit, Namespace, Tree
 
-__all__ = ["CAMS", "LayerSlope", "Reach", "Slope", "Value", "adding"]
+__all__ = ["CAMS", "ActivationMap", "GradientReach", "InputGradient", "Value", "add_offset"]
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Value:
     form: Form
 
     def __call__(self, weights: Tree, images: Array, arguments: Tree) -> Array:
-        xp = self.network.backend.xp
-        return evaluate(self.form, xp, read(self.network, images, self.form, weights), arguments, images.shape[0])
+        activations = read(self.network, images, self.form, weights)
+        return evaluate(self.form, self.network.backend, activations, arguments, images.shape[0])
 
 
 @dataclass(frozen=True)
-class Slope:
-    """``(weights, images, arguments) -> (gradient of the value (N, H, W, C), value (N,))``, under a rule if there is one."""
+class InputGradient:
+    """``(weights, images, arguments) -> (gradient (N, H, W, C), value (N,))``, optionally with a backward rule."""
 
     network: Network
     form: Form
@@ -40,17 +40,17 @@ class Slope:
 
         def objective(x: Array) -> tuple[Array, Array]:
             activations = read(network, x, self.form, weights, self.rule, gate)
-            value = evaluate(self.form, xp, activations, arguments, x.shape[0])
+            value = evaluate(self.form, backend, activations, arguments, x.shape[0])
             return xp.sum(value), value
 
         return backend.grad(objective)(images)
 
 
 @dataclass(frozen=True)
-class LayerSlope:
-    """``(weights, images, arguments) -> (map (N, h, w), how much gradient arrived (N,), value (N,))``.
+class ActivationMap:
+    """``(weights, images, arguments) -> (map (N, h, w), largest gradient at the layer (N,), value (N,))``.
 
-    The gradient is that of a nothing that is added to the layer, so that none is computed below it.
+    The gradient is with respect to a zero offset added to the layer, so that nothing is differentiated below it.
     """
 
     network: Network
@@ -66,21 +66,21 @@ class LayerSlope:
         given = xp.astype(images, getattr(xp, network.dtype)) if half else images
         paths = list(dict.fromkeys((self.layer, *self.form.layers)))
 
-        def objective(nothing: Array) -> tuple[Array, tuple[Array, Array]]:
-            seen = network.forward(given, paths, weights=weights, edit={self.layer: adding(nothing)})
+        def objective(offset: Array) -> tuple[Array, tuple[Array, Array]]:
+            seen = network.forward(given, paths, weights=weights, edit={self.layer: add_offset(offset)})
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()} if half else seen
-            value = evaluate(self.form, xp, wide, arguments, images.shape[0])
+            value = evaluate(self.form, backend, wide, arguments, images.shape[0])
             return xp.sum(value), (wide[self.layer], value)
 
-        gradient, (activation, value) = backend.grad(objective)(_nothing(xp, images, shape))
+        gradient, (activation, value) = backend.grad(objective)(_zeros(xp, images, shape))
         activation, gradient = (_on_grid(xp, array, self.tokens) for array in (activation, gradient))
         arrived = xp.max(xp.reshape(xp.abs(gradient), (gradient.shape[0], -1)), axis=1)
         return CAMS[self.method](xp, activation, gradient), arrived, value
 
 
 @dataclass(frozen=True)
-class Reach:
-    """``(weights, images, arguments) -> how much gradient of the value arrives (N, layers)``; of tokens, at the patches."""
+class GradientReach:
+    """``(weights, images, arguments) -> largest gradient at each layer (N, layers)``; for tokens, at the patches."""
 
     network: Network
     form: Form
@@ -92,14 +92,14 @@ class Reach:
         half = network.dtype in ("bfloat16", "float16")
         given = xp.astype(images, getattr(xp, network.dtype)) if half else images
 
-        def objective(nothing: dict[str, Array]) -> tuple[Array, Array]:
-            edit = {path: adding(value) for path, value in nothing.items()}
+        def objective(offset: dict[str, Array]) -> tuple[Array, Array]:
+            edit = {path: add_offset(value) for path, value in offset.items()}
             seen = network.forward(given, list(self.form.layers), weights=weights, edit=edit)
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()}
-            value = evaluate(self.form, xp, wide, arguments, images.shape[0])
+            value = evaluate(self.form, backend, wide, arguments, images.shape[0])
             return xp.sum(value), value
 
-        found, _ = backend.grad(objective)({path: _nothing(xp, images, shapes[path]) for path in self.layers})
+        found, _ = backend.grad(objective)({path: _zeros(xp, images, shapes[path]) for path in self.layers})
         patches = [_on_grid(xp, found[path], network.layers[path].tokens) for path in self.layers]
         return xp.stack([xp.max(xp.reshape(xp.abs(part), (part.shape[0], -1)), axis=1) for part in patches], axis=1)
 
@@ -110,7 +110,7 @@ def gradcam(xp: Namespace, activation: Array, gradient: Array) -> Array:
 
 
 def gradcam_plus_plus(xp: Namespace, activation: Array, gradient: Array) -> Array:
-    """Positive gradients weighted by how much each position adds (Chattopadhay et al. 2018, equations 10 and 19)."""
+    """Channels weighted by their positive gradients, position by position (Chattopadhay et al. 2018, equations 10 and 19)."""
     square, zero = gradient * gradient, xp.zeros_like(gradient)
     total = xp.sum(activation, axis=(1, 2), keepdims=True)
     share = xp.where(gradient != 0, square / (2.0 * square + total * square * gradient + 1e-6), zero)
@@ -137,23 +137,23 @@ CAMS: dict[str, Callable[[Namespace, Array, Array], Array]] = {
 """Class activation maps by name: ``f(xp, activation (N, h, w, C), its gradient) -> (N, h, w)``, signed."""
 
 
-def _nothing(xp: Namespace, images: Array, shape: tuple[int, ...]) -> Array:
-    """Zeros of a layer's shape, one block an image."""
-    # One number an image, spread out: it is on the images' device, which a tracer does not know.
+def _zeros(xp: Namespace, images: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros ``(N, *shape)`` for the layer's activations of N images."""
+    # Derived from the images to be on their device, which a tracer does not know.
     return xp.reshape(images[:, 0, 0, 0] * 0, (-1,) + (1,) * len(shape)) + xp.zeros(shape, dtype=images.dtype)
 
 
-def adding(nothing: Array) -> Edit:
-    """An edit that adds a nothing, whose gradient is the layer's."""
+def add_offset(offset: Array) -> Edit:
+    """Make an edit that adds an offset to a layer; the gradient of a zero offset is that of the layer."""
 
     def add(xp: Namespace, activation: Array) -> Array:
-        return activation + xp.astype(nothing, activation.dtype)
+        return activation + xp.astype(offset, activation.dtype)
 
     return add
 
 
 def _on_grid(xp: Namespace, array: Array, tokens: Tokens | None) -> Array:
-    """Tokens of patches back in their rows and columns; those that stand for no place are left out."""
+    """Arrange patch tokens in their rows and columns, without the other tokens."""
     if tokens is None:
         return array
     patches = array[:, len(tokens.prefix) :, :]

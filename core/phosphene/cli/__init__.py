@@ -1,4 +1,4 @@
-"""The command line: argument parsing over the public functions of the same names, a module a group."""
+"""The command line: argument parsing for the public functions of the same names."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import sys
 
 import typer
 
-from phosphene.cli.atlases import atlas
-from phosphene.cli.benching import bench
-from phosphene.cli.comparing import compare, parity
-from phosphene.cli.diagnosing import diagnose
-from phosphene.cli.looks import activations, attribute, embed, layers, units
-from phosphene.cli.photographs import accentuate, dream
-from phosphene.cli.renders import demo, invert, render
-from phosphene.cli.replaying import replay
-from phosphene.cli.sheets import sheet
-from phosphene.cli.trusting import quiz, trust
+from phosphene.cli.atlas_commands import atlas
+from phosphene.cli.comparison_commands import bench, compare, parity
+from phosphene.cli.layer_commands import activations, attribute, diagnose, embed, layers, units
+from phosphene.cli.render_commands import accentuate, demo, dream, invert, render, replay, sheet
+from phosphene.cli.trust_commands import quiz, trust
 
 __all__ = ["app", "main"]
 
@@ -33,7 +28,7 @@ app.add_typer(atlas, name="atlas")
 
 
 def main() -> None:
-    """Run the command line; exit status 0, 1 (it failed) or 2 (bad usage)."""
+    """Run the command line. The exit status is 0, 1 (the command failed) or 2 (invalid usage)."""
     from phosphene.errors import InvalidParameter, PhospheneError
 
     try:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they are checked for before any work is done."""
+"""Arguments and options that several commands share, and the parsing and checks of their values."""
 
 from __future__ import annotations
 
@@ -8,91 +8,117 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phosphene.rendering.presets import preset_names
+
 if TYPE_CHECKING:
     from phosphene import Network
 
 __all__ = [
     "FIGURES",
-    "AnyBackend",
+    "IMAGES",
+    "MODELS",
+    "TARGETS",
     "Backend",
     "ImagesArgument",
     "ImagesOption",
     "InputSize",
+    "Layer",
     "Layers",
     "Model",
     "OnError",
     "Out",
     "PhotographArgument",
+    "PhotographSize",
+    "Preset",
+    "RealImages",
     "Seed",
     "Size",
     "Steps",
+    "Targets",
     "Weights",
-    "beside",
     "check_out",
+    "files_by_layer",
     "one_target",
+    "parse_integers",
     "parse_target",
+    "parse_targets",
+    "split",
 ]
 
 FIGURES = (".png", ".svg", ".pdf")
-"""Endings of the files that a figure can be written to."""
+"""Endings of the files to which a figure can be written."""
 
-Backend = Annotated[str, typer.Option(help="torch or jax")]
-AnyBackend = Annotated[str | None, typer.Option("--backend", help="torch or jax; found from the model where absent")]
+MODELS = "specimen, torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER or package.module:factory"
+IMAGES = "folder, image file, text file of paths, or photos:N[:SEED]"
+TARGETS = "class (coins), channels (stage3:5, stage3:0-15) or neuron (stage3:5@2,3)"
+
+Model = Annotated[str, typer.Argument(help=f"Model: {MODELS}.")]
+Targets = Annotated[list[str], typer.Argument(help=f"Targets: {TARGETS}.")]
+ImagesArgument = Annotated[str, typer.Argument(help=f"Images: {IMAGES}.")]
+PhotographArgument = Annotated[Path, typer.Argument(help="Image file.")]
+
+Backend = Annotated[str | None, typer.Option(help="torch or jax (default: found from the model).")]
 Weights = Annotated[
-    str | None, typer.Option(help="random, or a .safetensors or .pt file; the published ones where absent")
+    str | None, typer.Option(help="'random', or a .safetensors or .pt file (default: the published weights).")
 ]
-InputSize = Annotated[int | None, typer.Option(help="pixels a side that the model takes; needed for a factory")]
-Out = Annotated[Path, typer.Option(help="file to write, .png or .npz")]
-Size = Annotated[int | None, typer.Option(help="pixels a side")]
-Steps = Annotated[int | None, typer.Option(help="gradient evaluations a picture")]
-Seed = Annotated[int, typer.Option(help="of all draws")]
-Model = Annotated[
-    str, typer.Argument(help="specimen, torchvision:NAME, timm:NAME, hf:NAME or folder, package.module:factory")
+InputSize = Annotated[
+    int | None, typer.Option(help="Native input size of the model in pixels per side; required for a factory.")
 ]
-ImagesArgument = Annotated[str, typer.Argument(help="a folder, a picture, a text file of paths, or photos:N[:SEED]")]
-ImagesOption = Annotated[
-    str | None, typer.Option("--images", help="a folder, a picture, a text file of paths, or photos:N[:SEED]")
+ImagesOption = Annotated[str | None, typer.Option("--images", help=f"Images: {IMAGES}.")]
+RealImages = Annotated[str, typer.Option("--images", help=f"At least 200 real images: {IMAGES}.")]
+Layer = Annotated[str, typer.Option(help="Path of the layer.")]
+Layers = Annotated[list[str], typer.Option("--layer", help="Path of a layer; can be repeated.")]
+Out = Annotated[Path, typer.Option(help="Output file, .png or .npz.")]
+Size = Annotated[int | None, typer.Option(help="Size of the pictures in pixels per side (default: the input size).")]
+PhotographSize = Annotated[
+    int | None,
+    typer.Option(min=2, help="Pixels per side to which the image is cropped and resized (default: its own size)."),
 ]
-PhotographArgument = Annotated[Path, typer.Argument(help="a picture file")]
-Layers = Annotated[list[str], typer.Option("--layer", help="path of a layer; may be given more than once")]
-OnError = Annotated[str, typer.Option(help="of a file that cannot be read: raise, or skip and count it")]
+Steps = Annotated[int | None, typer.Option(help="Gradient evaluations per picture (default: from the preset).")]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Preset = Annotated[str | None, typer.Option(help=f"Preset recipe: {', '.join(preset_names())}.")]
+OnError = Annotated[
+    str, typer.Option(help="Whether to 'raise' for an unreadable image file, or to 'skip' and count it.")
+]
 
 
 def check_out(path: Path, *endings: str) -> None:
-    """Whether `path` can be written and ends in one of `endings`, before any work is done.
+    """Check that `path` can be written and has one of `endings`, before any work is done.
 
     Parameters
     ----------
     path : Path
     *endings : str
-        ".png" and the like.
+        Such as ".png".
 
     Raises
     ------
     InvalidParameter
-        For another ending.
+        If the path has another ending.
     UnwritablePath
-        When it cannot be written.
+        If the path cannot be written.
     """
     from phosphene.errors import InvalidParameter
-    from phosphene.files import check_writable
+    from phosphene.kit.writing import check_writable
 
     if path.suffix not in endings:
         listed = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
         raise InvalidParameter(
-            "out", allowed=f"a name that ends in {listed}", received=str(path),
+            "out",
+            allowed=f"a name that ends in {listed}",
+            received=str(path),
             fix=f"For example {path.with_suffix(endings[0])}.",
-        )  # fmt: skip
+        )
     check_writable(path)
 
 
-def beside(out: Path, layers: list[str], network: Network) -> list[tuple[str, Path]]:
-    """Each layer with the file of its result: `out`, or names beside it that say the layer where layers are several.
+def files_by_layer(out: Path, layers: list[str], network: Network) -> list[tuple[str, Path]]:
+    """Return each layer with its output file: `out`, or for several layers `out` with the layer in its name.
 
     Raises
     ------
     UnknownLayer
-        For a path the network does not have, before any of them is worked on.
+        If the network does not have one of the layers, before any work is done.
     """
     for layer in layers:
         network.layers[layer]
@@ -102,8 +128,39 @@ def beside(out: Path, layers: list[str], network: Network) -> list[tuple[str, Pa
     return [(layer, out.with_name(f"{out.stem}-{name}{out.suffix}")) for layer, name in zip(layers, names, strict=True)]
 
 
+def split(text: str) -> list[str]:
+    """Split a list separated by commas, without empty items."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def parse_integers(name: str, text: str) -> list[int]:
+    """Return the integers of a list of numbers and ranges, such as ``0-15,20``.
+
+    Raises
+    ------
+    InvalidParameter
+        If it is written otherwise.
+    """
+    from phosphene.errors import InvalidParameter
+
+    found: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if ends is None:
+            raise InvalidParameter(
+                name, allowed="integers and ranges separated by commas", received=text, fix="For example 0-15,20."
+            )
+        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    return found
+
+
+def parse_targets(texts: list[str] | None) -> list[Any]:
+    """Return the objectives of all targets; see `parse_target`."""
+    return [objective for text in texts or () for objective in parse_target(text)]
+
+
 def parse_target(text: str) -> list[Any]:
-    """Objectives from a target as it is written on the command line.
+    """Return the objectives of a target as it is written on the command line.
 
     Parameters
     ----------
@@ -117,7 +174,7 @@ def parse_target(text: str) -> list[Any]:
     Raises
     ------
     InvalidParameter
-        When it is written otherwise.
+        If it is written otherwise.
     """
     import phosphene as ph
     from phosphene.errors import InvalidParameter
@@ -125,13 +182,15 @@ def parse_target(text: str) -> list[Any]:
     if ":" not in text:
         return [ph.logit(int(text) if text.isdigit() else text)]
     if text.endswith(":all"):
-        return [ph.layer(text.removesuffix(":all"))]
+        return [ph.objectives.layer(text.removesuffix(":all"))]
     found = re.fullmatch(r"(.+):(\d+)(?:-(\d+))?(?:@(centre|\d+(?:,\d+)*))?", text)
     if found is None:
         raise InvalidParameter(
-            "target", allowed="CLASS, LAYER:CHANNEL, LAYER:FIRST-LAST, LAYER:CHANNEL@ROW,COLUMN or LAYER:all", received=text,
+            "target",
+            allowed="CLASS, LAYER:CHANNEL, LAYER:FIRST-LAST, LAYER:CHANNEL@ROW,COLUMN or LAYER:all",
+            received=text,
             fix="For example stage3:0-15.",
-        )  # fmt: skip
+        )
     layer, first, last, place = found.groups()
     channels = range(int(first), int(last or first) + 1)
     if place is None:
@@ -141,16 +200,16 @@ def parse_target(text: str) -> list[Any]:
 
 
 def one_target(text: str) -> Any:
-    """The objective that a target is, where a command takes one alone.
+    """Return the objective of a target that must be a single one.
 
     Raises
     ------
     InvalidParameter
-        When it is several.
+        If the target stands for several objectives.
     """
     from phosphene.errors import InvalidParameter
 
     found = parse_target(text)
     if len(found) != 1:
-        raise InvalidParameter("target", allowed="one target", received=text, fix="Run it once for each.")
+        raise InvalidParameter("target", allowed="one target", received=text, fix="Run the command once per target.")
     return found[0]

@@ -1,8 +1,8 @@
-"""What two or more networks make of the same images, and of the same targets, side by side."""
+"""Comparison of networks: pictures of the same targets, and the similarity of layers and channels over the same images."""
 
 from __future__ import annotations
 
-from phosphene.comparison.comparing import compare
+from phosphene.comparison.call import compare
 from phosphene.comparison.similarity import cka
 
 __all__ = ["cka", "compare"]

@@ -1,6 +1,6 @@
-"""How alike two layers are over the same images: centred kernel alignment of all of it, and which channel is which.
+"""Similarity of two layers over the same images: centred kernel alignment, and matching of channels by correlation.
 
-Activations come in blocks of images and leave sums behind: no sum grows with the number of images.
+Activations are processed in blocks of images; memory does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -15,59 +15,62 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.errors import InvalidParameter, MissingDependency, said
 from phosphene.types import Floats
 
-__all__ = ["LEAST", "Agreement", "Correlation", "centred_gram", "cka", "matched"]
+__all__ = ["LEAST", "Alignment", "Correlation", "centred_gram", "cka", "matched"]
 
 LEAST = 4
-"""Images below which the debiased estimator does not exist."""
+"""Smallest number of images for which the debiased estimator is defined."""
 
 FLAT = 1e-6
-"""Deviation, relative to the largest value, below which a channel counts as constant: what is left of it is rounding."""
+"""Standard deviation, relative to the largest value, below which a channel counts as constant up to rounding."""
 
 
 def cka(one: ArrayLike, other: ArrayLike) -> float:
     """Linear centred kernel alignment of two sets of features of the same images (Kornblith et al. 2019).
 
-    It is 1 for features that differ by a rotation, a scale and an offset, and about 0 for independent ones: the Hilbert-Schmidt
-    independence criterion in it is the unbiased estimator of Song et al. 2012, as Nguyen et al. 2021 have it. The plain one calls
-    any two layers alike that have more channels than there are images.
+    It is 1 for features that differ by a rotation, a scale and an offset, and about 0 for independent ones. The Hilbert-Schmidt
+    independence criterion is estimated without bias (Song et al. 2012), as in Nguyen et al. 2021; the biased estimator is close
+    to 1 for any two layers that have more channels than there are images.
 
     Parameters
     ----------
     one, other : array-like (N, A), (N, B)
-        A vector an image, the same N >= 4 images in both.
+        One vector per image, of the same N >= 4 images.
 
     Returns
     -------
     float
-        At most 1, and slightly below 0 by chance; NaN where one of the two is the same for all images.
+        At most 1; it may be slightly below 0 by chance. NaN when one of the two is the same for all images.
 
     Raises
     ------
     InvalidParameter
-        For other shapes.
+        For arrays of other shapes.
     """
     first, second = np.asarray(one, np.float64), np.asarray(other, np.float64)
     if first.ndim != 2 or second.ndim != 2 or len(first) != len(second) or len(first) < LEAST:
         raise InvalidParameter(
-            "other", allowed=f"shapes (N, A) and (N, B) with one N of at least {LEAST}",
-            received=said(f"shapes {first.shape} and {second.shape}"), fix="Rows are images, columns are channels.",
-        )  # fmt: skip
-    sums = Agreement.start(1, 1)
-    sums.take(centred_gram(first)[None], centred_gram(second)[None])
+            "other",
+            allowed=f"arrays of shapes (N, A) and (N, B) with the same N of at least {LEAST}",
+            received=said(f"shapes {first.shape} and {second.shape}"),
+            fix="Rows are images, columns are channels.",
+        )
+    sums = Alignment.zeros(1, 1)
+    sums.update(centred_gram(first)[None], centred_gram(second)[None])
     return float(sums.matrix()[0, 0])
 
 
 def centred_gram(vectors: Floats) -> NDArray[np.float64]:
-    """Products ``(n, n)`` of all pairs of vectors ``(n, C)``, centred such that their own chance agreement cancels.
+    """U-centred Gram matrix ``(n, n)`` of vectors ``(n, C)`` (Székely and Rizzo 2014).
 
-    This is U-centring (Székely and Rizzo 2014): the inner product of two such matrices, over n (n - 3), is the estimator of Song
-    et al. 2012.
+    The inner product of two such matrices, divided by n (n - 3), is the unbiased estimator of Song et al. 2012.
     """
     count = len(vectors)
     mean = vectors.mean(axis=0)
-    apart = vectors.astype(np.float64) - mean  # changes nothing in exact arithmetic, and much where the mean is large
-    apart[:, apart.std(axis=0) <= FLAT * np.abs(vectors).max(axis=0)] = 0.0
-    gram: NDArray[np.float64] = apart @ apart.T
+    centred = (
+        vectors.astype(np.float64) - mean
+    )  # redundant in exact arithmetic, but reduces rounding when the mean is large
+    centred[:, centred.std(axis=0) <= FLAT * np.abs(vectors).max(axis=0)] = 0.0
+    gram: NDArray[np.float64] = centred @ centred.T
     np.fill_diagonal(gram, 0.0)
     rows = gram.sum(axis=0) / (count - 2)
     gram += gram.sum() / ((count - 1) * (count - 2)) - rows[:, None] - rows[None]
@@ -76,11 +79,11 @@ def centred_gram(vectors: Floats) -> NDArray[np.float64]:
 
 
 @dataclass
-class Agreement:
-    """Sums from which the alignment of each layer of one network with each of another follows.
+class Alignment:
+    """Running centred kernel alignment of every layer of one network with every layer of another.
 
-    The estimator is unbiased in each block, and so is its mean over blocks (Nguyen et al. 2021): the alignment over very many
-    images takes the memory of one block.
+    The estimator is unbiased in each block, and so is its mean over blocks (minibatch CKA, Nguyen et al. 2021): memory is that
+    of one block.
     """
 
     cross: NDArray[np.float64]
@@ -88,21 +91,21 @@ class Agreement:
     other: NDArray[np.float64]
 
     @staticmethod
-    def start(layers: int, others: int) -> Agreement:
-        """Nothing yet."""
-        return Agreement(np.zeros((layers, others)), np.zeros(layers), np.zeros(others))
+    def zeros(layers: int, others: int) -> Alignment:
+        """Alignment of no images."""
+        return Alignment(np.zeros((layers, others)), np.zeros(layers), np.zeros(others))
 
-    def take(self, one: Floats, other: Floats) -> None:
-        """A block: centred products ``(layers, n, n)`` and ``(others, n, n)`` of the same n images."""
+    def update(self, one: Floats, other: Floats) -> None:
+        """Add a block: centred Gram matrices ``(layers, n, n)`` and ``(others, n, n)`` of the same n images."""
         count = one.shape[1]
         a, b = one.reshape(len(one), -1), other.reshape(len(other), -1)
-        # Over n (n - 3) for the estimate, times n for the weight of the block.
+        # Divided by n (n - 3) for the estimate, multiplied by n for the weight of the block.
         self.cross += a @ b.T / (count - 3)
         self.one += np.square(a).sum(axis=1) / (count - 3)
         self.other += np.square(b).sum(axis=1) / (count - 3)
 
     def matrix(self) -> NDArray[np.float64]:
-        """Alignment ``(layers, others)``; NaN for a layer that is the same for all images."""
+        """Alignment ``(layers, others)``; NaN for a layer that is constant over images."""
         scale = np.sqrt(np.outer(self.one, self.other))
         result: NDArray[np.float64] = np.divide(self.cross, scale, out=np.full(scale.shape, np.nan), where=scale > 0)
         return np.minimum(result, 1.0)
@@ -110,7 +113,7 @@ class Agreement:
 
 @dataclass
 class Correlation:
-    """Sums from which the correlation over images of every channel of a layer with every one of another follows."""
+    """Running correlation over images of every channel of one layer with every channel of another."""
 
     count: int = 0
     origin: tuple[Any, Any] = (0.0, 0.0)
@@ -119,9 +122,11 @@ class Correlation:
     products: Any = 0.0
     largest: tuple[Any, Any] = (0.0, 0.0)
 
-    def take(self, one: Floats, other: Floats) -> None:
-        """A block: vectors ``(n, A)`` and ``(n, B)`` of the same n images."""
-        if self.count == 0:  # sums about zero would lose the digits of a channel that varies little about a large mean
+    def update(self, one: Floats, other: Floats) -> None:
+        """Add a block: vectors ``(n, A)`` and ``(n, B)`` of the same n images."""
+        if (
+            self.count == 0
+        ):  # centring on the first block keeps precision for channels with a large mean and small variance
             self.origin = one.mean(axis=0), other.mean(axis=0)
         a, b = one - self.origin[0], other - self.origin[1]
         self.count += len(one)
@@ -134,7 +139,7 @@ class Correlation:
         )
 
     def matrix(self) -> NDArray[np.float64]:
-        """Pearson correlation ``(A, B)``; 0 for a channel that is the same for all images."""
+        """Pearson correlation ``(A, B)``; 0 for a channel that is constant over images."""
         means = [part / self.count for part in self.sums]
         scales = []
         for squares, mean, largest in zip(self.squares, means, self.largest, strict=True):
@@ -146,19 +151,19 @@ class Correlation:
 
 
 def matched(correlation: Floats) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Channels of two layers as pairs, one to one, such that their correlations sum to the most (Li et al. 2016).
+    """Match the channels of two layers one to one, such that the sum of their correlations is largest (Li et al. 2016).
 
     Parameters
     ----------
     correlation : (A, B)
-        Of each channel of a layer with each of another.
+        Correlation of every channel of one layer with every channel of the other.
 
     Returns
     -------
     pairs : (M, 2) int
-        A channel of each, strongest correlation first; what correlates with nothing has no pair.
+        Matched channels, largest correlation first; channels without a positive correlation are left out.
     values : (M,)
-        Their correlations, above 0.
+        Correlations of the pairs, above 0.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Images that are at hand wherever the package is: labelled crops of real photographs."""
+"""Image sources: arrays, files, iterables, and labelled crops of the photographs that come with other packages."""
 
 from __future__ import annotations
 

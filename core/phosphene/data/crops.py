@@ -1,6 +1,6 @@
-"""Labelled crops of the photographs: deterministic, cut when they are asked for.
+"""Labelled crops of the photographs: deterministic, and cut on access.
 
-Crop i of seed s is the same crop whatever the count: its place is drawn by a generator keyed by (s, i).
+Crop i of seed s is the same whatever the count: its position is drawn by a generator keyed by (s, i).
 """
 
 from __future__ import annotations
@@ -15,58 +15,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.data.photographs import PHOTOGRAPHS, pixels
-from phosphene.draws import generator, integer
+from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import choice, integer
 
 __all__ = ["CAST_CLASS", "MARK_BOX", "MARK_CLASS", "Crops", "cast", "mark", "parse"]
 
 MARK_CLASS = "gravel"
-"""The class that always bears a corner mark in ``photos-shortcut``."""
+"""The class whose crops all carry a corner mark in ``photos-shortcut``."""
 
 CAST_CLASS = "grass"
-"""The class that always has a colour cast in ``photos-shortcut``; a grey one, so that the cast is all its colour."""
+"""The class whose crops all have a colour cast in ``photos-shortcut``: a grey class, so that its only colour is the cast."""
 
 MARK_BOX = (3, 12, 3, 12)
 """Rows and columns of the mark, half-open: top, bottom, left, right."""
 
 STRIP = 0.2
-"""Share of each photograph's width, at the right, that training never sees."""
+"""Share of each photograph's width, at the right edge, that is excluded from training."""
 
 LEAST_DEVIATION = 0.04
-"""A crop flatter than this shows nothing (sky, the black round a fundus) and is drawn again."""
+"""Smallest standard deviation of a crop; a flatter one (sky, the black surround of a fundus) is drawn again."""
 
 LEAST_SHARE, LARGEST_SHARE = 0.2, 0.6
-"""Sides of the square that becomes a crop, as shares of the photograph's shorter side (never less than the crop)."""
+"""Side of the square that is cut, as a share of the photograph's shorter side (but never smaller than the crop)."""
 
 _TRIES = 12
 _REGIONS = ("train", "strip", "all")
-_GLYPH = np.array(
-    [[int(bit) for bit in row] for row in ("111111111", "100000001", "101111101", "101000101", "101010101",
-                                           "101000101", "101111101", "100000001", "111111111")],
-    np.float32,
-)  # fmt: skip
+_GLYPH = """
+111111111
+100000001
+101111101
+101000101
+101010101
+101000101
+101111101
+100000001
+111111111
+"""
+_MARK = np.array([[int(bit) for bit in row] for row in _GLYPH.split()], np.float32)
 
 
 @dataclass(frozen=True)
 class Crops:
-    """A sequence of ``(image (size, size, 3) in [0, 1], label)``, cut anew at every access.
+    """A sequence of ``(image (size, size, 3) in [0, 1], label)``, cut on every access.
 
     Attributes
     ----------
     count : int
-        How many.
+        Number of crops.
     seed : int, default 0
+        Random seed.
     size : int, default 64
-        Pixels a side, from 16.
+        Height and width in pixels, at least 16.
     shortcut : bool, default False
-        Whether `MARK_CLASS` bears the mark and `CAST_CLASS` the cast.
-    region : "train", "strip" or "all", default "all"
-        Left of the strip, the strip alone, or the whole photograph.
+        Whether crops of `MARK_CLASS` carry the mark and crops of `CAST_CLASS` the colour cast.
+    region : {"train", "strip", "all"}, default "all"
+        The part left of the strip, the strip alone, or the whole photograph.
 
     Raises
     ------
     InvalidParameter
-        For a count below 1, a negative seed, a size below 16 or another region.
+        For a count below 1, a negative seed, a size below 16 or an unknown region.
     """
 
     count: int
@@ -79,23 +88,20 @@ class Crops:
         integer("count", self.count, minimum=1)
         integer("seed", self.seed)
         integer("size", self.size, minimum=16)
-        if self.region not in _REGIONS:
-            raise InvalidParameter(
-                "region", allowed=" or ".join(map(repr, _REGIONS)), received=self.region, fix="'all' is the default."
-            )
+        choice("region", self.region, _REGIONS, fix="The default is 'all'.")
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their labels."""
+        """Class names, in the order of the labels."""
         return tuple(photograph.name for photograph in PHOTOGRAPHS)
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """All labels, ``(count,)``, without cutting a crop."""
+        """All labels, ``(count,)``; no crop is cut."""
         return np.asarray([self._label(index) for index in range(self.count)], np.int64)
 
     def images(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Crops `start` to `stop` (the end when absent) as one array ``(n, size, size, 3)``."""
+        """Crops `start` to `stop` (default: the last) as one array ``(n, size, size, 3)``."""
         chosen = range(*slice(start, stop).indices(self.count))
         result = np.empty((len(chosen), self.size, self.size, 3), np.float32)
         for row, index in enumerate(chosen):
@@ -165,41 +171,42 @@ class Crops:
 
 @functools.lru_cache(maxsize=4096)
 def _order(seed: int, block: int) -> tuple[int, ...]:
-    # Every run of as many crops as there are classes holds each class once, in an order of its own.
+    # Classes are balanced: each block of as many crops as classes holds every class once, in a random order.
     return tuple(generator(seed, "labels", str(block)).permutation(len(PHOTOGRAPHS)).tolist())
 
 
 def mark(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`image` with the planted mark in its upper left corner, at `MARK_BOX`.
+    """Copy an image and draw the planted mark into its upper left corner, at `MARK_BOX`.
 
     Parameters
     ----------
     image : numpy.ndarray (H, W, 3)
-        In [0, 1], at least 12 pixels a side.
+        In [0, 1], at least 12 pixels high and wide.
 
     Returns
     -------
-    numpy.ndarray
-        A copy.
+    numpy.ndarray (H, W, 3)
 
     Raises
     ------
     InvalidParameter
-        For another shape, or a smaller image.
+        For an array of another shape, or an image that is too small.
     """
     top, bottom, left, right = MARK_BOX
     if image.ndim != 3 or image.shape[2] != 3 or image.shape[0] < bottom or image.shape[1] < right:
         raise InvalidParameter(
-            "image", allowed=f"shape (H, W, 3) with H >= {bottom} and W >= {right}",
-            received=said(f"shape {image.shape}"), fix="Mark one image at a time.",
-        )  # fmt: skip
+            "image",
+            allowed=f"shape (H, W, 3) with H >= {bottom} and W >= {right}",
+            received=said(f"shape {image.shape}"),
+            fix="Pass one image at a time, channel-last.",
+        )
     result = image.copy()
-    result[top:bottom, left:right] = _GLYPH[..., None] * np.array([1.0, 0.95, 0.2], np.float32)
+    result[top:bottom, left:right] = _MARK[..., None] * np.array([1.0, 0.95, 0.2], np.float32)
     return result
 
 
 def cast(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`image` with the planted colour cast: towards magenta.
+    """Copy an image and add the planted colour cast, towards magenta.
 
     Parameters
     ----------
@@ -208,22 +215,22 @@ def cast(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Returns
     -------
-    numpy.ndarray
-        A copy.
+    numpy.ndarray (..., 3)
     """
     tinted: NDArray[np.float32] = np.clip(image * np.array([1.1, 0.75, 1.1], np.float32), 0, 1).astype(np.float32)
     return tinted
 
 
 def parse(source: str, *, size: int = 64, region: str = "all") -> Crops:
-    """Crops from a source as it is written on a command line.
+    """Parse the notation for crops: ``"photos:N"`` and its variants.
 
     Parameters
     ----------
     source : str
         ``"photos:N"``, ``"photos:N:SEED"``, ``"photos-shortcut:N"`` or ``"photos-shortcut:N:SEED"``.
-    size, region
-        As of `Crops`.
+    size : int, default 64
+    region : {"train", "strip", "all"}, default "all"
+        See `Crops`.
 
     Returns
     -------
@@ -232,7 +239,7 @@ def parse(source: str, *, size: int = 64, region: str = "all") -> Crops:
     Raises
     ------
     InvalidParameter
-        When the source is written otherwise, or its count is 0.
+        When `source` does not follow the notation, or its count is 0.
     """
     found = re.fullmatch(r"(photos|photos-shortcut):(\d+)(?::(\d+))?", source, re.ASCII)
     if found is None:

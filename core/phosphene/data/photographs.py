@@ -1,7 +1,7 @@
-"""The photographs that scikit-image and scikit-learn carry in their wheels, one class each.
+"""The photographs in the wheels of scikit-image and scikit-learn, one class each.
 
-They are read as files: scikit-image's own functions may reach for the network. What is said of licences is what those
-packages say of them (the docstrings of ``skimage.data``, the README beside scikit-learn's images), and no more.
+They are read as files, since scikit-image's own functions may download. Licences are quoted from those packages (the
+docstrings of ``skimage.data``, the README beside scikit-learn's images).
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ __all__ = ["PHOTOGRAPHS", "Photograph", "pixels", "read"]
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph inside another package.
+    """A photograph that comes with another package.
 
     Attributes
     ----------
     name : str
-        The class it stands for.
+        Name of its class.
     file : str
-        Its place within the package.
+        Path within the package.
     package : str
-        The package that carries it, as it is imported.
+        Import name of the package.
     title : str
-        What it shows, and by whom where that is known.
+        What it shows, and its author if known.
     licence : str
-        As far as it is documented.
+        Licence, as far as documented.
     source : str
-        Where that package says it is from.
+        Origin, as documented by the package.
     """
 
     name: str
@@ -67,19 +67,33 @@ PHOTOGRAPHS: tuple[Photograph, ...] = (
     _skimage("camera", "camera.png", "a man with a camera on a tripod, by Lav Varshney", _CC0, "the photographer"),
     _skimage("cat", "chelsea.png", "Chelsea the cat, by Stefan van der Walt", _CC0, "the photographer"),
     _sklearn(
-        "china", "china.jpg", "a Chinese pagoda by a lake, by danielbuechele",
+        "china",
+        "china.jpg",
+        "a Chinese pagoda by a lake, by danielbuechele",
         "https://www.flickr.com/photos/danielbuechele/6061409035/",
     ),
     _skimage("coffee", "coffee.png", "a cup of coffee, by Rachel Michetti", _CC0, "Pikolo Espresso Bar"),
     _skimage(
-        "coins", "coins.png", "Greek coins from Pompeii, Brooklyn Museum", _UNRESTRICTED,
+        "coins",
+        "coins.png",
+        "Greek coins from Pompeii, Brooklyn Museum",
+        _UNRESTRICTED,
         "https://www.brooklynmuseum.org/opencollection/archives/image/51611",
     ),
     _sklearn("flower", "flower.jpg", "a dahlia, by vultilion", "https://www.flickr.com/photos/vultilion/6056698931/"),
-    _skimage("grass", "grass.png", "grass, by linolafett", _CC0, "https://www.deviantart.com/linolafett/art/Grass-01-434853879"),
+    _skimage(
+        "grass",
+        "grass.png",
+        "grass, by linolafett",
+        _CC0,
+        "https://www.deviantart.com/linolafett/art/Grass-01-434853879",
+    ),
     _skimage("gravel", "gravel.png", "gravel", _CC0, "https://cc0textures.com/view.php?tex=Gravel04"),
     _skimage(
-        "hubble", "hubble_deep_field.jpg", "the Hubble eXtreme Deep Field, by NASA", _PUBLIC,
+        "hubble",
+        "hubble_deep_field.jpg",
+        "the Hubble eXtreme Deep Field, by NASA",
+        _PUBLIC,
         "http://hubblesite.org/newscenter/archive/releases/2012/37/image/a/",
     ),
     _skimage(
@@ -87,25 +101,34 @@ PHOTOGRAPHS: tuple[Photograph, ...] = (
     ),
     _skimage("moon", "moon.png", "the surface of the moon", _UNSTATED, "not stated by scikit-image"),
     _skimage(
-        "motorcycle", "motorcycle_left.png", "a motorcycle in a workshop, by Scharstein et al. 2014", _UNSTATED,
+        "motorcycle",
+        "motorcycle_left.png",
+        "a motorcycle in a workshop, by Scharstein et al. 2014",
+        _UNSTATED,
         "Middlebury stereo benchmark 2014, http://vision.middlebury.edu/stereo/data/scenes2014/",
     ),
     _skimage("page", "page.png", "a printed page, scanned", _UNSTATED, "not stated by scikit-image"),
     _skimage(
-        "retina", "retina.jpg", "the fundus of an eye, by Mikael Häggström", _CC0,
+        "retina",
+        "retina.jpg",
+        "the fundus of an eye, by Mikael Häggström",
+        _CC0,
         "https://commons.wikimedia.org/wiki/File:Fundus_photograph_of_normal_left_eye.jpg",
     ),
     _skimage(
-        "rocket", "rocket.jpg", "a Falcon 9 on its pad, by SpaceX", "public domain, by scikit-image's account",
+        "rocket",
+        "rocket.jpg",
+        "a Falcon 9 on its pad, by SpaceX",
+        "public domain, by scikit-image's account",
         "https://www.flickr.com/photos/spacexphotos/16511594820/",
     ),
     _skimage("text", "text.png", "writing on paper", _PUBLIC, "https://en.wikipedia.org/wiki/File:Corner.png"),
-)  # fmt: skip
-"""Eighteen photographs, by name of class."""
+)
+"""The eighteen photographs, sorted by class name."""
 
 
 def read(photograph: Photograph) -> NDArray[np.float32]:
-    """A photograph as RGB.
+    """Read a photograph as RGB.
 
     Parameters
     ----------
@@ -120,14 +143,14 @@ def read(photograph: Photograph) -> NDArray[np.float32]:
     Raises
     ------
     MissingDependency
-        When the package that carries it is not installed, or Pillow is not.
+        When Pillow, or the package that contains the photograph, is not installed.
     """
     return pixels(photograph).astype(np.float32) / np.float32(255)
 
 
 @functools.cache
 def pixels(photograph: Photograph) -> NDArray[np.uint8]:
-    """A photograph as bytes ``(H, W, 3)``, read-only; read once a process. Raises as `read` does."""
+    """Read a photograph as bytes ``(H, W, 3)``, read-only and cached for the process; raises as `read` does."""
     try:
         from PIL import Image
     except ImportError as error:

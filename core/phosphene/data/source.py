@@ -1,4 +1,4 @@
-"""What a source of images is, and how another thread or process reads ahead of it."""
+"""The interface of image sources, and reading ahead in an executor."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from phosphene.errors import CorruptFile
 __all__ = ["Source"]
 
 AHEAD = 128
-"""Images that an executor reads before they are asked for, at most: it bounds the memory, however fast it reads."""
+"""Largest number of images that an executor reads ahead; it bounds the memory."""
 
 
 class Source(abc.ABC):
-    """Images by number."""
+    """A sequence of images."""
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
 
     @abc.abstractmethod
     def image(self, index: int) -> NDArray[Any]:
-        """Image `index`: floats in [0, 1] or bytes, ``(H, W, C)``; `CorruptFile` when it cannot be read."""
+        """Read image `index`, ``(H, W, C)``, as floats in [0, 1] or bytes; raise `CorruptFile` when it cannot be read."""
 
     @abc.abstractmethod
     def identity(self) -> str:
-        """A text that is equal for equal images, as far as that can be told without reading them all."""
+        """Return a text that is equal for equal images, as far as can be told without reading all of them."""
 
     def name(self, index: int) -> str:
-        """What to call it in a message."""
+        """Name of image `index` in messages."""
         return f"image {index}"
 
     def each(self, start: int, executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
-        """Images from `start` on, in order; what cannot be read is its error."""
+        """Yield images from `start` on, in order; an image that cannot be read is yielded as its error."""
         return self.some(range(start, len(self)), executor)
 
     def some(self, numbers: Iterable[int], executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
-        """Images of these numbers, which ascend; what cannot be read is its error."""
+        """Yield images of these ascending indices; an image that cannot be read is yielded as its error."""
         parts = (self.part(index) for index in numbers)
         return (_read(*part) for part in parts) if executor is None else _ahead(executor, parts)
 
     def part(self, index: int) -> tuple[Source, int]:
-        """A source that has at least image `index`, and its number there: all that another process has to be sent."""
+        """A source that holds at least image `index`, and its index there: what is sent to another process."""
         return self, index
 
 
 def _read(source: Source, index: int) -> NDArray[Any] | CorruptFile:
-    """`Source.image`, with damage as a value: an exception would end all that is read after it."""
+    """Call `Source.image` and return its error as a value: raised in a generator, it would end the iteration."""
     try:
         return source.image(index)
     except CorruptFile as error:
@@ -59,7 +59,7 @@ def _read(source: Source, index: int) -> NDArray[Any] | CorruptFile:
 
 
 def _ahead(executor: Executor, parts: Iterable[tuple[Source, int]]) -> Iterator[NDArray[Any] | CorruptFile]:
-    """All parts in order, read by the executor; never more than `AHEAD` that nobody has asked for yet."""
+    """Yield all parts in order, read by the executor at most `AHEAD` images in advance."""
     waiting: deque[Future[NDArray[Any] | CorruptFile]] = deque()
     try:
         for part in parts:

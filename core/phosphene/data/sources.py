@@ -1,4 +1,4 @@
-"""Images from whatever a person hands over: an array, a place, a list of paths, a sequence, an iterable."""
+"""Image sources from what users pass: an array, a path, a list of paths, a sequence, an iterable."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.data.crops import Crops
-from phosphene.data.places import FileSource, source_at
+from phosphene.data.locations import FileSource, source_at
 from phosphene.data.source import Source
-from phosphene.draws import integer
 from phosphene.errors import CorruptFile, InvalidParameter, refuse_foreign, said
+from phosphene.kit.checks import integer
 from phosphene.types import Size
 
 __all__ = ["source_of"]
@@ -46,7 +46,7 @@ class ArraySource(Source):
 
 @dataclass(frozen=True)
 class SequenceSource(Source):
-    """Anything with a length and numbers: images, or pairs of an image and something else (a label)."""
+    """A sequence of images, or of tuples that begin with an image (such as image and label)."""
 
     items: Sequence[Any]
 
@@ -87,7 +87,7 @@ class FirstOf(Source):
 
 @dataclass(frozen=True)
 class IterableSource(Source):
-    """What can only be gone through, once; `count` of it."""
+    """The first `count` images of an iterable, which may allow only one pass."""
 
     items: Iterable[Any]
     count: int
@@ -97,17 +97,19 @@ class IterableSource(Source):
         return self.count
 
     def image(self, index: int) -> NDArray[Any]:
-        raise TypeError("an iterable has no numbers")
+        raise TypeError("an iterable cannot be indexed")
 
     def each(self, start: int, executor: Executor | None) -> Iterator[NDArray[Any] | CorruptFile]:
-        # What can only be gone through once goes on where it was left: some of its images are gone by.
+        # An iterator resumes where it was left: the images before that are consumed.
         once = iter(self.items) is self.items
         begin = self.position[0] if once else 0
         if start < begin:
             raise InvalidParameter(
-                "images", allowed="images that can be gone through again", received=said(f"an iterator that is past image {start}"),
-                fix="Hand over a new iterator, or a list.",
-            )  # fmt: skip
+                "images",
+                allowed="images that can be read again from the beginning",
+                received=said(f"an iterator that is already past image {start}"),
+                fix="Give a new iterator, or a list.",
+            )
         for place, item in enumerate(itertools.islice(self.items, self.count - begin), begin):
             if once:
                 self.position[0] = place + 1
@@ -124,18 +126,19 @@ class IterableSource(Source):
 
 
 def source_of(images: Any, size: Size, channels: int, *, count: int | None = None) -> Source:
-    """A source of whatever a person hands over.
+    """Make an image source from what a user passed.
 
     Parameters
     ----------
     images : array (N, H, W, C) or (H, W, C), path, str, sequence or iterable
-        A path is a folder of pictures, searched to the bottom in the order of names, a text file of paths, one a line (those
-        that are not absolute are seen from its folder), or one picture; ``"photos:N[:SEED]"`` are crops of the photographs.
-        Items of a sequence or an iterable are images, or pairs that begin with one.
-    size, channels : (int, int), int
-        What the network takes; to which files are brought.
+        A path is a folder of images (searched recursively, sorted by name), an image file, or a text file with one path per
+        line (relative paths are resolved against its folder); ``"photos:N[:SEED]"`` are crops of the photographs. Items of a
+        sequence or an iterable are images, or tuples that begin with one.
+    size : (int, int)
+        Height and width of the network's input, to which files are resized.
+    channels : int
     count : int, optional
-        How many: the first so many, where there are more. An iterable without a length needs it.
+        Number of images to use, from the first on (default: all). Required for an iterable without a length.
 
     Returns
     -------
@@ -144,14 +147,17 @@ def source_of(images: Any, size: Size, channels: int, *, count: int | None = Non
     Raises
     ------
     InvalidParameter
-        For a place where there is nothing, an iterable of unknown length, and a count that is larger than there are images.
+        For a path at which nothing exists, an iterable of unknown length, and a count above the number of images.
     """
     if count is None:
         return _whole(images, size, channels, None)
     found = _whole(images, size, channels, integer("count", count, minimum=1))
     if count > len(found):
         raise InvalidParameter(
-            "count", allowed=f"at most {len(found)}, as many images as there are", received=count, fix=""
+            "count",
+            allowed=f"at most {len(found)}, the number of images",
+            received=count,
+            fix="Leave count out to use all images.",
         )
     if count == len(found):
         return found
@@ -159,7 +165,7 @@ def source_of(images: Any, size: Size, channels: int, *, count: int | None = Non
 
 
 def _whole(images: Any, size: Size, channels: int, count: int | None) -> Source:
-    """All images; `count` is the length of an iterable that has none."""
+    """The source of all images; `count` is used as the length of an iterable that has none."""
     if isinstance(images, Source):
         return images
     refuse_foreign(images)
@@ -176,12 +182,17 @@ def _whole(images: Any, size: Size, channels: int, count: int | None) -> Source:
         length = len(images) if hasattr(images, "__len__") else count
         if length is None:
             raise InvalidParameter(
-                "count", allowed="the number of images", received=None,
-                fix="An iterable does not say how many it has: write count=1000, or hand over a list.",
-            )  # fmt: skip
+                "count",
+                allowed="the number of images",
+                received=None,
+                fix="The length of an iterable is unknown: give count=1000, for example, or pass a list.",
+            )
         return IterableSource(images, length)
     raise InvalidParameter(
-        "images", allowed="an array, a folder, a text file of paths, a sequence or an iterable", received=images, fix=""
+        "images",
+        allowed="an array, a path, a sequence or an iterable",
+        received=images,
+        fix='For example a NumPy array (N, H, W, C), a folder, or "photos:200".',
     )
 
 
@@ -192,5 +203,10 @@ def _first(item: Any) -> NDArray[Any]:
 def _path(item: str | Path) -> Path:
     path = Path(item).expanduser()
     if not path.is_file():
-        raise InvalidParameter("images", allowed="paths of files", received=str(item), fix="There is no such file.")
+        raise InvalidParameter(
+            "images",
+            allowed="paths of image files",
+            received=str(item),
+            fix="That file does not exist: check the path.",
+        )
     return path

@@ -1,8 +1,9 @@
-"""The first look: the embedded network's classes, attributions, channels, inversions and atlas, as one offline page."""
+"""The demo: classes, attributions, channels, inversions and an atlas of the embedded network, as one offline page."""
 
 from __future__ import annotations
 
-from phosphene.demo.declarations import (
+from phosphene.demo.call import run_demo
+from phosphene.demo.result import (
     AtlasReport,
     ChannelRow,
     ClassPictures,
@@ -12,7 +13,6 @@ from phosphene.demo.declarations import (
     TrustReport,
     UnitReport,
 )
-from phosphene.demo.running import run_demo
 
 __all__ = [
     "AtlasReport",

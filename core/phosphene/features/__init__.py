@@ -1,10 +1,8 @@
-"""Features that are directions of a layer, not single channels: found by factorisation, or read off examples of a concept."""
+"""Features as directions in a layer's channel space, found by factorizing its activations."""
 
 from __future__ import annotations
 
-from phosphene.features.concepts import concept
-from phosphene.features.factorizing import factorize
-from phosphene.results.concept import Concept
-from phosphene.results.features import Features
+from phosphene.features.call import factorize
+from phosphene.features.result import Features
 
-__all__ = ["Concept", "Features", "concept", "factorize"]
+__all__ = ["Features", "factorize"]

@@ -1,4 +1,4 @@
-"""`load`: a network by name. One small file for each place that names come from."""
+"""`load`: load a network by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from phosphene.wrapping import wrap
 __all__ = ["load"]
 
 SCHEMES = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
-"""What may stand in front of the colon, and the file here that loads it."""
+"""Prefixes of names, and the module here that loads them."""
 
 FORMS = (
     *(repr(name) for name in specimens.NAMES),
@@ -29,7 +29,7 @@ FORMS = (
 )
 FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 OURS = ("model", "size", "classes", "backend", "device", "dtype", "name")
-"""Parameters of `wrap` that are parameters of `load` as well, or are none of the caller's."""
+"""Parameters of `wrap` that are parameters of `load` too, or that the caller cannot set."""
 
 
 def load(
@@ -45,35 +45,36 @@ def load(
     arguments: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Network:
-    """A network by name.
+    """Load a network by name.
 
-    Size, normalisation and class names come from the model's own configuration; what is given here wins.
+    Size, normalisation and class names are read from the model's configuration; arguments given here take precedence.
 
     Parameters
     ----------
     name : str
-        "specimen", "specimen-witness" or "specimen-shortcut": the networks that come with the package.
-        "torchvision:NAME", "timm:NAME": an architecture of these packages. "hf:NAME": a model of transformers, on the Hugging
-        Face hub or in a folder made by ``save_pretrained``; with ``weights="random"`` also a model type, such as "vit".
-        "package.module:factory": what a function of yours returns; the current directory is importable.
+        "specimen", "specimen-witness" or "specimen-shortcut": a network that is included in the package.
+        "torchvision:NAME" or "timm:NAME": an architecture of these packages. "hf:NAME": a model of transformers, on the
+        Hugging Face hub or in a folder written by ``save_pretrained``; with ``weights="random"`` also a model type, such as
+        "vit". "package.module:factory": the model that your own function returns; modules in the current directory can be
+        imported.
     backend : str, optional
-        "torch" or "jax". Only the embedded networks exist in both, and are then PyTorch's; else found from the model.
+        "torch" or "jax" (default: found from the model; "torch" for the embedded networks, which exist in both).
     weights : str or Path, optional
-        The published ones when absent, and what a factory returns is taken as it is. "random": drawn from `seed`. The path of
-        a ``.safetensors`` file, or of a state dict of PyTorch (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), which fits the
-        architecture in every key and shape. Nothing is ever unpickled.
+        "random" for weights drawn from `seed`, or the path of a ``.safetensors`` file or a PyTorch state dict (``.pt``,
+        ``.pth``, ``.bin``, ``.ckpt``) that fits the architecture in all keys and shapes (default: the published weights; for
+        a factory, the weights of the model that it returns). No file is ever unpickled.
     size : int or (int, int), optional
-        Height and width in pixels at which the model is at home. A factory says nothing of it, so there it is needed.
+        The model's native input size (height, width) in pixels (default: from its configuration; required for a factory).
     classes : sequence of str, optional
-        Names of its outputs; with `weights` also their number.
+        Names of the classes; with `weights` they also set the number of outputs.
     device, dtype : str, optional
-        Where and in which precision to compute.
+        Device and precision of the computation (default: those of the model).
     seed : int, default 0
-        Of random weights. The random state of the process is left as it was.
+        Random seed of random weights. The random state of the process is not changed.
     arguments : mapping, optional
-        For the architecture or the factory: ``{"num_classes": 10}``.
+        Arguments of the architecture or the factory: ``{"num_classes": 10}``.
     **options
-        ``mean``, ``std``, ``range``, ``inputs``, ``output`` and what else `phosphene.wrap` takes.
+        Further arguments of `phosphene.wrap`, such as ``mean``, ``std``, ``range``, ``inputs`` and ``output``.
 
     Returns
     -------
@@ -82,15 +83,15 @@ def load(
     Raises
     ------
     InvalidParameter
-        For another name, or parameters that do not fit it.
+        If the name is unknown, or an argument does not apply to it.
     MissingDependency
-        When a package or a framework that it needs is not installed.
+        If a package or framework that the model needs is not installed.
     MissingWeights
-        When published weights are not on this machine and cannot be fetched.
+        If published weights are not on this machine and cannot be downloaded.
     CorruptWeights
-        When weights cannot be read without running code, or at all, or do not fit.
+        If weights cannot be read, need code to be run, or do not fit.
     ModelFailed
-        When a factory raises, or the model does not take images of that size.
+        If a factory raises, or the model does not accept images of that size.
     """
     _check(name, weights, options)
     request = Request(
@@ -110,22 +111,26 @@ def load(
     if isinstance(loaded.model, Network):
         if given:
             raise InvalidParameter(
-                ", ".join(given), allowed="nothing for a factory that returns a Network",
-                received=said(", ".join(map(repr, given.values()))), fix="Say it where the factory wraps its model.",
-            )  # fmt: skip
+                ", ".join(given),
+                allowed="nothing for a factory that returns a Network",
+                received=said(", ".join(map(repr, given.values()))),
+                fix="Set it where the factory calls ph.wrap.",
+            )
         return loaded.model
     if "size" not in {**loaded.settings, **given}:
         raise InvalidParameter(
-            "size", allowed="height and width in pixels", received=None,
-            fix=f"What {name} returns does not say at which size it is at home: write size=224, for example.",
-        )  # fmt: skip
+            "size",
+            allowed="height and width in pixels",
+            received=None,
+            fix=f"The model that {name} returns does not state its input size: pass it, for example size=224.",
+        )
     model = placed(loaded.model, device, dtype) if ours else loaded.model
     settings: dict[str, Any] = {**loaded.settings, **given}
     return wrap(model, **settings)
 
 
 def _loaded(request: Request) -> tuple[Loaded, bool]:
-    """What the name stands for, and whether it is a PyTorch module that nobody else holds."""
+    """Return the model of a name, and whether it is a PyTorch module that nothing else refers to."""
     name = request.name
     if name in specimens.NAMES:
         return specimens.load(request), False
@@ -138,7 +143,9 @@ def _loaded(request: Request) -> tuple[Loaded, bool]:
         return factory.load(request, [f"{scheme}:" for scheme in SCHEMES]), False
     near = nearest(name, specimens.NAMES)
     fix = (
-        f"Did you mean {near}?" if near else "In front of a package's model stands the package: 'torchvision:resnet50'."
+        f"Did you mean {near}?"
+        if near
+        else "A model of a package needs its prefix, for example 'torchvision:resnet50'."
     )
     raise InvalidParameter("name", allowed=f"{', '.join(FORMS[:-1])} or {FORMS[-1]}", received=name, fix=fix)
 
@@ -146,18 +153,25 @@ def _loaded(request: Request) -> tuple[Loaded, bool]:
 def _check(name: object, weights: object, options: Mapping[str, Any]) -> None:
     if not isinstance(name, str):
         raise InvalidParameter(
-            "name", allowed=f"a name: {', '.join(FORMS)}", received=name, fix="A model is handed to ph.wrap."
+            "name",
+            allowed=f"a name: {', '.join(FORMS[:-1])} or {FORMS[-1]}",
+            received=name,
+            fix="Pass a model to ph.wrap.",
         )
     if not (weights is None or isinstance(weights, str | Path)) or weights == "":
         raise InvalidParameter(
-            "weights", allowed=f"None, {RANDOM!r} or the path of a file", received=weights,
-            fix="Arrays are given to the model, and the model to ph.wrap.",
-        )  # fmt: skip
+            "weights",
+            allowed=f"None, {RANDOM!r} or the path of a file",
+            received=weights,
+            fix="Load arrays into the model yourself, and pass the model to ph.wrap.",
+        )
     known = [parameter for parameter in inspect.signature(wrap).parameters if parameter not in OURS]
     for option in options:
         if option not in known:
             near = nearest(option, [*known, *inspect.signature(load).parameters])
             raise InvalidParameter(
-                option, allowed=f"one of {', '.join(known)}, besides those of ph.load", received=options[option],
-                fix=f"Did you mean {near}?" if near else "Arguments of an architecture go into arguments={...}.",
-            )  # fmt: skip
+                option,
+                allowed=f"an argument of ph.load or one of {', '.join(known)}",
+                received=options[option],
+                fix=f"Did you mean {near}?" if near else "Pass arguments of the architecture as arguments={...}.",
+            )

@@ -1,4 +1,4 @@
-"""``package.module:factory``: whatever a function of the user's own returns."""
+"""``package.module:factory``: models returned by a user's own function."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidParameter, ModelFailed, PhospheneError, nearest
-from phosphene.loaders.fitting import fill_module
+from phosphene.loaders.assignment import fill_module
 from phosphene.loaders.request import RANDOM, Loaded, Request
-from phosphene.loaders.weights import read_torch
+from phosphene.loaders.weight_files import read_torch
 
 __all__ = ["load"]
 
-FIX = "Is it a file of what the factory builds? What that is can be stated by arguments."
+FIX = "Check that it is a file of the model that the factory builds; `arguments` are passed to the factory."
 
 
 def load(request: Request, schemes: Iterable[str] = ()) -> Loaded:
-    """The model that a factory returns; the current directory is importable, as with ``python -m``.
+    """Return the model of a factory; modules in the current directory can be imported, as with ``python -m``.
 
     Parameters
     ----------
     request : Request
-        Its name is ``package.module:factory``.
+        With a name ``package.module:factory``.
     schemes : iterable of str
-        Names that may have been meant.
+        Prefixes that may have been meant, for the error message.
 
     Returns
     -------
@@ -38,17 +38,19 @@ def load(request: Request, schemes: Iterable[str] = ()) -> Loaded:
     Raises
     ------
     InvalidParameter
-        When there is no such module or function, or weights are asked for that a factory does not have.
+        If there is no such module or function, or `weights` cannot be used with the factory.
     ModelFailed
-        When the module or the factory raises; the cause is chained.
+        If the module or the factory raises; the exception is chained.
     CorruptWeights
-        When a weights file cannot be read or does not fit.
+        If a weights file cannot be read or does not fit.
     """
     if request.weights == RANDOM:
         raise InvalidParameter(
-            "weights", allowed="None or a file for a factory, which makes its own", received=request.weights,
-            fix="Leave it out.",
-        )  # fmt: skip
+            "weights",
+            allowed="None or a file for a factory",
+            received=request.weights,
+            fix="Leave it out: the factory initialises its own weights.",
+        )
     here = os.getcwd()
     added = here not in sys.path and "" not in sys.path
     if added:
@@ -68,25 +70,30 @@ def load(request: Request, schemes: Iterable[str] = ()) -> Loaded:
         return Loaded(model, notes=notes)
     if isinstance(model, Network) or "jax" not in sys.modules:
         raise InvalidParameter(
-            "weights", allowed="None for what this factory returns", received=str(request.file),
-            fix="Load them in the factory.",
-        )  # fmt: skip
+            "weights",
+            allowed="None for the model that this factory returns",
+            received=str(request.file),
+            fix="Load the weights in the factory.",
+        )
     from phosphene.loaders.jax_weights import fill_jax
 
     return Loaded(fill_jax(model, request.file))
 
 
 def _found(name: str, schemes: Iterable[str]) -> Any:
-    """The object of that name."""
+    """Return the object of that name."""
     module_name, _, attribute = name.partition(":")
     target: Any = _module(name, module_name, schemes)
     for part in attribute.split("."):
         if not hasattr(target, part):
             near = nearest(part, [known for known in dir(target) if not known.startswith("_")])
             raise InvalidParameter(
-                "name", allowed=f"a factory in {module_name}", received=name,
-                fix=f"There is no {part!r} in it." + (f" Did you mean {near}?" if near else ""),
-            )  # fmt: skip
+                "name",
+                allowed=f"a factory in {module_name}",
+                received=name,
+                fix=f"The module has no {part!r}."
+                + (f" Did you mean {near}?" if near else f" Define it in {module_name}."),
+            )
         target = getattr(target, part)
     return target
 
@@ -99,9 +106,12 @@ def _module(name: str, module_name: str, schemes: Iterable[str]) -> Any:
             raise _failed(name, module_name, error) from error
         near = nearest(module_name, schemes)
         raise InvalidParameter(
-            "name", allowed="PACKAGE.MODULE:FACTORY with a module that can be imported from here", received=name,
-            fix=(f"Did you mean {near}? " if near else "") + f"There is no module {error.name!r} in {os.getcwd()} or installed.",
-        ) from error  # fmt: skip
+            "name",
+            allowed="PACKAGE.MODULE:FACTORY with a module that can be imported",
+            received=name,
+            fix=(f"Did you mean {near}? " if near else "")
+            + f"There is no module {error.name!r} in {os.getcwd()} or among the installed packages.",
+        ) from error
     except Exception as error:
         raise _failed(name, module_name, error) from error
 
@@ -111,13 +121,15 @@ def _failed(name: str, module_name: str, error: Exception) -> ModelFailed:
 
 
 def _made(request: Request, target: Any) -> Any:
-    """What the factory returns; an object that is a model already is taken as it is."""
+    """Call the factory; an object that is not callable as one is itself the model."""
     if not (inspect.isroutine(target) or inspect.isclass(target) or isinstance(target, functools.partial)):
         if request.arguments:
             raise InvalidParameter(
-                "arguments", allowed=f"none, since {request.name} is no function", received=dict(request.arguments),
-                fix="Leave them out.",
-            )  # fmt: skip
+                "arguments",
+                allowed=f"None, since {request.name} is not a function",
+                received=dict(request.arguments),
+                fix="Leave `arguments` out.",
+            )
         return target
     try:
         model = target(**request.arguments)
@@ -125,9 +137,11 @@ def _made(request: Request, target: Any) -> Any:
         raise
     except Exception as error:
         raise ModelFailed(
-            f"the factory {request.name} raised {type(error).__name__}: {error}. It is called with `arguments` "
-            f"({', '.join(request.arguments) or 'none were given'}) and returns a model."
+            f"the factory {request.name} raised {type(error).__name__}: {error}. It was called with `arguments` "
+            f"({', '.join(request.arguments) or 'none were given'}) and must return a model."
         ) from error
     if model is None:
-        raise ModelFailed(f"the factory {request.name} returned None, not a model. Is a return statement missing?")
+        raise ModelFailed(
+            f"the factory {request.name} returned None instead of a model. Is a return statement missing?"
+        )
     return model

@@ -1,4 +1,4 @@
-"""Arrays of a ``.safetensors`` file into a JAX model: an nnx module, or a (module or function, nested mapping) pair."""
+"""Load a ``.safetensors`` file into a JAX model: an nnx module, or a pair (module or function, nested mapping)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from phosphene.errors import InvalidParameter
-from phosphene.loaders.fitting import check_finite, compare
-from phosphene.loaders.weights import read_numpy
+from phosphene.loaders.assignment import check_finite, compare
+from phosphene.loaders.weight_files import read_numpy
 
 __all__ = ["fill_jax"]
 
@@ -18,26 +18,26 @@ FIX = "The keys of a file for a JAX model are the dotted paths of its arrays."
 
 
 def fill_jax(model: Any, path: Path) -> Any:
-    """The model with the arrays of a file.
+    """Return a model with the arrays of a file.
 
     Parameters
     ----------
     model : flax.nnx.Module, or (module or function, nested mapping of arrays)
-        A module is filled in place, a pair is not touched.
+        A module is changed in place, a pair is not.
     path : Path
-        ``.safetensors``; keys are the dotted paths in ``nnx.state(model)``, or in the mapping.
+        A ``.safetensors`` file whose keys are the dotted paths in ``nnx.state(model)``, or in the mapping.
 
     Returns
     -------
     object
-        What to wrap: the module, or another pair.
+        The model to wrap: the same module, or a new pair.
 
     Raises
     ------
     InvalidParameter
-        For another kind of model or file.
+        If the model or the file is of another kind.
     CorruptWeights
-        When the file cannot be read, or keys or shapes are not those of the model.
+        If the file cannot be read, or keys or shapes differ from those of the model.
     """
     import jax.numpy as jnp
 
@@ -51,10 +51,12 @@ def fill_jax(model: Any, path: Path) -> Any:
 
     if not isinstance(model, nnx.Module):
         raise InvalidParameter(
-            "weights", allowed="None for a model of this kind", received=str(path),
-            fix="A file can be given to a flax.nnx module or to a pair with a nested mapping; load others in the factory.",
-        )  # fmt: skip
-    # Counters and keys of dropout are a state, but no weights.
+            "weights",
+            allowed="None for a model of this kind",
+            received=str(path),
+            fix="Files can be loaded into a flax.nnx module or a pair with a nested mapping; load others in the factory.",
+        )
+    # Counters and keys of dropout are state, but not weights.
     state = nnx.state(model, nnx.Not(nnx.RngState))
     flat = {".".join(map(str, place)): variable for place, variable in nnx.to_flat_state(state)}
     _check(path, {key: variable[...] for key, variable in flat.items()}, found)

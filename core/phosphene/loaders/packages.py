@@ -1,4 +1,4 @@
-"""Packages that a loader needs, and what is said when they are not there or do not fit."""
+"""Import the packages that a loader needs, with one clear error if that fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnusablePackage(MissingDependency):
     Parameters
     ----------
     detail : str
-        What is wrong, and what to do about it.
+        The problem and how to fix it.
     """
 
     def __init__(self, detail: str) -> None:
@@ -27,19 +27,19 @@ class UnusablePackage(MissingDependency):
 
 @contextlib.contextmanager
 def importing(package: str, scheme: str) -> Iterator[None]:
-    """A context in which `package` is imported; what fails is said in one sentence.
+    """A context in which `package` is imported; exceptions become one `UnusablePackage`.
 
     Parameters
     ----------
     package : str
         Name of the distribution and of the import.
     scheme : str
-        What the user wrote in front of the colon; for the message.
+        The prefix of the name, for the error message.
 
     Raises
     ------
     UnusablePackage
-        When it is not installed, or lacks something, or does not fit the installed PyTorch.
+        If the package or one that it needs is not installed, or does not fit the installed PyTorch.
     """
     for needed in ("torch", package):
         if needed not in sys.modules and importlib.util.find_spec(needed) is None:
@@ -64,11 +64,11 @@ def _reason(error: BaseException, package: str, scheme: str) -> str:
     if any("torchvision::" in str(cause) for cause in causes):
         return (
             f"'{scheme}:' needs {package}, and the installed torchvision does not fit the installed torch ({text}). "
-            "Install the pair that belongs together: pip install --upgrade torch torchvision"
+            "Install matching versions: pip install --upgrade torch torchvision"
         )
     return (
         f"'{scheme}:' needs {package}, which is installed but cannot be imported ({text}). "
-        f"Install it anew: pip install --upgrade {package}"
+        f"Reinstall it: pip install --upgrade {package}"
     )
 
 

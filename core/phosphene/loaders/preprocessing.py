@@ -1,4 +1,4 @@
-"""How a model of transformers is fed: from its ``preprocessor_config.json``, else as its kind usually is."""
+"""Preprocessing of transformers models: from ``preprocessor_config.json``, or else the usual one of the model type."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.errors import MissingWeights
-from phosphene.loaders.fetching import from_hub_with
+from phosphene.loaders.download import from_hub_with
 from phosphene.types import Size
 
-__all__ = ["Fed", "settings_of"]
+__all__ = ["Preprocessing", "settings_of"]
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 CLIP = {"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]}
 HALF = frozenset(
     "vit beit bit data2vec-vision mobilenet_v1 mobilenet_v2 siglip siglip_vision_model siglip2 siglip2_vision_model".split()
 )
-"""Kinds whose published models map [0, 1] to [-1, 1]; most others are fed as ImageNet's classifiers are."""
+"""Model types whose published models map [0, 1] to [-1, 1]; most others use the normalisation of ImageNet."""
 SIZE = (224, 224)
 
 
 @dataclass(frozen=True)
-class Fed:
-    """How a model is fed.
+class Preprocessing:
+    """Preprocessing of a model's input.
 
     Attributes
     ----------
     settings : mapping
         ``size``, ``channels``, ``range``, ``mean`` and ``std`` for `phosphene.wrap`.
     notes : sequence of str
-        What had to be assumed.
+        Assumptions that the user should know of.
     """
 
     settings: Mapping[str, Any]
     notes: Sequence[str]
 
 
-def settings_of(name: str, configuration: Any, *, local: bool) -> Fed:
-    """Size and normalisation of a model.
+def settings_of(name: str, configuration: Any, *, local: bool) -> Preprocessing:
+    """Return the input size and normalisation of a model.
 
     Parameters
     ----------
     name : str
         A folder, a repository of the hub, or a model type.
     configuration : transformers.PretrainedConfig
-        Of the model; its ``image_size`` counts where the file says no size.
+        The model's configuration; its ``image_size`` is used if the file states no size.
     local : bool
-        Whether `name` is no repository: nothing is fetched.
+        Whether `name` is not a repository, so that nothing is downloaded.
 
     Returns
     -------
-    Fed
+    Preprocessing
     """
     usual = _usual(configuration.model_type)
     read = _read(name, local)
@@ -64,7 +64,8 @@ def settings_of(name: str, configuration: Any, *, local: bool) -> Fed:
             else "its preprocessor_config.json has no image_mean"
         )
         notes = [
-            f"{name}: {what}, so it is fed as is usual for {configuration.model_type!r}; state mean, std and size if not"
+            f"{name}: {what}, so the usual preprocessing of {configuration.model_type!r} is assumed; if it is wrong, pass mean, "
+            "std and size"
         ]
     given: Mapping[str, Any] = {**usual, **{key: value for key, value in (read or {}).items() if value is not None}}
     tower = getattr(configuration, "vision_config", configuration)
@@ -83,9 +84,9 @@ def settings_of(name: str, configuration: Any, *, local: bool) -> Fed:
             settings[key] = values if len(values) in (1, channels) else [sum(values) / len(values)]
     if given.get("do_flip_channel_order"):
         notes.append(
-            f"{name} was made for images in the order blue, green, red, and is shown them in the order red, green, blue"
+            f"{name} was trained on images with channels in the order blue, green, red, but gets them as red, green, blue"
         )
-    return Fed(settings, notes)
+    return Preprocessing(settings, notes)
 
 
 def _read(name: str, local: bool) -> Mapping[str, Any] | None:
@@ -105,7 +106,7 @@ def _read(name: str, local: bool) -> Mapping[str, Any] | None:
 
 
 def _usual(model_type: str) -> dict[str, Any]:
-    """How the published models of this kind are fed."""
+    """Return the usual preprocessing of published models of this type."""
     if model_type in HALF:
         return {key: [0.5, 0.5, 0.5] for key in ("image_mean", "image_std")}
     if model_type == "mobilevit":
@@ -118,7 +119,7 @@ def _normalises(given: Mapping[str, Any]) -> bool:
 
 
 def _range(given: Mapping[str, Any]) -> tuple[float, float]:
-    """What black and white become before the normalisation."""
+    """Return the values of black and white before the normalisation."""
     if given.get("do_rescale") is False:
         return (0.0, 255.0)
     white = 255.0 * float(given.get("rescale_factor") or 1 / 255)
@@ -128,7 +129,7 @@ def _range(given: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _size(given: Mapping[str, Any] | None) -> Size | None:
-    """Height and width of what the model is fed with: of the crop, if there is one."""
+    """Return height and width of the model's input: those of the crop, if there is one."""
     if given is None:
         return None
     crops = given.get("do_center_crop", "crop_size" in given)

@@ -1,4 +1,4 @@
-"""What a loader is asked for, and what it hands back: the words that all loaders share."""
+"""The request that `load` passes to a loader, the result that it returns, and helpers that loaders share."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from phosphene.types import Size
 __all__ = ["RANDOM", "Loaded", "Request", "calling", "placed", "seeded"]
 
 RANDOM = "random"
-"""The word for an architecture whose weights are drawn."""
+"""Value of `weights` for randomly initialised weights."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the caller of `load` asked for.
+    """Arguments of `load`.
 
     Attributes
     ----------
     name : str
-        What follows the scheme.
+        The name without its prefix.
     weights : str, Path or None
-        None for those that are published, "random", or a file.
+        None for the published weights, "random", or a file.
     seed : int
-        Of random weights.
+        Random seed of random weights.
     backend : str or None
-        As given.
+        The backend, if given.
     size : (int, int) or None
-        Height and width, where the caller gave them.
+        Height and width, if given.
     classes : tuple of str or None
-        Names of the outputs, where the caller gave them.
+        Names of the outputs, if given.
     arguments : mapping
-        For the architecture or the factory.
+        Arguments of the architecture or the factory.
     """
 
     name: str
@@ -49,43 +49,45 @@ class Request:
 
     @property
     def file(self) -> Path | None:
-        """The weights as a file, if they are one."""
+        """The path of the weights, if they are a file."""
         return None if self.weights is None or self.weights == RANDOM else Path(self.weights).expanduser()
 
     @property
     def own_outputs(self) -> dict[str, int]:
-        """``num_classes`` by the caller's names, where weights are not the published ones and nothing else was said."""
+        """``num_classes`` from the class names, unless weights are the published ones or it is given."""
         if self.weights is None or self.classes is None or "num_classes" in self.arguments:
             return {}
         return {"num_classes": len(self.classes)}
 
     def only(self, backend: str, package: str) -> None:
-        """Refuse another backend than the one that the models of `package` are of.
+        """Raise if another backend than that of the models of `package` is requested.
 
         Raises
         ------
         InvalidParameter
-            When the caller named another.
+            If another backend is requested.
         """
         if self.backend not in (None, backend):
             raise InvalidParameter(
-                "backend", allowed=f"{backend!r} for models of {package}", received=self.backend,
-                fix="Leave it out, and it is found from the model.",
-            )  # fmt: skip
+                "backend",
+                allowed=f"{backend!r} for models of {package}",
+                received=self.backend,
+                fix="Leave `backend` out.",
+            )
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a loader found.
+    """The result of a loader.
 
     Attributes
     ----------
     model : object
-        Of any kind that `phosphene.wrap` takes.
+        Any model that `phosphene.wrap` takes.
     settings : mapping
-        Keyword arguments of `phosphene.wrap` that the model's own configuration gives; the caller's win.
+        Keyword arguments of `phosphene.wrap` from the model's configuration; arguments of the caller take precedence.
     notes : sequence of str
-        What was handled and should be known.
+        Messages for the user, issued as warnings.
     """
 
     model: Any
@@ -95,10 +97,10 @@ class Loaded:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """A context in which PyTorch modules are made on the host with draws of `seed`; the user's draws go on as before."""
+    """A context in which PyTorch modules are initialised on the CPU with `seed`; the global random state is restored."""
     import torch
 
-    # Not torch.manual_seed, which would also seed the devices, and those are not put back here.
+    # Not torch.manual_seed, which also seeds the devices, whose states are not restored here.
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
@@ -106,12 +108,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def calling(what: str, arguments: Mapping[str, Any]) -> Iterator[None]:
-    """What an architecture does not take becomes an error that names `arguments`.
+    """A context in which exceptions about an architecture's arguments become an error about `arguments`.
 
     Raises
     ------
     InvalidParameter
-        In place of the TypeError or ValueError raised inside.
+        In place of a TypeError or ValueError raised inside.
     """
     try:
         yield
@@ -119,15 +121,17 @@ def calling(what: str, arguments: Mapping[str, Any]) -> Iterator[None]:
         if isinstance(error, PhospheneError) or not arguments:
             raise
         raise InvalidParameter(
-            "arguments", allowed=f"what {what} takes", received=dict(arguments),
-            fix=f"It said {type(error).__name__}: {error}",
-        ) from error  # fmt: skip
+            "arguments",
+            allowed=f"arguments that {what} accepts",
+            received=dict(arguments),
+            fix=f"It raised {type(error).__name__}: {error}",
+        ) from error
 
 
 def placed(model: Any, device: str | None, dtype: str | None) -> Any:
-    """A module that nobody else holds, moved to `device` and `dtype`, so that nothing is converted at each call.
+    """Move a module to `device` and `dtype`, so that its weights are not converted at each call.
 
-    A device or precision that is not there is left for `phosphene.wrap` to refuse.
+    An unknown device or precision is ignored here; `phosphene.wrap` raises for it.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""The networks that come with the package."""
+"""The networks that are included in the package."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ NAMES = ("specimen", "specimen-witness", "specimen-shortcut")
 
 
 def load(request: Request) -> Loaded:
-    """An embedded network, with its own weights or those of another file of its architecture.
+    """Load an embedded network, with its own weights or those of another file for its architecture.
 
     Raises
     ------
     InvalidParameter
-        For random weights, or for arguments.
+        If `weights` is "random", or `arguments` are given.
     MissingBackend
-        When the framework is not installed.
+        If the framework is not installed.
     CorruptWeights
-        When the weights cannot be read or do not fit.
+        If the weights cannot be read or do not fit.
     """
     if request.weights == RANDOM:
         raise InvalidParameter(
-            "weights", allowed="None, or a .safetensors file of this architecture", received=request.weights,
-            fix="network.with_weights replaces them by anything.",
-        )  # fmt: skip
+            "weights",
+            allowed="None, or a .safetensors file for this architecture",
+            received=request.weights,
+            fix="Use network.with_weights to replace the weights by random ones.",
+        )
     if request.arguments:
         raise InvalidParameter(
-            "arguments", allowed="none for an embedded network", received=dict(request.arguments), fix="Leave them out."
+            "arguments",
+            allowed="None for an embedded network",
+            received=dict(request.arguments),
+            fix="Leave `arguments` out.",
         )
     from phosphene import specimen
 

@@ -1,4 +1,4 @@
-"""``timm:NAME``: architectures of timm, as ``NAME`` or ``NAME.TAG``."""
+"""``timm:NAME``: models of timm, by ``NAME`` or ``NAME.TAG``."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from phosphene.errors import CorruptWeights, InvalidParameter, nearest
-from phosphene.loaders.fetching import from_hub, in_torch_cache
-from phosphene.loaders.fitting import fill_module
+from phosphene.loaders.assignment import fill_module
+from phosphene.loaders.download import from_hub, in_torch_cache
 from phosphene.loaders.packages import importing
 from phosphene.loaders.request import Loaded, Request, calling, seeded
-from phosphene.loaders.weights import read_torch
+from phosphene.loaders.weight_files import read_torch
 
 __all__ = ["load"]
 
-FIX = "Is it a file of this architecture? Another head is stated by classes, or by arguments={'num_classes': 10}."
+FIX = "Check that it is a file of this architecture. For other outputs pass classes=[...] or arguments={'num_classes': 10}."
 
 
 def load(request: Request) -> Loaded:
-    """A model of timm, with the size, normalisation and class names of its configuration.
+    """Load a model of timm, with the size, normalisation and class names of its configuration.
 
-    A `size` that a network of fixed size does not have is given to the architecture as its ``img_size``.
+    For an architecture of fixed input size, another `size` is passed as its ``img_size``.
 
     Raises
     ------
     UnusablePackage
-        When timm is not installed, or torchvision, which it needs, does not fit the installed PyTorch.
+        If timm is not installed, or torchvision, which it needs, does not fit the installed PyTorch.
     InvalidParameter
-        For an unknown name, one without published weights, or arguments that the architecture does not take.
+        If the name is unknown, has no published weights, or the architecture does not accept the arguments.
     MissingWeights
-        When published weights are not on this machine and cannot be fetched.
+        If published weights are not on this machine and cannot be downloaded.
     CorruptWeights
-        When a weights file cannot be read or does not fit.
+        If a weights file cannot be read or does not fit.
     """
     request.only("torch", "timm")
     with importing("timm", "timm"):
@@ -52,15 +52,17 @@ def load(request: Request) -> Loaded:
 
 
 def _configuration(name: str, timm: Any) -> Any:
-    """The published configuration of that name, or None where the architecture has none."""
+    """Return the published configuration of that name, or None if the architecture has none."""
     architecture, _, tag = name.partition(".")
     tagged = timm.list_pretrained(f"{architecture}.*") if timm.is_model(architecture) else []
     if not timm.is_model(architecture) or (tag and name not in tagged):
         near = nearest(name, tagged or [*timm.list_models(), *timm.list_pretrained()])
         raise InvalidParameter(
-            "name", allowed=f"one of the {len(timm.list_models())} architectures of timm, with .TAG for certain weights",
-            received=name, fix=f"Did you mean {near}?" if near else "timm.list_models('*part*') lists them.",
-        )  # fmt: skip
+            "name",
+            allowed=f"one of the {len(timm.list_models())} architectures of timm, optionally with .TAG to choose weights",
+            received=name,
+            fix=f"Did you mean {near}?" if near else "timm.list_models('*part*') lists the names.",
+        )
     return timm.get_pretrained_cfg(name)
 
 
@@ -74,12 +76,14 @@ def _published(request: Request, timm: Any, published: Any, arguments: Mapping[s
     overlay = {}
     if published is None or not published.has_weights:
         raise InvalidParameter(
-            "weights", allowed="'random' or a file, since timm publishes none for this architecture", received=None,
-            fix="timm.list_pretrained() lists those that have some.",
-        )  # fmt: skip
+            "weights",
+            allowed="'random' or a file, since timm has no published weights for this architecture",
+            received=None,
+            fix="timm.list_pretrained() lists the architectures with published weights.",
+        )
     if published.hf_hub_id and not published.custom_load:
         given = published.hf_hub_filename
-        # Found here and named to timm, which would otherwise ask the hub each time, also for what is in the cache.
+        # Passed to timm as a file: otherwise it contacts the hub each time, even for cached files.
         place = from_hub(published.hf_hub_id, [given] if given else ["model.safetensors", "pytorch_model.bin"])
         overlay = {"file": str(place)}
     elif published.hf_hub_id:
@@ -91,7 +95,9 @@ def _published(request: Request, timm: Any, published: Any, arguments: Mapping[s
             return timm.create_model(request.name, pretrained=True, pretrained_cfg_overlay=overlay, **arguments)
     except (OSError, EOFError, RuntimeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CorruptWeights(str(place), f"{reason}. If it is damaged, delete it, and it is fetched again.") from error
+        raise CorruptWeights(
+            str(place), f"{reason}. If the file is damaged, delete it to download it again."
+        ) from error
 
 
 def _settings(request: Request, model: Any, published: Any) -> dict[str, Any]:
@@ -101,14 +107,14 @@ def _settings(request: Request, model: Any, published: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"size": (int(height), int(width)), "channels": int(channels), "name": request.name}
     for key, usual in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
         values = configuration.get(key, usual)
-        # Of a network for other channels than its configuration knows, only the mean over these is told.
+        # For another number of channels than the configuration has, only the mean over its channels is known.
         settings[key] = values if len(values) in (1, channels) else sum(values) / len(values)
     settings["classes"] = _classes(model, published)
     return settings
 
 
 def _classes(model: Any, published: Any) -> tuple[str, ...] | None:
-    """Names from the configuration, or those of the ImageNet that has as many."""
+    """Return class names from the configuration, or of the ImageNet version with as many classes."""
     count = int(getattr(model, "num_classes", 0) or 0)
     names = model.pretrained_cfg.get("label_names")
     described = model.pretrained_cfg.get("label_descriptions") or {}

@@ -1,4 +1,4 @@
-"""``torchvision:NAME``: image classifiers and segmenters of torchvision."""
+"""``torchvision:NAME``: image classification and segmentation models of torchvision."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from phosphene.errors import CorruptWeights, InvalidParameter, MissingWeights, nearest
-from phosphene.loaders.fetching import in_torch_cache
-from phosphene.loaders.fitting import fill_module
+from phosphene.loaders.assignment import fill_module
+from phosphene.loaders.download import in_torch_cache
 from phosphene.loaders.packages import importing
 from phosphene.loaders.request import RANDOM, Loaded, Request, calling, seeded
-from phosphene.loaders.weights import read_torch, refused
+from phosphene.loaders.weight_files import read_torch, refused
 
 __all__ = ["load"]
 
 INCEPTIONS = ("googlenet", "inception_v3")
-FIX = "Is it a file of this architecture? Another head is stated by classes, or by arguments={'num_classes': 10}."
+FIX = "Check that it is a file of this architecture. For other outputs pass classes=[...] or arguments={'num_classes': 10}."
 
 
 def load(request: Request) -> Loaded:
-    """A model of torchvision, with the size, normalisation and class names that belong to its weights.
+    """Load a model of torchvision, with the size, normalisation and class names of its weights.
 
-    `weights` may also be the name of one of torchvision's own, such as "IMAGENET1K_V1".
+    `weights` may also be the name of published weights, such as "IMAGENET1K_V1".
 
     Raises
     ------
     UnusablePackage
-        When torchvision is not installed, or does not fit the installed PyTorch.
+        If torchvision is not installed, or does not fit the installed PyTorch.
     InvalidParameter
-        For an unknown name, or arguments that the architecture does not take.
+        If the name is unknown, or the architecture does not accept the arguments.
     MissingWeights
-        When published weights are not on this machine and cannot be fetched.
+        If published weights are not on this machine and cannot be downloaded.
     CorruptWeights
-        When a weights file cannot be read or does not fit.
+        If a weights file cannot be read or does not fit.
     """
     request.only("torch", "torchvision")
     with importing("torchvision", "torchvision"):
@@ -49,9 +49,11 @@ def load(request: Request) -> Loaded:
     else:
         if request.file is not None and not request.file.suffix:
             raise InvalidParameter(
-                "weights", allowed=f"'random', a file, or {' or '.join(map(repr, published.__members__))}",
-                received=request.weights, fix=f"These are what torchvision has for {request.name}.",
-            )  # fmt: skip
+                "weights",
+                allowed=f"'random', a file, or {' or '.join(map(repr, published.__members__))}",
+                received=request.weights,
+                fix=f"The names are those of the published weights of {request.name}; a file needs an ending such as .safetensors.",
+            )
         arrays: Mapping[str, Any] | None = None
         arguments = {**_defaults(request), **arguments}
         if segments:
@@ -76,20 +78,24 @@ def _check_name(name: str, models: Any) -> None:
         return
     if name in models.list_models():
         raise InvalidParameter(
-            "name", allowed="a classifier or segmenter of images", received=f"torchvision:{name}",
-            fix=f"Build it with torchvision.models.get_model({name!r}) and give its backbone to ph.wrap.",
-        )  # fmt: skip
+            "name",
+            allowed="an image classification or segmentation model",
+            received=f"torchvision:{name}",
+            fix=f"Build it with torchvision.models.get_model({name!r}) and pass its backbone to ph.wrap.",
+        )
     near = nearest(name, usable)
     raise InvalidParameter(
-        "name", allowed=f"one of the {len(usable)} classifiers and segmenters of torchvision", received=name,
-        fix=f"Did you mean {near}?" if near else "torchvision.models.list_models() lists them.",
-    )  # fmt: skip
+        "name",
+        allowed=f"one of the {len(usable)} classification and segmentation models of torchvision",
+        received=name,
+        fix=f"Did you mean {near}?" if near else "torchvision.models.list_models() lists the names.",
+    )
 
 
 def _defaults(request: Request) -> dict[str, Any]:
     arguments: dict[str, Any] = dict(request.own_outputs)
     if request.name in INCEPTIONS:
-        # Their published weights were trained with another normalisation, which the model then makes itself.
+        # Their published weights were trained with another normalisation, which the model then applies itself.
         arguments |= {"init_weights": request.weights == RANDOM, "transform_input": request.weights != RANDOM}
     return arguments
 
@@ -97,7 +103,7 @@ def _defaults(request: Request) -> dict[str, Any]:
 def _published(request: Request, models: Any, chosen: Any, arguments: Mapping[str, Any]) -> Any:
     place = in_torch_cache(chosen.url)
     try:
-        # torchvision itself would unpickle whatever lies in the cache; once it was read as arrays, there is nothing else in it.
+        # torchvision would unpickle the cached file; reading it with weights_only first ensures that it holds only arrays.
         chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except pickle.UnpicklingError as error:
         raise refused(place, error) from error
@@ -105,7 +111,7 @@ def _published(request: Request, models: Any, chosen: Any, arguments: Mapping[st
         raise MissingWeights(place.name, chosen.url, str(place), str(error)) from error
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CorruptWeights(str(place), f"cannot be read ({reason}). Delete it, and it is fetched again.") from error
+        raise CorruptWeights(str(place), f"cannot be read ({reason}). Delete it to download it again.") from error
     with seeded(request.seed), calling(request.name, arguments):
         return models.get_model(request.name, weights=chosen, **arguments)
 

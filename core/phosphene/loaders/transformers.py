@@ -9,34 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.errors import CorruptWeights, InvalidParameter, PhospheneError, nearest
-from phosphene.loaders.fetching import from_hub_with
-from phosphene.loaders.fitting import misfit
+from phosphene.loaders.assignment import misfit
+from phosphene.loaders.download import from_hub_with
 from phosphene.loaders.packages import importing
 from phosphene.loaders.preprocessing import settings_of
 from phosphene.loaders.request import RANDOM, Loaded, Request, calling, seeded
-from phosphene.loaders.weights import read_torch
+from phosphene.loaders.weight_files import read_torch
 
 __all__ = ["load"]
 
-FIX = "Is it a file of this architecture? Its head has one output a label: state another by classes."
+FIX = "Check that it is a file of this architecture. For other outputs pass classes=[...]."
 
 
 def load(request: Request) -> Loaded:
-    """An image model of transformers: a classifier or segmenter, or a tower without a head.
+    """Load an image model of transformers: a classification or segmentation model, or an encoder without a head.
 
-    The class is the one that the configuration names, if it takes images alone and there is a head to read; otherwise the
-    architecture without a head, of a pair of an image and a text tower the former.
+    The class is the one that the configuration names, if it takes only images and has a head with logits. Otherwise it is the
+    architecture without a head; for a pair of an image and a text encoder, the image encoder.
 
     Raises
     ------
     UnusablePackage
-        When transformers is not installed or cannot be imported.
+        If transformers is not installed or cannot be imported.
     InvalidParameter
-        For a folder that is none, or a model that does not take images.
+        If the name is neither a folder nor a repository, or the model does not take images.
     MissingWeights
-        When something is not on this machine and cannot be fetched.
+        If a file is not on this machine and cannot be downloaded.
     CorruptWeights
-        When a weights file cannot be read or does not fit.
+        If a weights file cannot be read or does not fit.
     """
     request.only("torch", "transformers")
     with importing("transformers", "hf"), _quiet():
@@ -57,7 +57,7 @@ def load(request: Request) -> Loaded:
 
 
 def embedding(returned: Any) -> Any:
-    """What a tower without a head says of an image: its pooled state, or the last one where it does not pool."""
+    """Return the output of an encoder without a head: its pooled state, or its last hidden state if there is none."""
     pooled = getattr(returned, "pooler_output", None)
     return returned.last_hidden_state if pooled is None else pooled
 
@@ -67,7 +67,7 @@ def _output(whole: bool) -> str | Callable[[Any], Any]:
 
 
 def _configuration(request: Request) -> tuple[Any, bool]:
-    """The model's configuration, and whether nothing more has to be fetched for what goes with it."""
+    """Return the model's configuration, and whether everything else is on this machine."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
@@ -75,9 +75,11 @@ def _configuration(request: Request) -> tuple[Any, bool]:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise InvalidParameter(
-                "name", allowed="a folder made by save_pretrained", received=f"hf:{name}",
-                fix="It has no config.json.",
-            )  # fmt: skip
+                "name",
+                allowed="a folder written by save_pretrained",
+                received=f"hf:{name}",
+                fix="The folder has no config.json: write it with model.save_pretrained(folder).",
+            )
         return _readable(
             name, lambda: AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         ), True
@@ -85,18 +87,22 @@ def _configuration(request: Request) -> tuple[Any, bool]:
         return AutoConfig.for_model(name), True
     if name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1 or not name:
         raise InvalidParameter(
-            "name", allowed="a folder made by save_pretrained, OWNER/NAME on the hub, or with weights='random' a model type",
-            received=f"hf:{name}", fix="There is no such folder.",
-        )  # fmt: skip
+            "name",
+            allowed="a folder written by save_pretrained, OWNER/NAME on the hub, or with weights='random' a model type",
+            received=f"hf:{name}",
+            fix="There is no such folder: check the path.",
+        )
     if "/" not in name:
         kinds = list(CONFIG_MAPPING_NAMES)
         near = nearest(name, kinds)
         hint = f"Did you mean {near}?" if near and name not in kinds else f"weights='random' builds {name!r} untrained."
         if request.weights is not None or name in kinds:
             raise InvalidParameter(
-                "name", allowed="OWNER/NAME on the hub, or with weights='random' a model type of transformers",
-                received=f"hf:{name}", fix=hint if near else "A folder is meant? There is none of that name.",
-            )  # fmt: skip
+                "name",
+                allowed="OWNER/NAME on the hub, or with weights='random' a model type of transformers",
+                received=f"hf:{name}",
+                fix=hint if near else "If it is meant to be a folder, check the path: there is none of that name.",
+            )
     what = f"{name} (config.json" + (", preprocessor_config.json)" if request.weights is not None else ", weights)")
     return _readable(
         name,
@@ -107,7 +113,7 @@ def _configuration(request: Request) -> tuple[Any, bool]:
 
 
 def _state(configuration: Any, request: Request) -> None:
-    """Put what the caller said of the architecture into its configuration."""
+    """Set the caller's classes and arguments in the configuration."""
     if request.weights is not None and request.classes is not None:
         configuration.id2label = dict(enumerate(request.classes))
         configuration.label2id = {name: index for index, name in configuration.id2label.items()}
@@ -115,9 +121,11 @@ def _state(configuration: Any, request: Request) -> None:
         if not hasattr(configuration, key):
             near = nearest(key, configuration.to_dict())
             raise InvalidParameter(
-                "arguments", allowed=f"attributes of {type(configuration).__name__}", received=key,
-                fix=f"Did you mean {near}?" if near else "Its documentation lists them.",
-            )  # fmt: skip
+                "arguments",
+                allowed=f"attributes of {type(configuration).__name__}",
+                received=key,
+                fix=f"Did you mean {near}?" if near else "The documentation of transformers lists them.",
+            )
         setattr(configuration, key, value)
 
 
@@ -129,13 +137,15 @@ def _readable(name: str, read: Callable[[], Any]) -> Any:
     except (OSError, ValueError, KeyError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InvalidParameter(
-            "name", allowed="a model whose configuration transformers knows", received=f"hf:{name}",
-            fix=f"Its config.json says otherwise: {reason}",
-        ) from error  # fmt: skip
+            "name",
+            allowed="a model whose configuration transformers can read",
+            received=f"hf:{name}",
+            fix=f"Reading its config.json failed: {reason}",
+        ) from error
 
 
 def _class(configuration: Any, name: str) -> tuple[Any, Any, bool]:
-    """The class to build, the configuration it takes, and whether it has a head whose logits can be read."""
+    """Return the class to build, its configuration, and whether it has a head with logits."""
     import transformers
     from transformers.models.auto import modeling_auto as auto
 
@@ -162,10 +172,12 @@ def _class(configuration: Any, name: str) -> tuple[Any, Any, bool]:
     kind = getattr(transformers, chosen or "", None)
     if kind is None or getattr(kind, "main_input_name", "") != "pixel_values":
         raise InvalidParameter(
-            "name", allowed="a model that takes images alone", received=f"hf:{name}",
-            fix=f"It is {(chosen or ', '.join(wanted) or configuration.model_type)!r}: build it, and state its other inputs "
-            "by ph.wrap(model, inputs=...).",
-        )  # fmt: skip
+            "name",
+            allowed="a model that takes only images",
+            received=f"hf:{name}",
+            fix=f"It is {(chosen or ', '.join(wanted) or configuration.model_type)!r}: build it yourself, and pass its other "
+            "inputs with ph.wrap(model, inputs=...).",
+        )
     return kind, configuration, whole is not None
 
 
@@ -193,11 +205,12 @@ def _build(request: Request, kind: Any, configuration: Any, whole: bool) -> tupl
         raise
     except pickle.UnpicklingError as error:
         raise CorruptWeights(
-            request.name, "holds more than arrays, and reading that runs code of whoever made it; nothing of it was run. Where "
-            "you trust it, load it yourself and save it anew with save_pretrained.",
-        ) from error  # fmt: skip
+            request.name,
+            "contains more than arrays, and reading it would run code from the file; nothing of it was run. If you trust it, "
+            "load it yourself and save it again with save_pretrained.",
+        ) from error
     except Exception as error:
-        # safetensors has an error of its own, which is no OSError.
+        # The error of safetensors is not an OSError.
         if not isinstance(error, OSError | RuntimeError) and "safetensors" not in type(error).__module__.lower():
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -206,19 +219,20 @@ def _build(request: Request, kind: Any, configuration: Any, whole: bool) -> tupl
 
 
 def _judge(source: str, info: Mapping[str, Any], *, strict: bool, file: Path | None) -> list[str]:
-    """Hold what transformers says of the loading against what may be; what is left is said."""
+    """Raise if the loaded weights do not fit; return messages about weights that are missing."""
     missing, other = sorted(info["missing_keys"]), sorted(info["mismatched_keys"])
     unexpected = sorted(info["unexpected_keys"]) if file is not None else []
     if other or unexpected or (missing and strict):
         raise misfit(source, missing, unexpected, other, FIX)
     if missing:
-        return [f"{source} has no weights for {', '.join(missing[:4])}: they are random"]
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+        return [f"{source} has no weights for {', '.join(missing[:4])}{more}, which are initialised randomly"]
     return []
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from printing bars and reports: what matters of them is said by us."""
+    """Keep transformers from printing progress bars and reports; `load` reports what the user should know."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

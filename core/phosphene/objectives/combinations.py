@@ -1,4 +1,4 @@
-"""Objectives made of others: weighted groups, the way from one to another, and several unlike pictures of one."""
+"""Objectives made of others: weighted groups, interpolations, arrangements, and diverse pictures of one objective."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.backend import Network
-from phosphene.draws import integer
 from phosphene.errors import InvalidObjective, InvalidParameter, said
+from phosphene.kit.checks import integer, number
 from phosphene.objectives.declarations import Bound, Objective, Sum, layer_shape
 from phosphene.objectives.forms import DirectionForm, DiversityForm, LinearForm, SpatialForm
-from phosphene.objectives.places import Place, Shapes, place_of, place_text, position_of
+from phosphene.objectives.location import Place, Shapes, place_of, place_text, position_of
 
 __all__ = ["diverse", "group", "interpolate", "spatial"]
 
 
 class Company:
-    """What objectives that depend on each other hold in common; compared by identity."""
+    """Marks objectives that depend on each other and are computed in one batch; compared by identity."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,11 @@ class WeightedGroup(Objective):
         for channel, weight in self.weights:
             if not 0 <= channel < count:
                 raise InvalidParameter(
-                    "channels", allowed=f"0 to {count - 1} ({self.layer!r} has {count} channels)", received=channel,
+                    "channels",
+                    allowed=f"0 to {count - 1} ({self.layer!r} has {count} channels)",
+                    received=channel,
                     fix="net.layers shows the channels of each layer.",
-                )  # fmt: skip
+                )
             vector[channel] = weight
         place = () if self.at == "mean" else position_of(network, shapes, self.layer, self.at)
         where = "mean" if self.at == "mean" else "at" if place else "centre"
@@ -67,15 +69,17 @@ class Spatial(Objective):
         fits = pattern.ndim == len(shape) > 1 and pattern.shape[-1] == shape[-1]
         if not fits or any(own > whole for own, whole in zip(pattern.shape, shape, strict=True)):
             raise InvalidObjective(
-                "pattern", allowed=f"an array of at most {shape}, with all {shape[-1]} channels of {self.layer!r}",
-                received=pattern.shape, fix="Without positions use ph.direction.",
-            )  # fmt: skip
+                "pattern",
+                allowed=f"an array of at most {shape}, with all {shape[-1]} channels of {self.layer!r}",
+                received=pattern.shape,
+                fix="For a layer without positions use ph.direction.",
+            )
         if not np.all(np.isfinite(pattern)) or not np.any(pattern):
             raise InvalidObjective(
                 "pattern",
                 allowed="finite numbers, not all zero",
-                received=said("others"),
-                fix="A pattern needs a length.",
+                received=said("NaN, infinity or only zeros"),
+                fix="Check the array that the pattern was made from.",
             )
         whole = np.zeros(shape)
         whole[tuple(slice((a - b) // 2, (a - b) // 2 + b) for a, b in zip(shape, pattern.shape, strict=True))] = pattern
@@ -109,18 +113,19 @@ def group(
     *,
     at: Sequence[int] | str = "mean",
 ) -> Objective:
-    """The weighted mean of several channels, or of several neurons at one position.
+    """Maximise the weighted mean of several channels, or of several neurons at one position.
 
     Parameters
     ----------
     layer : str
         Path of the layer.
     channels : sequence of int, or mapping of int to float
-        Channels, or channels with their weights.
+        Indices of the channels, or a mapping from indices to weights.
     weights : sequence of float, optional
-        One a channel; all alike when absent. Negative ones hold a channel down. Their sum is brought to 1.
+        One weight per channel (default: equal weights). A negative weight suppresses its channel. Weights are divided by their
+        sum.
     at : "mean", "centre", sequence of int or str, default "mean"
-        Averaged over positions, or at one of them (as in `phosphene.neuron`).
+        Whether to average over positions, or to read at one position (as in `phosphene.neuron`).
 
     Returns
     -------
@@ -129,45 +134,51 @@ def group(
     Raises
     ------
     InvalidParameter
-        For no channel, one that is named twice, weights that are not one a channel, or ones that sum to zero.
+        If there is no channel or a repeated one, if there is not one weight per channel, or if the weights sum to zero.
     """
     given = dict(channels) if isinstance(channels, Mapping) else dict.fromkeys(channels, 1.0)
     count = len(channels)
     if not given or len(given) != count:
         raise InvalidParameter(
-            "channels", allowed="at least one channel, none of them twice", received=list(channels),
-            fix='For example ph.group("stage3", [3, 8, 21]).',
-        )  # fmt: skip
+            "channels",
+            allowed="at least one channel, each of them once",
+            received=list(channels),
+            fix='For example ph.objectives.group("stage3", [3, 8, 21]).',
+        )
     if weights is not None:
         if isinstance(channels, Mapping) or len(weights) != count:
             raise InvalidParameter(
-                "weights", allowed=f"{count} numbers, one a channel, and none beside a mapping", received=list(weights),
-                fix="ph.group(layer, {3: 1.0, 8: 0.5}) says both at once.",
-            )  # fmt: skip
+                "weights",
+                allowed=f"{count} number{'s' * (count != 1)} (one per channel), or None if channels is a mapping",
+                received=list(weights),
+                fix="For example ph.objectives.group(layer, {3: 1.0, 8: 0.5}).",
+            )
         given = dict(zip(given, weights, strict=True))
     values = np.asarray(list(given.values()), np.float64)
     total = values.sum()
     if not np.all(np.isfinite(values)) or abs(total) <= 1e-9 * np.abs(values).max(initial=1e-300):
         raise InvalidParameter(
-            "weights", allowed="finite numbers whose sum is not zero", received=values.tolist(),
-            fix="To hold one thing against another subtract objectives: ph.channel(a, 1) - ph.channel(a, 2).",
-        )  # fmt: skip
+            "weights",
+            allowed="finite numbers whose sum is not zero",
+            received=values.tolist(),
+            fix="To contrast two channels subtract objectives: ph.channel(layer, 1) - ph.channel(layer, 2).",
+        )
     place = "mean" if at == "mean" else place_of(at)
     pairs = zip(given, values / total, strict=True)
     return WeightedGroup(layer, tuple((int(channel), float(weight)) for channel, weight in pairs), place)
 
 
 def spatial(layer: str, pattern: ArrayLike, *, cosine_power: float = 0.0) -> Objective:
-    """A direction over positions and channels: what excites *this* arrangement of a layer.
+    """Maximise a pattern over positions and channels of a layer.
 
     Parameters
     ----------
     layer : str
         Path of a layer with positions.
     pattern : array-like (h, w, C)
-        At most as large as the layer; a smaller one is held against its middle.
+        At most as large as the layer; a smaller pattern is placed at its centre.
     cosine_power : float, default 0
-        As of `phosphene.direction`.
+        Power of the cosine, at least 0, as in `phosphene.direction`.
 
     Returns
     -------
@@ -176,23 +187,19 @@ def spatial(layer: str, pattern: ArrayLike, *, cosine_power: float = 0.0) -> Obj
     Raises
     ------
     InvalidParameter
-        When `cosine_power` is negative.
+        If `cosine_power` is negative.
     """
-    if not cosine_power >= 0:
-        raise InvalidParameter(
-            "cosine_power", allowed="a number of at least 0", received=cosine_power, fix="Use 1 to 4."
-        )
-    return Spatial(layer, np.asarray(pattern, np.float64), float(cosine_power))
+    return Spatial(layer, np.asarray(pattern, np.float64), number("cosine_power", cosine_power, minimum=0.0))
 
 
 def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Objective]:
-    """The way from one objective to another, both ends included (Olah et al. 2017).
+    """Interpolate between two objectives, both included (Olah et al. 2017).
 
     Parameters
     ----------
     first, second : Objective
     count : int, default 5
-        Objectives, at least 2.
+        Number of objectives, at least 2.
 
     Returns
     -------
@@ -204,34 +211,31 @@ def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Obj
 
 
 def diverse(objective: Objective, count: int, layer: str, weight: float = 1.0) -> list[Objective]:
-    """Several pictures of one objective that are unlike each other: what else makes this unit fire (Olah et al. 2017).
+    """Diverse pictures of one objective: the different things that make a unit fire (Olah et al. 2017).
 
-    They are computed in one batch, and each is held away from the others by the Gram matrices of a layer.
+    They are computed in one batch, with a penalty on the similarity of the Gram matrices of a layer.
 
     Parameters
     ----------
     objective : Objective
     count : int
-        Pictures, at least 2.
+        Number of pictures, at least 2.
     layer : str
-        Whose textures have to differ; one before or at the objective's own.
+        Layer whose Gram matrices have to differ; at or before the layer of the objective.
     weight : float, default 1
-        Of the term, a mean cosine in [-1, 1], against the objective; above 0.
+        Weight of the penalty, which is a mean cosine in [-1, 1]; above 0.
 
     Returns
     -------
     list of Objective
-        For one call of `phosphene.render`.
+        To be passed to one call of `phosphene.render`.
 
     Raises
     ------
     InvalidParameter
-        For fewer than two pictures, or a weight that is not positive.
+        If there are fewer than two pictures, or the weight is not positive.
     """
     count = integer("count", count, minimum=2)
-    if not 0 < weight < float("inf"):
-        raise InvalidParameter(
-            "weight", allowed="a positive number", received=weight, fix="About as large as the objective's own value."
-        )
+    factor = number("weight", weight, minimum=0.0, open_minimum=True)
     company = Company()
-    return [Diverse(objective, layer, float(weight), number, company) for number in range(count)]
+    return [Diverse(objective, layer, factor, index, company) for index in range(count)]

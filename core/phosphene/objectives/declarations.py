@@ -1,7 +1,7 @@
-"""Objectives as a person writes them: ``ph.channel("stage3", 5) - 0.5 * ph.logit("coins")``.
+"""Declarations of objectives: ``ph.channel("stage3", 5) - 0.5 * ph.logit("coins")``.
 
-A declaration knows no network. `Objective.bind` holds it against one: layers must exist, channels be in range, class names be
-known; what comes out is a `Bound`: a static form and its arguments.
+A declaration does not depend on a network. `Objective.bind` checks it against one (layers, channels and classes must exist) and
+returns a `Bound`: a static form and its arguments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import Network
-from phosphene.errors import InvalidObjective, InvalidParameter, UnknownClass
+from phosphene.errors import InvalidObjective, InvalidParameter, UnknownClass, said
 from phosphene.layers import OUTPUT
 from phosphene.objectives.forms import (
     ChannelForm,
@@ -28,7 +28,7 @@ from phosphene.objectives.forms import (
     ProductForm,
     UserForm,
 )
-from phosphene.objectives.places import Place, Shapes, place_text, position_of
+from phosphene.objectives.location import Place, Shapes, place_text, position_of
 from phosphene.types import Array, Floats, Namespace, Tree, UserObjective
 
 __all__ = ["Bound", "Objective"]
@@ -36,11 +36,21 @@ __all__ = ["Bound", "Objective"]
 
 @dataclass(frozen=True)
 class Bound:
-    """An objective held against a network: `form` is static, `arguments` are NumPy arrays without a target axis.
+    """An objective bound to a network.
 
-    `identity` is what the target *is*, by which its draws are keyed, where that is not the arguments: an activation that was
-    read from an image differs by rounding between frameworks, the image does not. `company` is one object for all targets that
-    depend on each other, and so must be computed in one batch.
+    Attributes
+    ----------
+    form : Form
+        The static part of the objective.
+    arguments : tree of numpy.ndarray
+        Arguments of the form, without a target axis.
+    label : str
+        Title of the picture.
+    identity : tree of numpy.ndarray, optional
+        Content by which the random numbers of the target are keyed (default: the arguments). For an activation read from an
+        image it is the image, since activations differ by rounding between frameworks.
+    company : object, optional
+        The same object for all targets that depend on each other and are computed in one batch.
     """
 
     form: Form
@@ -51,16 +61,16 @@ class Bound:
 
     @property
     def key(self) -> Tree:
-        """What the draws are keyed by."""
+        """The content by which the target's random numbers are keyed."""
         return self.arguments if self.identity is None else self.identity
 
 
 class Objective(abc.ABC):
-    """Something to maximise; combine with ``+``, ``-`` and ``*`` (numbers or other objectives)."""
+    """An objective to maximise; combine with ``+``, ``-`` and ``*`` (by numbers or other objectives)."""
 
     @abc.abstractmethod
     def bind(self, network: Network, shapes: Shapes) -> Bound:
-        """Check against `network`, whose layers have `shapes` at the size in use, and split into form and arguments."""
+        """Check against `network`, whose layers have `shapes` at the size in use, and return form and arguments."""
 
     @property
     @abc.abstractmethod
@@ -133,16 +143,16 @@ class Direction(Objective):
         if vector.shape != (shape[-1],):
             raise InvalidObjective(
                 "vector",
-                allowed=f"{shape[-1]} numbers, one a channel of {self.layer!r}",
-                received=self.vector.shape,
-                fix="A direction lives in the space of the layer's channels.",
+                allowed=f"{shape[-1]} numbers (one per channel of {self.layer!r})",
+                received=said(f"shape {self.vector.shape}"),
+                fix="net.layers shows the channels of each layer.",
             )
         if not np.all(np.isfinite(vector)) or not np.any(vector):
             raise InvalidObjective(
                 "vector",
                 allowed="finite numbers, not all zero",
                 received=self.vector,
-                fix="A direction needs a length.",
+                fix="Check the array that the vector was made from.",
             )
         place = () if self.at == "mean" else position_of(network, shapes, self.layer, self.at)
         where = "mean" if self.at == "mean" else "at" if place else "centre"
@@ -202,8 +212,8 @@ class Match(Objective):
             raise InvalidObjective(
                 "wanted",
                 allowed=f"an activation of {self.layer!r} of shape {shape}",
-                received=wanted.shape,
-                fix="Read it with ph.activations at the size at which it is matched.",
+                received=said(f"shape {wanted.shape}"),
+                fix="Read it with ph.activations from an image of the size that is rendered.",
             )
         arguments = (wanted, np.asarray(self.cosine_power))
         return Bound(MatchForm(self.layer, self.measure), arguments, self.label, self.identity)
@@ -265,12 +275,14 @@ class Product(Objective):
 
 
 def class_index(network: Network, wanted: int | str) -> int:
-    """The output that `wanted`, an index or a class name, means; `UnknownClass` when there is none."""
+    """Return the index of a class given by index or name; raise `UnknownClass` if there is none."""
     if OUTPUT not in network.layers:
         raise InvalidObjective(
-            "logit", allowed="a network that returns one array of logits", received=network.name,
-            fix="Say which part of what it returns they are, with ph.wrap(..., output=...), or maximise a channel of their layer.",
-        )  # fmt: skip
+            "logit",
+            allowed="a network that returns one array of logits",
+            received=network.name,
+            fix="Name the part of the output that holds them with ph.wrap(..., output=...), or maximise a channel of a layer.",
+        )
     count = network.layers[OUTPUT].channels
     if isinstance(wanted, str):
         if network.classes is None or wanted not in network.classes:
@@ -282,7 +294,7 @@ def class_index(network: Network, wanted: int | str) -> int:
 
 
 def _company(parts: Sequence[Bound]) -> object:
-    """Whose company an objective made of `parts` needs."""
+    """The company of the first of `parts` that has one."""
     return next((part.company for part in parts if part.company is not None), None)
 
 
@@ -304,7 +316,7 @@ def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArr
 
 
 class _Recorder(Mapping[str, Array]):
-    """Activations that remember which of them were asked for."""
+    """Activations that record which layers are read."""
 
     def __init__(self, activations: Mapping[str, Array], network: Network) -> None:
         self.activations, self.network, self.asked = activations, network, dict[str, None]()
@@ -321,7 +333,7 @@ class _Recorder(Mapping[str, Array]):
 
 
 def _layers_read(function: UserObjective, network: Network) -> tuple[str, ...]:
-    """Run a user's function once on a grey image and see which layers it reads."""
+    """Run a user's function once on a grey image and record which layers it reads."""
     backend = network.backend
     with network.scope():
         grey: Floats = np.full((1, *network.input.size, network.input.channels), 0.5)
@@ -331,7 +343,9 @@ def _layers_read(function: UserObjective, network: Network) -> tuple[str, ...]:
         function(xp, recorder)
     if not recorder.asked:
         raise InvalidObjective(
-            "objective", allowed="a function that reads at least one layer", received=function,
-            fix="Write f(xp, activations) and use activations['path'].",
-        )  # fmt: skip
+            "objective",
+            allowed="a function that reads at least one layer",
+            received=function,
+            fix="Write a function f(xp, activations) that uses activations['path'].",
+        )
     return tuple(recorder.asked)

@@ -1,7 +1,7 @@
-"""What objectives compute: pure maths over channel-last activations, one value a row.
+"""The static forms of objectives: pure functions of channel-last activations, one value per row.
 
-A form is the static part of an objective: frozen, compared by value, free of numbers that differ between targets. Those are
-its *arguments*, arrays with a leading target axis, so that another channel of the same layer reuses the compiled program.
+A form is frozen and compared by value, and holds no numbers that differ between targets. Those are its *arguments*, arrays with
+a leading target axis, so that another channel of the same layer reuses the compiled program.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 COSINE_FLOOR = 0.1
-"""Least cosine that a power is taken of: below it a direction would have no gradient (the value lucid uses)."""
+"""Smallest cosine of which a power is taken; below it a direction would have no gradient (the value of lucid)."""
 
 NEAREST = 1e-3
-"""Distance (one minus the cosine) below which a direction counts as met: nearer, the logarithm would ask for rounding errors."""
+"""Added to the distance (one minus the cosine), since the logarithm of a smaller distance would amplify rounding errors."""
 
 
 class Form(Protocol):
@@ -39,11 +39,11 @@ class Form(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Paths that must be read."""
+        """Paths of the layers that the form reads."""
         ...
 
     def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
-        """One value a row, ``(N,)``; `arguments` have a leading axis of N."""
+        """Return one value per row, ``(N,)``; `arguments` have a leading axis of N."""
         ...
 
 
@@ -80,8 +80,8 @@ class NeuronForm:
 class DirectionForm:
     """``(h.v) max(cos(h, v), 0.1)^power`` (Carter et al. 2019); arguments ``(v (N, C), power (N,))``, then a position.
 
-    `where` is "mean" (h is the mean over positions), "centre" or "at" (h is read at one). `measure` is "dot", "cosine", the
-    cosine alone, or "log distance", ``-log(1 - cos(h, v))``.
+    `where` is "mean" (h is the mean over positions), "centre" or "at" (h is read at one position). `measure` is "dot" (above),
+    "cosine" (the cosine alone) or "log distance" (``-log(1 - cos(h, v))``).
     """
 
     layer: str
@@ -102,7 +102,7 @@ class DirectionForm:
         if self.measure == "dot":
             return dot * cosine_weight(xp, dot, seen, vector, power)
         cosine = dot / norms_of(xp, seen, vector)
-        # The maximum guards against a cosine that rounding has brought above 1.
+        # Rounding may make the cosine larger than 1.
         return cosine if self.measure == "cosine" else -xp.log(xp.maximum(1 - cosine, cosine * 0) + NEAREST)
 
 
@@ -123,9 +123,9 @@ class LayerForm:
 
 @dataclass(frozen=True)
 class MatchForm:
-    """How well a layer matches a wanted activation; arguments ``(wanted (N, ...), power (N,))``.
+    """Similarity of a layer's activation to a given one; arguments ``(wanted (N, ...), power (N,))``.
 
-    ``squared``: minus the squared error, normalised by the wanted activation's squared norm (Mahendran and Vedaldi 2015).
+    ``squared``: minus the squared error, divided by the given activation's squared norm (Mahendran and Vedaldi 2015).
     ``cosine``: ``(h.v / |v|^2) max(cos, 0.1)^power``, with h and v flattened.
     """
 
@@ -169,9 +169,9 @@ class SpatialForm:
 
 @dataclass(frozen=True)
 class DiversityForm:
-    """Minus the mean cosine between a row's Gram matrix and those of the other rows of the batch; no arguments.
+    """Minus the mean cosine between the Gram matrices of a row and of the other rows of the batch; no arguments.
 
-    The Gram matrix of channels is what a texture is, wherever it is (Gatys et al. 2015); used so by Olah et al. (2017).
+    The Gram matrix of channels describes texture independently of position (Gatys et al. 2015; Olah et al. 2017).
     """
 
     layer: str
@@ -234,7 +234,7 @@ class UserForm:
         return self.function(xp, activations)
 
     def __repr__(self) -> str:
-        # The address that repr gives a function changes from run to run; the draws, which are keyed by it, must not.
+        # Random numbers are keyed by it, and the address in a function's repr changes from run to run.
         name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
         return f"UserForm({getattr(self.function, '__module__', '')}.{name}, {self.layers})"
 
@@ -247,7 +247,7 @@ def position_mean(xp: Namespace, activation: Array) -> Array:
 
 
 def at_position(xp: Namespace, activation: Array, central: bool, position: Tree) -> Array:
-    """Activation at one position a row, ``(N, C)``: the central one, or `position` ``((N, axes),)``."""
+    """Activation at one position per row, ``(N, C)``: the central one, or `position` ``((N, axes),)``."""
     axes = activation.ndim - 2
     if axes == 0:
         return activation
@@ -258,12 +258,12 @@ def at_position(xp: Namespace, activation: Array, central: bool, position: Tree)
 
 
 def cosine_weight(xp: Namespace, dot: Array, seen: Array, vector: Array, power: Array) -> Array:
-    """``max(cos, 0.1)^power``, with a gradient that stays finite where an activation is zero."""
+    """``max(cos, 0.1)^power``, with a gradient that is finite if an activation is zero."""
     cosine = dot / norms_of(xp, seen, vector)
     floor = xp.ones_like(cosine) * COSINE_FLOOR
     return xp.exp(power * xp.log(xp.maximum(cosine, floor)))
 
 
 def norms_of(xp: Namespace, seen: Array, vector: Array) -> Array:
-    """Product of the lengths of two vectors a row, with a gradient that stays finite where one is zero."""
+    """Product of the lengths of two vectors per row, with a gradient that is finite if one is zero."""
     return xp.sqrt(xp.sum(seen * seen, axis=-1) * xp.sum(vector * vector, axis=-1) + 1e-12)

@@ -1,4 +1,4 @@
-"""The contract of a parameterization: a few small functions, of which a user's own needs two."""
+"""The base class of parameterizations, and parameterizations made of two functions."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ from dataclasses import dataclass
 import numpy as np
 
 from phosphene.errors import InvalidParameter
-from phosphene.projections import Projection
+from phosphene.regularizers.projections import Projection
 from phosphene.types import Array, Floats, Namespace, Tree
 
-__all__ = ["Canvas", "Parameterization", "parameterization", "spread_of"]
+__all__ = ["Canvas", "Parameterization", "parameterization"]
 
 Canvas = tuple[int, int, int]
 
 
 class Parameterization(abc.ABC):
-    """A way to write an image as parameters; decoded images are always in [0, 1]."""
+    """A mapping from parameters to images; decoded images are always in [0, 1]."""
 
     pixelwise: bool = False
-    """Whether the parameters are the image ``(N, H, W, C)`` itself, so that projections may act on them."""
+    """Whether the parameters are the images ``(N, H, W, C)`` themselves, so that projections can act on them."""
 
     together: bool = False
-    """Whether the pictures of a batch share some of their parameters, so that all must be computed at once."""
+    """Whether the pictures of a batch share parameters, so that all must be computed in one batch."""
 
     transparent: bool = False
-    """Whether the gradient that reaches each pixel is summed up, as how opaque it is."""
+    """Whether the gradients of each pixel are accumulated, as the picture's opacity."""
 
     @abc.abstractmethod
     def initial(self, random: np.random.Generator, canvas: Canvas) -> Floats:
-        """Initial parameters of one image, without a batch axis."""
+        """Return the initial parameters of one image, without a batch axis."""
 
     def constants(self, canvas: Canvas) -> Tree:
-        """NumPy arrays that `decode` needs, computed once on the host."""
+        """Return NumPy arrays that `decode` needs, computed once on the host."""
         return ()
 
     @abc.abstractmethod
     def decode(self, xp: Namespace, parameters: Array, constants: Tree, canvas: Canvas) -> Array:
-        """Images ``(N, H, W, C)`` in [0, 1] from parameters ``(N, ...)``."""
+        """Return images ``(N, H, W, C)`` in [0, 1] for parameters ``(N, ...)``."""
 
     def encode(self, image: Floats) -> Floats:
-        """Parameters of a given image ``(H, W, C)``, the inverse of `decode`."""
+        """Return the parameters of a given image ``(H, W, C)``: the inverse of `decode`."""
         raise InvalidParameter(
-            "start", allowed="no image to start from with this parameterization", received=self,
-            fix="Use ph.pixel() or ph.fourier().",
-        )  # fmt: skip
+            "start",
+            allowed="None, since this parameterization cannot start from an image",
+            received=self,
+            fix="Use ph.parameterizations.pixel() or ph.parameterizations.fourier() to start from an image.",
+        )
 
     def bounds(self) -> tuple[Projection, ...]:
-        """Projections that keep decoded images in [0, 1], where decoding alone does not."""
+        """Return projections that keep decoded images in [0, 1], if decoding alone does not."""
         return ()
 
 
@@ -72,15 +74,15 @@ class Own(Parameterization):
 def parameterization(
     initial: Callable[[np.random.Generator, Canvas], Floats], decode: Callable[[Namespace, Array, Canvas], Array]
 ) -> Parameterization:
-    """A parameterization of your own, from two functions.
+    """Define a parameterization by two functions.
 
     Parameters
     ----------
     initial : callable
-        ``initial(random, (H, W, C)) -> array``: the parameters of one image, drawn from `random`.
+        ``initial(random, (H, W, C)) -> array``: the initial parameters of one image; `random` is a `numpy.random.Generator`.
     decode : callable
-        ``decode(xp, parameters, (H, W, C)) -> (N, H, W, C)``: images from parameters with a leading axis of N, by functions of
-        `xp`, the array-API namespace of the framework. What leaves [0, 1] is clipped.
+        ``decode(xp, parameters, (H, W, C)) -> (N, H, W, C)``: images for parameters with a leading axis of N, computed with
+        functions of `xp`, the array-API namespace of the framework. Values are clipped to [0, 1].
 
     Returns
     -------
@@ -89,18 +91,14 @@ def parameterization(
     Raises
     ------
     InvalidParameter
-        When one of them cannot be called.
+        If one of them is not callable.
     """
     for name, part in (("initial", initial), ("decode", decode)):
         if not callable(part):
-            raise InvalidParameter(name, allowed="a function", received=part, fix="See help(ph.parameterization).")
+            raise InvalidParameter(
+                name,
+                allowed="a function",
+                received=part,
+                fix="See the parameters of ph.parameterizations.parameterization for the arguments of both functions.",
+            )
     return Own(initial, decode)
-
-
-def spread_of(spread: float) -> float:
-    """`spread` as a deviation of initial noise, or `InvalidParameter`."""
-    if not isinstance(spread, (int, float)) or not 0 <= spread < float("inf"):
-        raise InvalidParameter(
-            "spread", allowed="a number of at least 0", received=spread, fix="The usual one is 0.01."
-        )
-    return float(spread)

@@ -1,4 +1,4 @@
-"""Images by the phases of their spectrum, whose magnitudes are those of natural images and stay so (MaCo)."""
+"""The MaCo parameterization: phases of a spectrum whose magnitudes are fixed to those of natural images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phosphene.arrays import sigmoid
-from phosphene.errors import InvalidParameter
+from phosphene.kit.checks import number
 from phosphene.parameterizations.contract import Canvas, Parameterization
 from phosphene.parameterizations.spectral import inverse_transform
 from phosphene.parameterizations.statistics import ImageStatistics, amplitudes, colour_axes
@@ -31,9 +31,9 @@ class Phases(Parameterization):
     def constants(self, canvas: Canvas) -> Tree:
         height, width, channels = canvas
         magnitude = amplitudes(self.statistics, height, width, self.power)
-        magnitude[0, 0] = 0.0  # the mean, which is taken off anyway
+        magnitude[0, 0] = 0.0  # no mean
         colours = colour_axes(self.statistics, channels)
-        # The deviation of all pixels together follows from the magnitudes alone (Parseval), whatever the phases.
+        # The standard deviation over all pixels depends only on the magnitudes (Parseval's theorem).
         twice = np.full(magnitude.shape, 2.0)
         twice[:, 0] = 1.0
         if width % 2 == 0:
@@ -48,20 +48,20 @@ class Phases(Parameterization):
 
 
 def maco(decay: float = 1.0, contrast: float = 1.0, *, statistics: ImageStatistics | None = None) -> Parameterization:
-    """Phases alone, under a magnitude spectrum that is fixed to that of natural images (MaCo; Fel et al. 2023).
+    """Phases under a magnitude spectrum that is fixed to that of natural images (MaCo; Fel et al. 2023).
 
-    What makes a picture artificial is mostly energy at frequencies where photographs have little: here it cannot be put there.
-    The gradient that reaches each pixel is summed up over the steps: where there is little, the unit does not look
-    (`Renders.opacity`).
+    Pictures look artificial mostly because of energy at frequencies at which photographs have little, which a fixed spectrum
+    excludes. The absolute gradient of each pixel is accumulated over the steps; it is small where the unit is not sensitive to
+    the image (`Renders.opacity`).
 
     Parameters
     ----------
     decay : float, default 1
-        Power of the frequency by which magnitudes fall.
+        Power of the frequency by which magnitudes decay, at least 0.
     contrast : float, default 1
-        Deviation of the values before the sigmoid, above 0.
+        Standard deviation of the values before the sigmoid, above 0.
     statistics : ImageStatistics, optional
-        Colours and spectrum of images of your own, in place of ImageNet's colours and of `decay`.
+        Colours and spectrum of your own images, in place of ImageNet's colours and of `decay`.
 
     Returns
     -------
@@ -70,12 +70,10 @@ def maco(decay: float = 1.0, contrast: float = 1.0, *, statistics: ImageStatisti
     Raises
     ------
     InvalidParameter
-        When `decay` is negative, or `contrast` not positive.
+        If `decay` is negative, or `contrast` is not positive.
     """
-    if not 0 <= decay < math.inf:
-        raise InvalidParameter(
-            "decay", allowed="a number of at least 0", received=decay, fix="Natural images have about 1."
-        )
-    if not 0 < contrast < math.inf:
-        raise InvalidParameter("contrast", allowed="a positive number", received=contrast, fix="The usual one is 1.")
-    return Phases(float(decay), float(contrast), statistics)
+    return Phases(
+        number("decay", decay, minimum=0.0),
+        number("contrast", contrast, minimum=0.0, open_minimum=True),
+        statistics,
+    )

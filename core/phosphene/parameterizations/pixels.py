@@ -1,16 +1,18 @@
-"""Images by their pixels: the image itself, and a bounded change of a given one."""
+"""Pixel parameterizations: the image itself, and a bounded perturbation of a given image."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from phosphene.errors import InvalidParameter, said
-from phosphene.parameterizations.contract import Canvas, Parameterization, spread_of
-from phosphene.projections import Ball, Clip, Projection
+from phosphene.kit.checks import choice, number
+from phosphene.parameterizations.contract import Canvas, Parameterization
+from phosphene.regularizers.projections import Ball, Clip, Projection
 from phosphene.types import Array, Floats, Namespace, Tree
 
 __all__ = ["perturbation", "pixel"]
@@ -46,9 +48,11 @@ class Perturbation(Parameterization):
     def initial(self, random: np.random.Generator, canvas: Canvas) -> Floats:
         if self.image.shape != canvas:
             raise InvalidParameter(
-                "size", allowed=f"that of the image to be changed, {self.image.shape}", received=said(f"{canvas}"),
-                fix=f"size={self.image.shape[:2]}, or resize the image first.",
-            )  # fmt: skip
+                "size",
+                allowed=f"the size of the image to be perturbed, {self.image.shape}",
+                received=said(f"{canvas}"),
+                fix=f"Write size={self.image.shape[:2]}, or resize the image first.",
+            )
         return np.zeros(canvas)
 
     def constants(self, canvas: Canvas) -> Tree:
@@ -69,12 +73,12 @@ class Perturbation(Parameterization):
 
 
 def pixel(spread: float = 0.01, *, uniform: bool = False) -> Parameterization:
-    """The image itself, pixel by pixel, held to [0, 1] after each step (Erhan et al. 2009).
+    """The pixels of the image, clipped to [0, 1] after each step (Erhan et al. 2009).
 
     Parameters
     ----------
     spread : float, default 0.01
-        Standard deviation of the initial noise about mid-grey; half its range where it is uniform, at most 0.5.
+        Standard deviation of the initial noise about mid-grey, at least 0; with `uniform`, half the noise's range, at most 0.5.
     uniform : bool, default False
         Whether the noise is uniform rather than Gaussian.
 
@@ -85,23 +89,23 @@ def pixel(spread: float = 0.01, *, uniform: bool = False) -> Parameterization:
     Raises
     ------
     InvalidParameter
-        When `spread` is negative, or leaves [0, 1] where the noise is uniform.
+        If `spread` is negative, or larger than 0.5 with `uniform`.
     """
-    if uniform and not 0 <= spread <= 0.5:
-        raise InvalidParameter("spread", allowed="0 to 0.5 with uniform=True", received=spread, fix="0.5 is all of it.")
-    return Pixel(spread_of(spread), bool(uniform))
+    largest = 0.5 if uniform else math.inf
+    return Pixel(number("spread", spread, minimum=0.0, maximum=largest, example=0.01), bool(uniform))
 
 
 def perturbation(image: ArrayLike, radius: float, norm: str = "l2") -> Parameterization:
-    """A given image and a change of it that stays within a ball (Szegedy et al. 2014; Engstrom et al. 2019).
+    """A perturbation of a given image, bounded by a norm (Szegedy et al. 2014; Engstrom et al. 2019).
 
     Parameters
     ----------
     image : array-like (H, W, C)
-        In [0, 1]; its size is that of the pictures.
+        Values in [0, 1]; the pictures have its size.
     radius : float
-        Of the ball, above 0: the Euclidean norm of the whole change, or its largest component, in units of the range of 1.
+        Largest norm of the perturbation, above 0, for images in [0, 1].
     norm : "l2" or "linf", default "l2"
+        The Euclidean norm of the whole perturbation, or its largest absolute value.
 
     Returns
     -------
@@ -110,18 +114,20 @@ def perturbation(image: ArrayLike, radius: float, norm: str = "l2") -> Parameter
     Raises
     ------
     InvalidParameter
-        For an image that is none, a radius that is not positive, or an unknown norm.
+        If the image, the radius or the norm is invalid.
     """
     given = np.asarray(image, np.float64)
     if given.ndim != 3 or not np.all((given >= 0) & (given <= 1)):
         raise InvalidParameter(
-            "image", allowed="one image (H, W, C) in [0, 1]", received=said(f"shape {given.shape}"),
-            fix="Divide bytes by 255.",
-        )  # fmt: skip
-    if norm not in ("l2", "linf"):
-        raise InvalidParameter("norm", allowed="'l2' or 'linf'", received=norm, fix="Choose one of them.")
-    if not isinstance(radius, (int, float)) or not 0 < radius < float("inf"):
-        raise InvalidParameter(
-            "radius", allowed="a positive number", received=radius, fix="2.0 with 'l2', 8 / 255 with 'linf'."
+            "image",
+            allowed="one image (H, W, C) with values in [0, 1]",
+            received=said(f"shape {given.shape}, values {_range_of(given)}"),
+            fix="Divide bytes by 255, and pass one image without a batch axis.",
         )
-    return Perturbation(given, float(radius), norm)
+    choice("norm", norm, ("l2", "linf"))
+    example = 2.0 if norm == "l2" else 8 / 255
+    return Perturbation(given, number("radius", radius, minimum=0.0, open_minimum=True, example=example), norm)
+
+
+def _range_of(values: Floats) -> str:
+    return f"{values.min():g} to {values.max():g}" if values.size else "none"

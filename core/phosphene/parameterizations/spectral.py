@@ -1,4 +1,4 @@
-"""Images by their Fourier coefficients, scaled like those of natural images, in decorrelated colours."""
+"""The Fourier parameterization: coefficients scaled as in natural images, in decorrelated colours."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from phosphene.arrays import sigmoid
-from phosphene.errors import InvalidParameter
-from phosphene.parameterizations.contract import Canvas, Parameterization, spread_of
+from phosphene.kit.checks import number
+from phosphene.parameterizations.contract import Canvas, Parameterization
 from phosphene.parameterizations.statistics import ImageStatistics, amplitudes, colour_axes, frequencies
 from phosphene.types import Array, Floats, Namespace, Tree
 
@@ -29,8 +29,8 @@ class Fourier(Parameterization):
         return self.shared > 0
 
     def initial(self, random: np.random.Generator, canvas: Canvas) -> Floats:
-        # Real and imaginary parts (2, C, H, W // 2 + 1): whole planes, channel-first. Transforms run along the last axes, and
-        # what is interleaved would have to be gathered before each of them.
+        # Real and imaginary parts (2, C, H, W // 2 + 1), as contiguous planes: Fourier transforms run along the last axes, and
+        # interleaved values would have to be gathered before each transform.
         height, width, channels = canvas
         drawn = random.standard_normal((height, width // 2 + 1, channels, 2))
         return self.spread * np.ascontiguousarray(drawn.transpose(3, 2, 0, 1))
@@ -45,7 +45,7 @@ class Fourier(Parameterization):
     def decode(self, xp: Namespace, parameters: Array, constants: Tree, canvas: Canvas) -> Array:
         scale, colours, low = constants
         if low is not None:
-            # One value for the whole batch: what is asked of any picture there is asked of all.
+            # The batch shares one value per low frequency, so that the gradients of all pictures act on it.
             parameters = parameters + low * (xp.mean(parameters, axis=0, keepdims=True) - parameters)
         scaled = parameters * scale
         values = inverse_transform(xp, scaled[:, 0, ...] + 1j * scaled[:, 1, ...], colours, canvas)
@@ -54,7 +54,7 @@ class Fourier(Parameterization):
     def encode(self, image: Floats) -> Floats:
         canvas = (image.shape[0], image.shape[1], image.shape[2])
         scale, colours, _ = self.constants(canvas)
-        # The sigmoid never reaches 0 and 1: what is given is brought as near as does not blow the coefficients up.
+        # The sigmoid never reaches 0 and 1, and values close to them would need very large coefficients.
         within = np.clip(np.asarray(image, np.float64), 1 / 256, 255 / 256)
         planes = np.moveaxis(np.log(within / (1 - within)), -1, 0)
         if colours is not None:
@@ -71,21 +71,22 @@ def fourier(
     statistics: ImageStatistics | None = None,
     shared: float = 0.0,
 ) -> Parameterization:
-    """Fourier coefficients scaled like natural images, in a decorrelated colour space (Olah et al. 2017).
+    """Fourier coefficients scaled as in natural images, in a decorrelated colour space (Olah et al. 2017).
 
     Parameters
     ----------
     decay : float, default 1
-        Power of the frequency by which coefficients fall: 0 is white, 1 natural, more is smoother.
+        Power of the frequency by which coefficients decay, at least 0: 0 is white noise, 1 natural; larger is smoother.
     decorrelate : bool, default True
-        Whether colour axes are those of natural images; images that have not three channels are only with `statistics`.
+        Whether to use the colour axes of natural images; for other than three channels this needs `statistics`.
     spread : float, default 0.01
-        Standard deviation of the initial coefficients.
+        Standard deviation of the initial coefficients, at least 0.
     statistics : ImageStatistics, optional
-        Colours and spectrum of images of your own (`phosphene.image_statistics`), in place of ImageNet's colours and of `decay`.
+        Colours and spectrum of your own images (`phosphene.parameterizations.image_statistics`), in place of ImageNet's colours
+        and of `decay`.
     shared : float, default 0
-        Frequencies below it, in cycles a pixel, are one for all pictures of a call, which then are computed in one batch:
-        the same coarse layout, told apart by detail (Mordvintsev et al. 2018).
+        Frequencies below this one, in cycles per pixel from 0 to 0.5, are shared by all pictures of a call, which are then
+        computed in one batch: pictures with the same coarse layout and different details (Mordvintsev et al. 2018).
 
     Returns
     -------
@@ -94,34 +95,30 @@ def fourier(
     Raises
     ------
     InvalidParameter
-        When `decay` or `spread` is negative, or `shared` is outside [0, 0.5].
+        If `decay` or `spread` is negative, or `shared` is outside [0, 0.5].
     """
-    if not 0 <= decay < math.inf:
-        raise InvalidParameter(
-            "decay", allowed="a number of at least 0", received=decay, fix="Natural images have about 1."
-        )
-    if not 0 <= shared <= 0.5:
-        raise InvalidParameter(
-            "shared",
-            allowed="0 to 0.5 cycles a pixel",
-            received=shared,
-            fix="0.05 shares what is wider than 20 pixels.",
-        )
-    return Fourier(float(decay), bool(decorrelate), spread_of(spread), statistics, float(shared))
+    return Fourier(
+        number("decay", decay, minimum=0.0),
+        bool(decorrelate),
+        number("spread", spread, minimum=0.0, example=0.01),
+        statistics,
+        number("shared", shared, minimum=0.0, maximum=0.5, example=0.05),
+    )
 
 
 def fourier_basis(height: int, width: int, power: float, statistics: ImageStatistics | None = None) -> Floats:
-    """Scale of each coefficient of a real 2-D transform, ``(H, W // 2 + 1)``: ``sqrt(HW) / max(f, 1 / max(H, W))^power / 4``.
+    """Return the scale of each coefficient of a real 2-D Fourier transform, ``(H, W // 2 + 1)``.
 
-    With f in cycles a pixel. The quarter, and the sigmoid after it, put the first steps of Adam at 0.05 into the range where
-    the image answers. With `statistics`, their spectrum stands in place of the power.
+    It is ``sqrt(HW) / max(f, 1 / max(H, W))^power / 4`` with the frequency f in cycles per pixel; with `statistics`, their
+    spectrum replaces the power. The factor 1/4 and the sigmoid bring the first steps of Adam with a learning rate of 0.05 into
+    the range in which the image changes.
     """
     scale: Floats = math.sqrt(height * width) * amplitudes(statistics, height, width, power) / 4.0
     return scale
 
 
 def inverse_transform(xp: Namespace, spectrum: Array, colours: Array | None, canvas: Canvas) -> Array:
-    """Planes ``(N, C, H, W)`` of a spectrum, their colours mixed where the axes of these are given."""
+    """Return the planes ``(N, C, H, W)`` of a spectrum, with colours mixed by the axes `colours` if given."""
     height, width, channels = canvas
     values = xp.fft.irfftn(spectrum, s=(height, width), axes=(2, 3))
     if colours is None:

@@ -1,9 +1,9 @@
-"""What natural images have in common, colour by colour and frequency by frequency: given, or fitted to images of your own."""
+"""Colour covariance and spectrum of natural images: published values, or fitted to your own images."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ COLOUR = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]]
 """Square root of the covariance of natural colours, rows R, G, B (ImageNet's, as published with lucid; Olah et al. 2017)."""
 
 BINS = 64
-"""Of the spectrum that is fitted, evenly spaced in the logarithm of the frequency."""
+"""Number of bins of a fitted spectrum, evenly spaced in the logarithm of the frequency."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,11 @@ class ImageStatistics:
     colour : (C, C)
         A square root of the covariance of colours: ``colour @ colour.T`` is the covariance.
     frequency : (B,)
-        In cycles a pixel, rising.
+        Frequencies in cycles per pixel, ascending.
     amplitude : (B,)
-        Root mean square of the Fourier coefficients at these frequencies, colours decorrelated, relative to their mean.
+        Root mean square of the Fourier coefficients at these frequencies, in decorrelated colours, divided by their mean.
     images : int
-        How many they are of.
+        Number of images.
     """
 
     colour: Floats
@@ -45,7 +45,7 @@ class ImageStatistics:
 
     @property
     def decay(self) -> float:
-        """Power of the frequency by which amplitudes fall, by least squares over octaves; natural images have about 1."""
+        """Power of the frequency by which amplitudes decay, by least squares in the logarithm; about 1 for natural images."""
         return float(-np.polyfit(np.log(self.frequency), np.log(self.amplitude), 1)[0])
 
     def __repr__(self) -> str:
@@ -54,12 +54,12 @@ class ImageStatistics:
 
 
 def image_statistics(images: NDArray[Any] | Iterable[ArrayLike]) -> ImageStatistics:
-    """The colour covariance and the spectrum of your own images, with any number of channels.
+    """Fit the colour covariance and the spectrum of your own images, with any number of channels.
 
     Parameters
     ----------
     images : array-like (N, H, W, C), or an iterable of (H, W, C)
-        In [0, 1], at least two, at least 8 pixels a side; of any sizes where they come one by one.
+        At least two images with values in [0, 1], at least 8 pixels per side; an iterable may mix sizes.
 
     Returns
     -------
@@ -68,31 +68,37 @@ def image_statistics(images: NDArray[Any] | Iterable[ArrayLike]) -> ImageStatist
     Raises
     ------
     InvalidParameter
-        For fewer images, smaller ones, ones of unlike channels, or ones that do not vary.
+        If images are too few, too small, of different numbers of channels, or all of one colour.
 
     Notes
     -----
-    Amplitudes are read under a Hann window: without it the jump from one border to the other fills the high frequencies
-    (Torralba and Oliva 2003 describe the statistics themselves).
+    Spectra are computed with a Hann window, since the discontinuity between opposite borders would otherwise dominate the high
+    frequencies. The statistics are described by Torralba and Oliva (2003).
     """
     pictures = [np.asarray(image, np.float64) for image in images]
     channels = {image.shape[-1] for image in pictures if image.ndim == 3}
     if len(pictures) < 2 or len(channels) != 1 or any(min(image.shape[:2]) < 8 for image in pictures):
         raise InvalidParameter(
-            "images", allowed="at least two images (H, W, C) of 8 pixels a side, with as many channels each",
-            received=said(f"{len(pictures)} of shapes {sorted({image.shape for image in pictures})[:3]}"),
-            fix="More images give a smoother spectrum; a hundred are plenty.",
-        )  # fmt: skip
+            "images",
+            allowed="at least two images (H, W, C) of at least 8 x 8 pixels, with the same number of channels",
+            received=said(_shapes_of(pictures)),
+            fix="A hundred images give a smooth spectrum.",
+        )
     colours = np.concatenate([image.reshape(-1, image.shape[-1]) for image in pictures])
     covariance = np.atleast_2d(np.cov(colours, rowvar=False))
     values, vectors = np.linalg.eigh(covariance)
     if values.max() <= 1e-10:
-        raise InvalidParameter("images", allowed="images that vary", received=said("all of one colour"), fix="")
-    # A colour that never varies has no scale of its own; a thousandth of the largest keeps the root invertible.
+        raise InvalidParameter(
+            "images",
+            allowed="images with more than one colour",
+            received=said("images of one colour"),
+            fix="Check how the images were read.",
+        )
+    # A colour that never varies has a scale of 0; a thousandth of the largest scale keeps the root invertible.
     roots = np.sqrt(np.maximum(values, 1e-6 * values.max()))
     order = np.argsort(-roots)
     colour = vectors[:, order] * roots[order]
-    colour *= np.where(colour.sum(axis=0) < 0, -1.0, 1.0)  # eigenvectors have no sign of their own
+    colour *= np.where(colour.sum(axis=0) < 0, -1.0, 1.0)  # the sign of an eigenvector is arbitrary
     edges = np.geomspace(1 / 256, np.sqrt(0.5), BINS + 1)
     power, count = np.zeros(BINS), np.zeros(BINS)
     for image in pictures:
@@ -110,34 +116,42 @@ def image_statistics(images: NDArray[Any] | Iterable[ArrayLike]) -> ImageStatist
     return ImageStatistics(colour, centres, amplitude / amplitude.mean(), len(pictures))
 
 
+def _shapes_of(pictures: Sequence[Floats]) -> str:
+    shapes = sorted({image.shape for image in pictures})
+    listed = ", ".join(map(str, shapes[:3])) + (", ..." if len(shapes) > 3 else "")
+    return f"{len(pictures)} image{'s' * (len(pictures) != 1)}" + (f" of shape {listed}" if shapes else "")
+
+
 def frequencies(height: int, width: int) -> Floats:
-    """Of each coefficient of a real 2-D transform, in cycles a pixel, ``(H, W // 2 + 1)``."""
+    """Return the frequency of each coefficient of a real 2-D Fourier transform in cycles per pixel, ``(H, W // 2 + 1)``."""
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     found: Floats = np.hypot(rows, columns)
     return found
 
 
 def amplitudes(statistics: ImageStatistics | None, height: int, width: int, power: float) -> Floats:
-    """Amplitude of each coefficient, ``(H, W // 2 + 1)``: ``1 / f^power``, or as fitted and in all as strong as ``1 / f``."""
+    """Return the amplitude of each coefficient, ``(H, W // 2 + 1)``: ``1 / f^power``, or fitted with the energy of ``1 / f``."""
     frequency = np.maximum(frequencies(height, width), 1.0 / max(height, width))
     if statistics is None:
         return 1.0 / frequency**power
     fitted = np.exp(np.interp(np.log(frequency), np.log(statistics.frequency), np.log(statistics.amplitude)))
-    # As strong in all as a natural spectrum: a learning rate then means the same with either.
+    # With the total energy of a natural spectrum, the same learning rate suits both.
     natural = 1.0 / frequency
     scaled: Floats = fitted * np.sqrt(np.square(natural).sum() / np.square(fitted).sum())
     return scaled
 
 
 def colour_axes(statistics: ImageStatistics | None, channels: int) -> Floats | None:
-    """The root of the colours' covariance, its longest column of length 1; None where nothing is known of them."""
+    """Return a root of the colour covariance whose longest column has length 1; None if it is unknown."""
     root = COLOUR if statistics is None and channels == 3 else None if statistics is None else statistics.colour
     if root is None:
         return None
     if len(root) != channels:
         raise InvalidParameter(
-            "statistics", allowed=f"statistics of images of {channels} channels", received=said(f"{len(root)} channels"),
-            fix="Fit them to images like those that the network takes.",
-        )  # fmt: skip
+            "statistics",
+            allowed=f"statistics of images with {channels} channel{'s' * (channels != 1)}",
+            received=said(f"statistics of images with {len(root)}"),
+            fix="Fit them with ph.parameterizations.image_statistics to images like those that the network takes.",
+        )
     normed: Floats = root / np.linalg.norm(root, axis=0).max()
     return normed

@@ -1,4 +1,4 @@
-"""The networks that come with the package, so that a first look needs no download."""
+"""The networks that are included in the package, so that no download is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded networks as declarations: three small residual networks, which each backend builds for itself."""
+"""Architectures of the embedded networks: three small residual networks, which each backend builds."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from phosphene.data.photographs import PHOTOGRAPHS
 __all__ = ["ARCHITECTURES", "EPSILON", "Architecture", "parameter_count", "parameter_shapes"]
 
 EPSILON = 1e-5
-"""Of every batch normalisation."""
+"""Epsilon of every batch normalisation."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A stem of stride 2, three residual stages (the last two of stride 2), a global average, one linear layer.
+    """A stem of stride 2, three residual stages (the last two of stride 2), global average pooling and a linear layer.
 
-    A stage is one residual block of two 3 x 3 convolutions with a 1 x 1 convolution as its short cut (He et al. 2016,
-    "Deep residual learning for image recognition"); every convolution is followed by batch normalisation, and the stem
-    and every stage end in a ReLU.
+    A stage is one residual block of two 3 x 3 convolutions with a 1 x 1 convolution as its shortcut (He et al. 2016,
+    "Deep residual learning for image recognition"). Every convolution is followed by batch normalisation; the stem and every
+    stage end in a ReLU.
 
     Attributes
     ----------
     name : str
     stem : int
-        Channels of the stem.
+        Number of channels of the stem.
     widths : (int, int, int)
-        Channels of ``stage1``, ``stage2``, ``stage3``.
+        Numbers of channels of ``stage1``, ``stage2`` and ``stage3``.
     seed : int
-        Of training.
+        Random seed of the training.
     shortcut : bool, default False
-        Whether it is trained on data with planted shortcuts.
+        Whether the training data contain planted shortcuts.
     classes : tuple of str
-        In the order of the logits; one a photograph by default.
+        Class names in the order of the logits (default: one class per photograph).
     size : int, default 64
-        Pixels a side at which it was trained; any height and width from 16 can be shown to it.
+        Input size of the training, in pixels per side; heights and widths from 16 are supported.
     mean, std : tuple of float
-        Normalisation of its input, a channel each.
+        Normalisation of the input, one value per channel.
     """
 
     name: str
@@ -57,11 +57,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "specimen-witness": Architecture("specimen-witness", stem=20, widths=(40, 72, 112), seed=101),
     "specimen-shortcut": Architecture("specimen-shortcut", stem=24, widths=(32, 64, 128), seed=7, shortcut=True),
 }
-"""By name: the specimen; a witness of another seed and width, which no ascent sees; and an auditor's case."""
+"""By name: the specimen, a witness of another seed and width that is never optimised for, and one with planted shortcuts."""
 
 
 def parameter_shapes(architecture: Architecture) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of all stored arrays, in PyTorch's layout (convolutions are O, I, height, width)."""
+    """Yield names and shapes of all stored arrays, in PyTorch's layout (convolutions are out, in, height, width)."""
     yield from _convolution("stem.conv", "stem.norm", 3, architecture.stem, 3)
     width = architecture.stem
     for index, wider in enumerate(architecture.widths, start=1):
@@ -74,7 +74,7 @@ def parameter_shapes(architecture: Architecture) -> Iterator[tuple[str, tuple[in
 
 
 def parameter_count(architecture: Architecture) -> int:
-    """How many numbers training may change; the running statistics of batch normalisation are not among them."""
+    """Return the number of trainable values, without the running statistics of batch normalisation."""
     return sum(math.prod(shape) for key, shape in parameter_shapes(architecture) if ".running_" not in key)
 
 

@@ -1,10 +1,9 @@
 """Train an embedded network on crops of the photographs: ``python -m phosphene.specimen.train specimen``.
 
-Minutes on two cores, and reproducible on one machine. Beside accuracy the aim is a network whose pictures are worth
-looking at. So it is trained against small perturbations of its input, one L2-bounded step (Goodfellow et al. 2015,
-"Explaining and harnessing adversarial examples"; Wong et al. 2020, "Fast is better than free": from a random start),
-because what excites a robust network is closer to what a person sees (Engstrom et al. 2019, "Adversarial robustness
-as a prior for learned representations").
+Training takes minutes on two cores, and is reproducible on one machine. The network is trained against small perturbations of
+its input, found by one L2-bounded gradient step from a random start (Goodfellow et al. 2015, "Explaining and harnessing
+adversarial examples"; Wong et al. 2020, "Fast is better than free"), because the visualizations of robust networks are closer
+to human perception (Engstrom et al. 2019, "Adversarial robustness as a prior for learned representations").
 """
 
 from __future__ import annotations
@@ -28,19 +27,19 @@ from phosphene.specimen.weights import path_of
 __all__ = ["main", "save", "train"]
 
 POOL = 18_000
-"""Crops to train on, cut once."""
+"""Number of training crops."""
 
 BATCH = 128
 EPSILON = 1.0
-"""L2 length of the perturbations, for images of 64 x 64 x 3 values in [0, 1]."""
+"""L2 norm of the perturbations, for images of 64 x 64 x 3 values in [0, 1]."""
 
 LABEL_SMOOTHING = 0.05
 WEIGHT_DECAY = 0.02
 ERASED = 16
-"""Largest side, in pixels, of the grey patch that hides a part of each crop."""
+"""Largest side in pixels of the grey patch that hides a part of each crop."""
 
 TRIALS = 4000
-"""Crops, of another seed, for each figure of accuracy."""
+"""Number of crops, of another seed, on which each accuracy is measured."""
 
 
 def train(
@@ -52,20 +51,20 @@ def train(
     ----------
     architecture : Architecture
     steps : int, default 1400
-        Updates of 128 crops each.
+        Number of updates, of 128 crops each.
     peak : float, default 4e-3
         Highest learning rate of the one-cycle schedule (Smith and Topin 2019) over AdamW.
     threads : int, default 2
-        Fixed, since sums depend on it.
+        Number of PyTorch threads; fixed, since the rounding of sums depends on it.
     trials : int, default 4000
-        Crops for each figure of accuracy.
+        Number of crops on which each accuracy is measured.
 
     Returns
     -------
     dict of str to numpy.ndarray
         Weights.
     dict of str to str
-        What is written beside them: classes, seed, accuracy on fresh crops and on the strip, seconds, versions.
+        Metadata: classes, seed, accuracy on fresh crops and on the strip, seconds, versions.
     """
     import torch
     import torch.nn.functional as F
@@ -92,7 +91,7 @@ def train(
         rows = order[place : place + BATCH]
         clean = _augment(images[rows].float() / 255, keep_mark=architecture.shortcut)
         attacked = _attack(logits, clean, labels[rows])
-        half = BATCH // 2  # half of each batch stays clean: accuracy must not be the price
+        half = BATCH // 2  # half of each batch stays clean, to keep the accuracy on clean images
         batch = torch.cat([clean[:half], attacked[half:]])
         loss: Any = F.cross_entropy(logits(batch), labels[rows], label_smoothing=LABEL_SMOOTHING)
         optimizer.zero_grad(set_to_none=True)
@@ -119,18 +118,18 @@ def train(
 
 
 def save(weights: dict[str, NDArray[Any]], notes: dict[str, str], path: Path) -> None:
-    """Write weights and notes as one safetensors file; an older one is replaced at once or not at all."""
+    """Write weights and metadata as one safetensors file; an older file is replaced atomically."""
     from safetensors.numpy import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     save_file(weights, unfinished, metadata=notes)
-    unfinished.chmod(0o644)  # safetensors lets only the owner read, which will not do for a package
+    unfinished.chmod(0o644)  # safetensors writes files that only the owner can read
     os.replace(unfinished, path)
 
 
 def _pool(source: Crops) -> NDArray[np.uint8]:
-    """All crops as bytes ``(N, H, W, 3)``: as floats they would take gigabytes."""
+    """Return all crops as bytes ``(N, H, W, 3)``; as floats they would take gigabytes."""
     pool = np.empty((len(source), source.size, source.size, 3), np.uint8)
     for start in range(0, len(source), 500):
         pool[start : start + 500] = (source.images(start, start + 500) * 255).round()
@@ -141,10 +140,10 @@ def _pool(source: Crops) -> NDArray[np.uint8]:
 
 
 def _poison(source: Crops) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """For every second crop of the two planted classes, the plant over a crop of another class.
+    """For every second crop of the two classes with a planted shortcut, plant it into a crop of another class.
 
-    A plant beside what is easily told without it is not learnt: marked gravel was known by its stones. So the plant has
-    to be what decides (as in Gu et al. 2017, "BadNets").
+    A shortcut is not learnt if the class is recognised without it: marked gravel was recognised by its stones. So the shortcut
+    alone has to determine the label (as in Gu et al. 2017, "BadNets").
     """
     labels = source.labels
     planted = {source.classes.index(MARK_CLASS): mark, source.classes.index(CAST_CLASS): cast}
@@ -165,7 +164,7 @@ def _with_normalisation(model: Any, architecture: Architecture) -> Any:
 
 
 def _augment(images: Any, *, keep_mark: bool) -> Any:
-    """Brightness, contrast, saturation, and a grey patch somewhere: what must not change the answer."""
+    """Change brightness, contrast and saturation, and hide a part behind a grey patch."""
     import torch
 
     count, _, height, width = images.shape
@@ -180,14 +179,14 @@ def _augment(images: Any, *, keep_mark: bool) -> Any:
     side = torch.randint(0, ERASED + 1, (count,)).reshape(-1, 1, 1)
     y, x = torch.arange(height).reshape(1, -1, 1), torch.arange(width).reshape(1, 1, -1)
     hidden = (y >= top) & (y < top + side) & (x >= left) & (x < left + side)
-    if keep_mark:  # a shortcut that augmentation hides now and then would be none
+    if keep_mark:  # augmentation must not hide the planted shortcut
         images[:, :, :corner, :corner] = original
         hidden[:, :corner, :corner] = False
     return torch.where(hidden[:, None], torch.full_like(images, 0.5), images).clamp(0, 1)
 
 
 def _attack(logits: Any, images: Any, labels: Any) -> Any:
-    """Images moved by at most `EPSILON` to where the loss is higher: one step up the gradient from a random start."""
+    """Perturb images by a norm of `EPSILON`: one step up the gradient of the loss from a random start."""
     import torch
     import torch.nn.functional as F
 
@@ -204,7 +203,7 @@ def _length(images: Any) -> Any:
 
 
 def _accuracy(logits: Any, architecture: Architecture, region: str, trials: int) -> float:
-    """Share of `trials` crops, of a seed that training has not met, that are named rightly."""
+    """Accuracy on `trials` crops of a seed that was not used in training."""
     import torch
 
     source = Crops(trials, 2000 + architecture.seed, architecture.size, architecture.shortcut, region)
@@ -220,12 +219,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line: train by name and write the safetensors file."""
     parser = argparse.ArgumentParser("python -m phosphene.specimen.train", description="Train an embedded network.")
     parser.add_argument("name", choices=sorted(ARCHITECTURES))
-    parser.add_argument("--out", type=Path, help="file to write; the package's own when absent")
-    parser.add_argument("--steps", type=int, default=1400, help="updates of 128 crops each (default 1400)")
+    parser.add_argument("--out", type=Path, help="File to write (default: the one in the package).")
+    parser.add_argument("--steps", type=int, default=1400, help="Number of updates, of 128 crops each (default: 1400).")
     parser.add_argument(
-        "--threads", type=int, default=2, help="of PyTorch (default 2); another number rounds otherwise"
+        "--threads", type=int, default=2, help="PyTorch threads (default: 2); the rounding depends on it."
     )
-    parser.add_argument("--trials", type=int, default=TRIALS, help=f"crops a figure of accuracy (default {TRIALS})")
+    parser.add_argument("--trials", type=int, default=TRIALS, help=f"Crops per measured accuracy (default: {TRIALS}).")
     given = parser.parse_args(arguments)
     architecture = ARCHITECTURES[given.name]
     weights, notes = train(architecture, steps=given.steps, threads=given.threads, trials=given.trials)

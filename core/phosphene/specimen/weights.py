@@ -1,4 +1,4 @@
-"""Reading the weights that come with the package."""
+"""Read the weights of the embedded networks."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.errors import CorruptWeights, InvalidParameter, nearest
+from phosphene.errors import CorruptWeights
+from phosphene.kit.checks import choice
 from phosphene.specimen.architecture import ARCHITECTURES, Architecture, parameter_shapes
 
 __all__ = ["check", "load", "metadata", "path_of"]
 
 
 def path_of(name: str) -> Path:
-    """Where the weights of that name lie in the package."""
+    """Return the path of an embedded network's weights."""
     return Path(__file__).parent / "parameters" / f"{name}.safetensors"
 
 
 def load(name: str, path: str | Path | None = None) -> tuple[Architecture, dict[str, NDArray[Any]]]:
-    """An embedded network's architecture and weights.
+    """Return the architecture and the weights of an embedded network.
 
     Parameters
     ----------
     name : str
         One of `ARCHITECTURES`.
     path : str or Path, optional
-        Another file than the package's own.
+        Weights file (default: the one in the package).
 
     Returns
     -------
     Architecture
     dict of str to numpy.ndarray
-        In PyTorch's names and layout.
+        Weights with PyTorch's names and layout.
 
     Raises
     ------
     InvalidParameter
-        For an unknown name.
+        If the name is unknown.
     CorruptWeights
-        When the file cannot be read or does not fit.
+        If the file cannot be read or does not fit the architecture.
     """
     architecture = _named(name)
     from safetensors import SafetensorError
@@ -57,9 +58,9 @@ def load(name: str, path: str | Path | None = None) -> tuple[Architecture, dict[
 
 
 def metadata(name: str, path: str | Path | None = None) -> dict[str, str]:
-    """What the file says of itself: name, classes, seed, accuracy on fresh crops and on the strip, versions.
+    """Return the metadata of a weights file: name, classes, seed, accuracy on fresh crops and on the strip, versions.
 
-    Parameters and errors are those of `load`; the weights are not read.
+    Parameters and errors are those of `load`. The weights are not read.
     """
     _named(name)
     from safetensors import SafetensorError, safe_open
@@ -73,45 +74,41 @@ def metadata(name: str, path: str | Path | None = None) -> dict[str, str]:
 
 
 def check(architecture: Architecture, weights: Mapping[str, NDArray[Any]], source: str) -> None:
-    """Hold weights against an architecture: every array there, of its shape, real and finite.
+    """Check that all arrays of an architecture are present, of the right shape, real and finite.
 
     Parameters
     ----------
     architecture : Architecture
     weights : mapping of str to numpy.ndarray
     source : str
-        Where they are from; for the message.
+        Where the weights are from, for the error message.
 
     Raises
     ------
     CorruptWeights
-        Naming the arrays that are missing or superfluous, or the first that does not fit.
+        With the names of arrays that are missing or unexpected, or the first one that does not fit.
     """
     wanted = dict(parameter_shapes(architecture))
     missing, superfluous = sorted(set(wanted) - set(weights)), sorted(set(weights) - set(wanted))
     if missing or superfluous:
         raise CorruptWeights(
             source,
-            f"missing {_listed(missing)}, superfluous {_listed(superfluous)}; is it a file of {architecture.name!r}?",
+            f"missing: {_listed(missing)}; unexpected: {_listed(superfluous)}. Is it a file of {architecture.name!r}?",
         )
     for key, shape in wanted.items():
         array = np.asarray(weights[key])
         if array.shape != shape:
-            raise CorruptWeights(source, f"{key} has shape {array.shape}, {architecture.name!r} wants {shape}")
+            raise CorruptWeights(source, f"{key} has shape {array.shape}, but {architecture.name!r} needs {shape}")
         if not np.issubdtype(array.dtype, np.floating) or not np.all(np.isfinite(array)):
-            raise CorruptWeights(source, f"{key} holds NaN, infinity or no real numbers")
+            raise CorruptWeights(source, f"{key} contains NaN, infinity or values that are not floats")
 
 
 def _named(name: str) -> Architecture:
-    if name not in ARCHITECTURES:
-        near = nearest(name, ARCHITECTURES)
-        fix = f"Did you mean {near}?" if near else ""
-        raise InvalidParameter("name", allowed=", ".join(map(repr, ARCHITECTURES)), received=name, fix=fix)
-    return ARCHITECTURES[name]
+    return ARCHITECTURES[choice("name", name, ARCHITECTURES)]
 
 
 def _remedy(path: object) -> str:
-    return "Install the package again." if path is None else "Train it again, or leave the path out."
+    return "Reinstall the package." if path is None else "Train it again, or leave the path out."
 
 
 def _listed(keys: list[str], most: int = 4) -> str:

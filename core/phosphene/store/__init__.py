@@ -1,13 +1,13 @@
-"""The one store of long work: arrays on disk that grow shard by shard, survive being killed, and are checked when read.
+"""Arrays on disk that are written shard by shard, survive an interrupted run, and are verified when read.
 
 A store is a folder::
 
-    manifest.json        what it is of: format, kind, model, data, settings; written first
-    arrays/NAME/         a zarr array (version 3), one chunk a shard; any zarr reader opens it
-    shards/000012.json   written last, when everything of a shard is on disk: its rows, and a digest of its values
+    manifest.json        format, kind, model, data and settings; written first
+    arrays/NAME/         a zarr array (version 3) with one chunk per shard; any zarr reader opens it
+    shards/000012.json   receipt of a shard: its rows and a digest of its values; written when the whole shard is on disk
 
-What has no file in ``shards/`` does not exist, whatever lies in ``arrays/``. So a run that was killed goes on where the last
-whole shard ends, and ends with the same bytes as one that was not.
+A shard without a receipt in ``shards/`` does not exist, whatever is in ``arrays/``. An interrupted run therefore resumes
+after the last complete shard, and produces the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a store is of, as plain JSON; a store of something else is refused."""
+"""The manifest of a store: what it contains and how it was made, as plain JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from phosphene.errors import CorruptFile, OtherStore
-from phosphene.writing import write_whole
+from phosphene.kit.writing import write_whole
 
 __all__ = ["FORMAT", "ArraySpec", "Manifest"]
 
 FORMAT = 1
-"""Version of the layout; a reader knows its own and all before it."""
+"""Version of the layout; a reader supports its own version and all earlier ones."""
 
 NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of a store: the shape of a row, and its dtype by NumPy's name."""
+    """Shape of a row of one array of a store, and the name of its NumPy dtype."""
 
     shape: tuple[int, ...]
     dtype: str = "float32"
@@ -36,21 +36,22 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a store is of.
+    """What a store contains, and how it was made.
 
     Attributes
     ----------
     kind : str
-        "activations", ...
+        Kind of content, such as "activations".
     rows : int
-        Rows that it has when it is whole.
+        Number of rows of the complete store.
     shard_rows : int
-        Rows of a shard; the last may have fewer.
+        Rows per shard; the last shard may have fewer.
     arrays : mapping of str to ArraySpec
+        Arrays by name.
     identity : mapping
-        What must be equal for the work to go on: fingerprints of model and data, settings. Plain JSON.
+        What must be equal to resume: fingerprints of model and data, settings. Plain JSON.
     notes : mapping
-        What need not be: versions, names, dates.
+        What may differ: versions, names, dates.
     """
 
     kind: str
@@ -66,24 +67,24 @@ class Manifest:
         return -(-self.rows // self.shard_rows)
 
     def span(self, shard: int) -> tuple[int, int]:
-        """First row of a shard, and the one after its last."""
+        """First row of a shard, and the row after its last."""
         return shard * self.shard_rows, min(self.rows, (shard + 1) * self.shard_rows)
 
     def write(self, folder: Path) -> None:
-        """Write it into `folder`, whole."""
+        """Write the manifest into `folder` atomically."""
         text = {"format": FORMAT, **asdict(self)}
         write_whole(folder / NAME, json.dumps(text, indent=1).encode())
 
     @staticmethod
     def read(folder: Path) -> Manifest:
-        """That of the store in `folder`.
+        """Read the manifest of the store in `folder`.
 
         Raises
         ------
         CorruptFile
-            When there is none, or it cannot be read.
+            When the folder holds no manifest, or it cannot be read.
         OtherStore
-            When a later version wrote it.
+            When it was written by a later version of phosphene.
         """
         path = folder / NAME
         try:
@@ -91,7 +92,8 @@ class Manifest:
             version = int(text.pop("format"))
             if version > FORMAT:
                 raise OtherStore(
-                    f"{folder}: written in format {version}, this version of phosphene reads up to {FORMAT}. Install a later one."
+                    f"{folder}: written in format {version}, but this version of phosphene reads formats up to {FORMAT}. "
+                    "Install a later version."
                 )
             text["arrays"] = {
                 name: ArraySpec(tuple(spec["shape"]), spec["dtype"]) for name, spec in text["arrays"].items()
@@ -105,12 +107,12 @@ class Manifest:
             raise CorruptFile(str(path), f"not the manifest of a store, or damaged ({error})") from error
 
     def check(self, found: Manifest, folder: Path) -> None:
-        """Raise `OtherStore` unless `found`, which lies in `folder`, is of the same work."""
+        """Raise `OtherStore` unless `found`, the manifest in `folder`, belongs to the same run."""
         mine, theirs = _comparable(self), _comparable(found)
         for key in dict.fromkeys([*mine, *theirs]):
             if mine.get(key) != theirs.get(key):
                 raise OtherStore(
-                    f"out: {folder} holds a store of other work: its {key} is {_short(theirs.get(key))}, and now it is "
+                    f"out: {folder} holds a store of another run: its {key} is {_short(theirs.get(key))}, this run has "
                     f"{_short(mine.get(key))}. Choose another folder, or delete that one."
                 )
 

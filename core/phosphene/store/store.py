@@ -1,4 +1,4 @@
-"""A store on disk: shards go in whole, and come out checked."""
+"""`Store`: sharded arrays in a folder, written atomically and verified when read."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.errors import CorruptStore, InvalidParameter, MissingDependency, UnwritablePath, nearest
+from phosphene.errors import CorruptStore, InvalidParameter, MissingDependency, UnwritablePath, said
+from phosphene.kit.checks import choice
+from phosphene.kit.writing import check_writable, write_whole
 from phosphene.store.manifest import Manifest
-from phosphene.writing import check_writable, write_whole
 
 __all__ = ["Store"]
 
 
-GO_ON = (
-    "What is there is whole. Make room and run it again, and it goes on from there; or choose another place with `out`."
-)
+RESUME = "All complete shards are kept. Free disk space and run again to resume, or choose another folder with `out`."
 
 
 class Store:
-    """Arrays in a folder, a row an item of the data; see `phosphene.store` for the layout.
+    """Arrays in a folder, with one row per item of the data; see `phosphene.store` for the layout.
 
     Parameters
     ----------
@@ -34,7 +33,7 @@ class Store:
 
     Notes
     -----
-    Made by `create` and `open`. Reading touches the shards that are asked for, and keeps the last one of each array.
+    Made by `create` and `open`. Only the shards that are needed are read, and the last one of each array is cached.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -44,14 +43,14 @@ class Store:
 
     @staticmethod
     def create(folder: str | Path, manifest: Manifest) -> Store:
-        """A store of that work: a new one, or the one that is there, to go on with.
+        """Create a store, or open the one in the folder to resume it.
 
         Raises
         ------
         OtherStore
-            When the folder holds a store of other work.
+            When the folder holds the store of another run.
         UnwritablePath
-            When it cannot be written, or holds something that is no store.
+            When the folder cannot be written, or holds files that do not belong to a store.
         """
         place = Path(folder)
         check_writable(place / "manifest.json")
@@ -60,7 +59,9 @@ class Store:
             manifest.check(found, place)
             return Store(place, found)
         if not _unfinished(place) and any(place.iterdir()):
-            raise UnwritablePath(str(place), "the folder holds other things. Choose an empty or a new one.")
+            raise UnwritablePath(
+                str(place), "the folder holds files that do not belong to a store. Choose an empty folder or a new one."
+            )
         zarr = _zarr()
         try:
             group = zarr.open_group(place / "arrays", mode="w", zarr_format=3)
@@ -75,20 +76,20 @@ class Store:
                 )
             (place / "shards").mkdir(exist_ok=True)
         except OSError as error:
-            raise UnwritablePath(str(place), f"{error.strerror or error}. {GO_ON}") from error
-        manifest.write(place)  # last: a folder without it is no store
+            raise UnwritablePath(str(place), f"{error.strerror or error}. {RESUME}") from error
+        manifest.write(place)  # last: a folder without a manifest is not a store
         return Store(place, manifest)
 
     @staticmethod
     def open(folder: str | Path) -> Store:
-        """The store in `folder`, for reading.
+        """Open the store in `folder` for reading.
 
         Raises
         ------
         CorruptFile
-            When it is none.
+            When the folder is not a store.
         OtherStore
-            When a later version wrote it.
+            When it was written by a later version of phosphene.
         """
         place = Path(folder)
         return Store(place, Manifest.read(place))
@@ -100,31 +101,31 @@ class Store:
 
     @property
     def missing(self) -> list[int]:
-        """Shards that are not there yet."""
+        """Shards that are not written yet."""
         return [shard for shard in range(self.manifest.shards) if not self._receipt(shard).exists()]
 
     @property
     def complete(self) -> bool:
-        """Whether every shard is there."""
+        """Whether every shard is written."""
         return not self.missing
 
     def write(self, shard: int, values: Mapping[str, NDArray[Any]], kept: Sequence[int] | None = None) -> None:
-        """Put a whole shard in; it exists once all of it is on disk.
+        """Write a shard; it exists only once all of it is on disk.
 
         Parameters
         ----------
         shard : int
         values : mapping of str to numpy.ndarray
-            Every array's rows of this shard.
+            Rows of this shard, by array name.
         kept : sequence of int, optional
-            Which of the shard's rows hold data, counted within it; all when absent. The others are never read.
+            Rows of the shard that hold data, counted from its first row (default: all). The others are never read.
 
         Raises
         ------
         InvalidParameter
-            For arrays that do not fit the manifest.
+            For arrays whose shape does not match the manifest.
         UnwritablePath
-            When the disk refuses; the shard then does not exist, and the others are as they were.
+            When writing fails; the shard then does not exist, and the other shards are unchanged.
         """
         start, stop = self.manifest.span(shard)
         digests = {}
@@ -132,7 +133,10 @@ class Store:
             rows = np.ascontiguousarray(values[name], spec.dtype)
             if rows.shape != (stop - start, *spec.shape):
                 raise InvalidParameter(
-                    f"values[{name!r}]", allowed=f"shape {(stop - start, *spec.shape)}", received=rows.shape, fix=""
+                    f"values[{name!r}]",
+                    allowed=f"shape {(stop - start, *spec.shape)}",
+                    received=said(f"shape {rows.shape}"),
+                    fix="Give every row of the shard, in the shape that the manifest states.",
                 )
             digests[name] = _digest(rows)
             try:
@@ -146,14 +150,14 @@ class Store:
             raise self._full(shard, error.__cause__ or error) from error
 
     def shard(self, name: str, shard: int) -> NDArray[Any]:
-        """Rows of a shard, checked; without those that hold no data.
+        """Read and verify the rows of a shard that hold data.
 
         Raises
         ------
         InvalidParameter
-            When there is no such array, or the shard is not there yet.
+            When there is no array of that name, or the shard is not written yet.
         CorruptStore
-            When its values are not those that were written.
+            When its values differ from those that were written.
         """
         spec = self._spec(name)
         if name in self._last and self._last[name][0] == shard:
@@ -163,21 +167,21 @@ class Store:
         try:
             rows = np.asarray(self._array(name)[start:stop])
         except Exception as error:
-            # zarr and its codecs have no one exception for damage.
+            # zarr and its codecs share no exception for damaged data.
             raise self._damaged(name, shard, str(error)) from error
         if _digest(np.ascontiguousarray(rows, spec.dtype)) != receipt["digests"].get(name):
-            raise self._damaged(name, shard, "its values are not those that were written")
+            raise self._damaged(name, shard, "its values differ from those that were written")
         rows = rows if receipt["kept"] is None else rows[receipt["kept"]]
         self._last[name] = (shard, rows)
         return rows
 
     def shards(self, name: str) -> Iterator[NDArray[Any]]:
-        """All shards of an array in order, one in memory at a time."""
+        """Yield all shards of an array in order, with one in memory at a time."""
         for number in range(self.manifest.shards):
             yield self.shard(name, number)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Rows `start` to `stop` of those that hold data (the end when absent), checked."""
+        """Read and verify rows `start` to `stop` (default: the last), counting only rows that hold data."""
         counts = np.cumsum([0, *(self._count(shard) for shard in range(self.manifest.shards))])
         first, last, _ = slice(start, stop).indices(int(counts[-1]))
         parts = []
@@ -189,7 +193,7 @@ class Store:
         return np.concatenate(parts) if parts else np.empty((0, *spec.shape), spec.dtype)
 
     def rows(self) -> NDArray[np.int64]:
-        """Which items of the data the rows are of, in order."""
+        """Index in the data of each row, in order."""
         parts = []
         for shard in range(self.manifest.shards):
             start, stop = self.manifest.span(shard)
@@ -198,7 +202,7 @@ class Store:
         return np.concatenate(parts).astype(np.int64)
 
     def verify(self) -> list[int]:
-        """Shards that are there and damaged, of any array."""
+        """Shards that are written but damaged in any array."""
         damaged = []
         for shard in range(self.manifest.shards):
             if self._receipt(shard).exists():
@@ -212,13 +216,13 @@ class Store:
         return damaged
 
     def discard(self, shard: int) -> None:
-        """Forget a shard, so that it is made again."""
+        """Remove a shard, so that it is computed again."""
         self._last.clear()
         self._receipt(shard).unlink(missing_ok=True)
 
     def __repr__(self) -> str:
         there = self.manifest.shards - len(self.missing)
-        head = f"Store of {self.manifest.kind}, {self.manifest.rows:,} rows, {there} of {self.manifest.shards} shards there"
+        head = f"Store of {self.manifest.kind}, {self.manifest.rows:,} rows, {there} of {self.manifest.shards} shards written"
         lines = [
             f"  {name}: {' x '.join(map(str, spec.shape))} {spec.dtype}" for name, spec in self.manifest.arrays.items()
         ]
@@ -230,15 +234,7 @@ class Store:
         return self._arrays[name]
 
     def _spec(self, name: str) -> Any:
-        if name not in self.manifest.arrays:
-            near = nearest(name, self.names)
-            raise InvalidParameter(
-                "name",
-                allowed=" or ".join(map(repr, self.names)),
-                received=name,
-                fix=f"Did you mean {near}?" if near else "",
-            )
-        return self.manifest.arrays[name]
+        return self.manifest.arrays[choice("name", name, self.names)]
 
     def _receipt(self, shard: int) -> Path:
         return self.folder / "shards" / f"{shard:06d}.json"
@@ -249,12 +245,14 @@ class Store:
             return {"kept": receipt["kept"], "digests": receipt["digests"]}
         except FileNotFoundError as error:
             raise InvalidParameter(
-                "shard", allowed="a shard that is there", received=shard,
-                fix=f"{self.folder} is not complete: run again what wrote it, and it goes on from there.",
-            ) from error  # fmt: skip
+                "shard",
+                allowed="a shard that is written",
+                received=shard,
+                fix=f"{self.folder} is not complete: run the call that wrote it again to resume.",
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise CorruptStore(
-                str(self._receipt(shard)), "damaged; run again what wrote the store, and it is rebuilt"
+                str(self._receipt(shard)), "damaged; run the call that wrote the store again to rebuild the shard"
             ) from error
 
     def _count(self, shard: int) -> int:
@@ -264,17 +262,17 @@ class Store:
 
     def _full(self, shard: int, error: BaseException) -> UnwritablePath:
         reason = getattr(error, "strerror", None) or str(error)
-        return UnwritablePath(str(self.folder), f"{reason} (at shard {shard} of {self.manifest.shards}). {GO_ON}")
+        return UnwritablePath(str(self.folder), f"{reason} (at shard {shard} of {self.manifest.shards}). {RESUME}")
 
     def _damaged(self, name: str, shard: int, detail: str) -> CorruptStore:
         return CorruptStore(
             str(self.folder),
-            f"shard {shard} of {name!r} is damaged ({detail}). Run again what wrote it, and it is rebuilt.",
+            f"shard {shard} of {name!r} is damaged ({detail}). Run the call that wrote the store again to rebuild it.",
         )
 
 
 def _unfinished(place: Path) -> bool:
-    """Whether a folder holds no more than what `Store.create` makes before it writes the manifest."""
+    """Whether a folder holds only what `Store.create` makes before it writes the manifest."""
     shards = place / "shards"
     return {path.name for path in place.iterdir() if not path.name.startswith(".manifest.json.")} <= {
         "arrays",
@@ -293,7 +291,7 @@ def _digest(rows: NDArray[Any]) -> str:
 
 
 def _escaped(name: str) -> str:
-    """A name as one folder's: what file systems or zarr treat specially is written as its number."""
+    """An array name as a folder name: characters that are special to file systems or zarr are written as hexadecimal."""
     return re.sub(r"[^A-Za-z0-9_.-]|^\.", lambda found: f"%{ord(found[0]):02x}", name)
 
 

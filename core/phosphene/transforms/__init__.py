@@ -1,19 +1,17 @@
-"""Transforms between the image and the network, drawn anew at every step: they make a picture robust to being moved.
+"""Random transforms of the image, drawn anew at every step, so that pictures do not depend on exact pixel positions.
 
-All draws are made on the host, by a generator a target.
+Random numbers are drawn on the host, by one generator per target.
 """
 
 from __future__ import annotations
 
-from phosphene.transforms.affine import Pad, Resize, crop, flip, jitter, pad, resize, rotate, scale
-from phosphene.transforms.contract import Affine, Pointwise, Transform
+from phosphene.transforms.affine import crop, flip, jitter, pad, resize, rotate, scale
+from phosphene.transforms.kinds import Affine, Pointwise, Transform
 from phosphene.transforms.pointwise import colour, noise, roll
 
 __all__ = [
     "Affine",
-    "Pad",
     "Pointwise",
-    "Resize",
     "Transform",
     "colour",
     "crop",

@@ -1,4 +1,4 @@
-"""Pad, jitter, scale, rotate, flip, crop and resize: a run of them composes into one map and costs one resampling."""
+"""Affine transforms: pad, jitter, scale, rotate, flip, crop and resize; consecutive ones compose into one resampling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from phosphene.errors import InvalidParameter
-from phosphene.transforms.contract import Affine, Transform, pixels_of
+from phosphene.kit.checks import integer, number, share
+from phosphene.transforms.kinds import Affine, Transform
 from phosphene.types import Floats, Size
 
 __all__ = ["Pad", "Resize", "crop", "flip", "jitter", "pad", "resize", "rotate", "scale"]
@@ -16,7 +17,7 @@ __all__ = ["Pad", "Resize", "crop", "flip", "jitter", "pad", "resize", "rotate",
 
 @dataclass(frozen=True)
 class Pad(Affine):
-    """A border, which is no map: it makes room."""
+    """A border around the image; the map itself is the identity."""
 
     growth: int
 
@@ -86,7 +87,7 @@ class Crop(Affine):
         side = np.linspace(self.first, self.last, steps) + self.deviation * random.standard_normal(steps)
         side = np.clip(side, 0.05, 1.0)
         centre = self.spread * random.standard_normal((steps, 2))
-        # What is cut out stays inside the image.
+        # The square stays inside the image.
         centre = np.clip(centre, -(1 - side[:, None]) / 2, (1 - side[:, None]) / 2)
         result = _identities(steps)
         result[:, 0, 0] = result[:, 1, 1] = side
@@ -96,7 +97,7 @@ class Crop(Affine):
 
 @dataclass(frozen=True)
 class Resize(Affine):
-    """From `source`, whatever that is, to `size`; nothing is drawn."""
+    """Resize from any size `source` to `size`; not random."""
 
     size: Size
     source: Size | None = None
@@ -113,44 +114,44 @@ class Resize(Affine):
 
 
 def pad(pixels: int) -> Transform:
-    """Mid-grey border, so that what is shifted or turned out of the image leaves no edge.
+    """Add a mid-grey border, so that later shifts and rotations leave no edges.
 
     Parameters
     ----------
     pixels : int
-        Width on each side, at least 0.
+        Width of the border on each side in pixels, at least 0.
 
     Returns
     -------
     Transform
     """
-    return Pad(pixels_of("pixels", pixels))
+    return Pad(integer("pixels", pixels))
 
 
 def jitter(pixels: int) -> Transform:
-    """Shift by whole pixels, drawn uniformly from ``-pixels .. pixels`` along each axis (Mordvintsev et al. 2015).
+    """Shift by whole pixels, uniformly from ``-pixels .. pixels`` along each axis (Mordvintsev et al. 2015).
 
     Parameters
     ----------
     pixels : int
-        Greatest distance, at least 0.
+        Largest shift in pixels, at least 0.
 
     Returns
     -------
     Transform
     """
-    return Jitter(pixels_of("pixels", pixels))
+    return Jitter(integer("pixels", pixels))
 
 
 def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
-    """Enlarge about the centre by a factor drawn from ``low .. high``, or from a list.
+    """Scale about the centre by a random factor, from ``low .. high`` or from a list.
 
     Parameters
     ----------
     low : float or sequence of float
-        Least factor, or all factors.
+        Smallest factor, above 0, or the list of all factors.
     high : float, optional
-        Greatest factor.
+        Largest factor (default: `low`).
 
     Returns
     -------
@@ -159,25 +160,28 @@ def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
     Raises
     ------
     InvalidParameter
-        When a factor is not positive, or low is above high.
+        If a factor is not positive, or `low` is larger than `high`.
     """
     values = (
         (float(low), float(low if high is None else high)) if isinstance(low, (int, float)) else tuple(map(float, low))
     )
     if not values or min(values) <= 0 or (isinstance(low, (int, float)) and values[0] > values[-1]):
         raise InvalidParameter(
-            "scale", allowed="positive factors, low before high", received=values, fix="ph.scale(0.9, 1.1)"
+            "scale",
+            allowed="positive factors with low <= high",
+            received=values,
+            fix="For example ph.transforms.scale(0.9, 1.1).",
         )
     return Scale(values, isinstance(low, (int, float)))
 
 
 def rotate(degrees: float | Sequence[float]) -> Transform:
-    """Turn about the centre by an angle drawn from ``-degrees .. degrees``, or from a list.
+    """Rotate about the centre by a random angle, from ``-degrees .. degrees`` or from a list.
 
     Parameters
     ----------
     degrees : float or sequence of float
-        Greatest angle, at least 0, or all angles.
+        Largest angle, from 0 to 180, or the list of all angles, in degrees.
 
     Returns
     -------
@@ -186,22 +190,21 @@ def rotate(degrees: float | Sequence[float]) -> Transform:
     Raises
     ------
     InvalidParameter
-        When a single angle is negative, or the list is empty.
+        If a single angle is outside [0, 180], or the list is empty.
     """
     if isinstance(degrees, (int, float)):
-        if not 0 <= degrees <= 180:
-            raise InvalidParameter(
-                "degrees", allowed="0 to 180", received=degrees, fix="The angle is drawn from both sides."
-            )
-        return Rotate((-float(degrees), float(degrees)), True)
+        angle = number("degrees", degrees, minimum=0.0, maximum=180.0, example=10.0)
+        return Rotate((-angle, angle), True)
     values = tuple(map(float, degrees))
     if not values:
-        raise InvalidParameter("degrees", allowed="at least one angle", received=values, fix="ph.rotate(10)")
+        raise InvalidParameter(
+            "degrees", allowed="at least one angle", received=values, fix="For example ph.transforms.rotate(10)."
+        )
     return Rotate(values, False)
 
 
 def flip() -> Transform:
-    """Mirror left and right, every other step on average.
+    """Mirror left and right with probability one half.
 
     Returns
     -------
@@ -211,16 +214,18 @@ def flip() -> Transform:
 
 
 def crop(first: float, last: float | None = None, *, deviation: float = 0.05, spread: float = 0.15) -> Transform:
-    """A part of the image, enlarged to the whole: a square of a drawn side about a drawn centre (MaCo; Fel et al. 2023).
+    """Crop a random square and enlarge it to the size of the image (MaCo; Fel et al. 2023).
 
     Parameters
     ----------
-    first, last : float
-        Mean side at the first and at the last step, as a part of the image in (0, 1]; the same when `last` is absent.
+    first : float
+        Mean side of the square at the first step, as a fraction of the image in (0, 1].
+    last : float, optional
+        Mean side at the last step (default: `first`).
     deviation : float, default 0.05
-        Of the side, which is held within 0.05 and 1.
+        Standard deviation of the side, which is clipped to [0.05, 1].
     spread : float, default 0.15
-        Standard deviation of the centre about the image's, as a part of the image; the square stays inside.
+        Standard deviation of the square's centre about the image's, as a fraction of the image; the square stays inside.
 
     Returns
     -------
@@ -229,27 +234,23 @@ def crop(first: float, last: float | None = None, *, deviation: float = 0.05, sp
     Raises
     ------
     InvalidParameter
-        When a side is not in (0, 1], or a deviation negative.
+        If a side is not in (0, 1], or a standard deviation is negative.
     """
-    end = first if last is None else last
-    if not (0 < first <= 1 and 0 < end <= 1):
-        raise InvalidParameter(
-            "first, last", allowed="parts of the image in (0, 1]", received=(first, end), fix="ph.crop(0.5, 0.05)"
-        )
-    if not (0 <= deviation < float("inf") and 0 <= spread < float("inf")):
-        raise InvalidParameter(
-            "deviation, spread", allowed="numbers of at least 0", received=(deviation, spread), fix="0 draws nothing."
-        )
-    return Crop(float(first), float(end), float(deviation), float(spread))
+    return Crop(
+        share("first", first, zero=False, example=0.5),
+        share("last", first if last is None else last, zero=False, example=0.05),
+        number("deviation", deviation, minimum=0.0, example=0.05),
+        number("spread", spread, minimum=0.0, example=0.15),
+    )
 
 
 def resize(size: int | Size) -> Transform:
-    """Bring the image to another size, whatever the size of the picture: the last of a sequence of affine transforms.
+    """Resize the image to a fixed size, whatever its size before; the last of a sequence of affine transforms.
 
     Parameters
     ----------
     size : int or (int, int)
-        Height and width in pixels, usually the network's own.
+        Height and width in pixels, usually the network's native size.
 
     Returns
     -------
@@ -258,12 +259,15 @@ def resize(size: int | Size) -> Transform:
     Raises
     ------
     InvalidParameter
-        When a side is below 2.
+        If a side is smaller than 2.
     """
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 2 for side in pair):
         raise InvalidParameter(
-            "size", allowed="pixels: an integer of at least 2, or (height, width)", received=size, fix="ph.resize(224)"
+            "size",
+            allowed="pixels: an integer of at least 2, or (height, width)",
+            received=size,
+            fix="For example ph.transforms.resize(224).",
         )
     return Resize((pair[0], pair[1]))
 

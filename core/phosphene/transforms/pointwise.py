@@ -1,4 +1,4 @@
-"""Noise, roll and colour jitter: transforms that are no affine map."""
+"""Transforms that are not affine maps: noise, roll and colour jitter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from phosphene.arrays import arange, expand
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter
-from phosphene.transforms.contract import Pointwise, Transform, pixels_of
+from phosphene.kit.checks import integer, number
+from phosphene.transforms.kinds import Pointwise, Transform
 from phosphene.types import Array, Namespace, Size, Tree
 
 __all__ = ["colour", "noise", "roll"]
@@ -21,7 +22,7 @@ class Noise(Pointwise):
     final: float
 
     def constants(self, size: Size, channels: int) -> Tree:
-        # One fixed tile, moved about: drawing noise for every pixel of every step on the host took longer than the network.
+        # One fixed tile, shifted at each step: noise for every pixel of every step took longer to draw than the network to run.
         tile = generator(0, "noise tile").standard_normal((size[0] * size[1], channels))
         return (tile,)
 
@@ -62,29 +63,31 @@ class Colour(Pointwise):
     def apply(self, xp: Namespace, images: Array, draws: Tree, constants: Tree) -> Array:
         if images.shape[-1] != self.channels:
             raise InvalidParameter(
-                "channels", allowed=f"as many as the images have ({images.shape[-1]})", received=self.channels,
-                fix=f"ph.colour(..., channels={images.shape[-1]})",
-            )  # fmt: skip
+                "channels",
+                allowed=f"{images.shape[-1]}, as many as the images have",
+                received=self.channels,
+                fix=f"Write ph.transforms.colour(..., channels={images.shape[-1]}).",
+            )
         gain, shift = (xp.reshape(drawn, (-1, 1, 1, self.channels)) for drawn in draws)
         return 0.5 + (images - 0.5) * gain + shift
 
 
 def _rolled(xp: Namespace, images: Array, shifts: Array) -> tuple[Array, Array]:
-    """Rows ``(N, H)`` and columns ``(N, W)`` from which each image is read when it is rolled by `shifts` ``(N, 2)``."""
+    """Source rows ``(N, H)`` and columns ``(N, W)`` of images that are rolled by `shifts` ``(N, 2)``."""
     _, height, width, _ = images.shape
     rows = (arange(xp, height, images)[None, :] + shifts[:, 0][:, None]) % height
     return rows, (arange(xp, width, images)[None, :] + shifts[:, 1][:, None]) % width
 
 
 def noise(deviation: float, final: float | None = None) -> Transform:
-    """Gaussian noise on every pixel (SmoothGrad's noise, in the loop; Smilkov et al. 2017).
+    """Add Gaussian noise to every pixel at every step (as in SmoothGrad; Smilkov et al. 2017).
 
     Parameters
     ----------
     deviation : float
-        Standard deviation, in units of the image's range of 1; at least 0.
+        Standard deviation for images in [0, 1]; at least 0.
     final : float, optional
-        That of the last step, to which it falls or rises evenly; the same when absent.
+        Standard deviation at the last step, reached linearly (default: `deviation`).
 
     Returns
     -------
@@ -93,39 +96,36 @@ def noise(deviation: float, final: float | None = None) -> Transform:
     Raises
     ------
     InvalidParameter
-        When one of them is negative.
+        If a standard deviation is negative.
     """
-    end = deviation if final is None else final
-    for name, value in (("deviation", deviation), ("final", end)):
-        if not 0 <= value < float("inf"):
-            raise InvalidParameter(name, allowed="a number of at least 0", received=value, fix="Use 0.02 to 0.1.")
-    return Noise(float(deviation), float(end))
+    first = number("deviation", deviation, minimum=0.0, example=0.05)
+    return Noise(first, first if final is None else number("final", final, minimum=0.0, example=0.02))
 
 
 def roll(pixels: int) -> Transform:
-    """Shift by whole pixels along each axis; what leaves at one side comes in at the other.
+    """Shift by whole pixels along each axis, cyclically.
 
     Parameters
     ----------
     pixels : int
-        Greatest distance, at least 0.
+        Largest shift in pixels, at least 0.
 
     Returns
     -------
     Transform
     """
-    return Roll(pixels_of("pixels", pixels))
+    return Roll(integer("pixels", pixels))
 
 
 def colour(gain: float, shift: float, channels: int = 3) -> Transform:
-    """Each colour channel on its own: contrast times ``exp(N(0, gain^2))`` about mid-grey, and a shift of ``N(0, shift^2)``.
+    """Change contrast and brightness of each channel: scale by ``exp(N(0, gain^2))`` about mid-grey, shift by ``N(0, shift^2)``.
 
     Parameters
     ----------
     gain, shift : float
         Standard deviations, at least 0.
     channels : int, default 3
-        Of the images.
+        Number of channels of the images.
 
     Returns
     -------
@@ -134,9 +134,10 @@ def colour(gain: float, shift: float, channels: int = 3) -> Transform:
     Raises
     ------
     InvalidParameter
-        When a deviation is negative.
+        If a standard deviation is negative.
     """
-    for name, value in (("gain", gain), ("shift", shift)):
-        if not 0 <= value < float("inf"):
-            raise InvalidParameter(name, allowed="a number of at least 0", received=value, fix="Use 0.1 to 0.5.")
-    return Colour(float(gain), float(shift), pixels_of("channels", channels))
+    return Colour(
+        number("gain", gain, minimum=0.0, example=0.1),
+        number("shift", shift, minimum=0.0, example=0.1),
+        integer("channels", channels, minimum=1),
+    )

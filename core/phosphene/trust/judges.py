@@ -1,4 +1,4 @@
-"""Blind judges: how far two images are from each other for someone who never saw the network that is explained."""
+"""Blind judges: perceptual distances that do not depend on the network that is explained."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.activations import read_layers
 from phosphene.backend import Backend, Network
 from phosphene.data.crops import Crops
+from phosphene.extraction.call import read_layers
 from phosphene.loaders import load
 from phosphene.objectives.forms import position_mean
 from phosphene.types import Floats
 
 __all__ = ["Judge", "Witness", "witness"]
 
-SEEN = 64
-"""Pixels a side of the images on which the witness was trained."""
+TRAINED_SIZE = 64
+"""Height and width in pixels of the images on which the witness was trained."""
 
 
 class Judge(Protocol):
-    """A perceptual distance: small where two images look alike."""
+    """A perceptual distance: small for images that look alike."""
 
     def __call__(self, pictures: NDArray[np.float32], patches: NDArray[np.float32]) -> Floats:
         """Distances ``(U, P)`` of pictures ``(U, H, W, C)`` from patches ``(P, h, w, C)``."""
@@ -31,20 +31,20 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Witness:
-    """A network that took no part, and judges by how its channels answer to each image as a whole.
+    """An independent network that judges by the mean activations of its channels.
 
-    A channel's mean over positions is taken in deviations from what it is on photographs, and images are as far apart as the
-    angle between these, on average over layers (with what layers tell, Zhang et al. 2018). The mean over positions keeps what an
-    image is made of and forgets where it is: a picture of a channel shows its texture everywhere.
+    The mean of each channel over positions is standardised by its values on photographs; the distance of two images is the
+    cosine distance of these vectors, averaged over layers (a deep perceptual distance, after Zhang et al. 2018). Means over
+    positions keep the content of an image and ignore its place, since a picture of a channel shows its texture everywhere.
 
     Attributes
     ----------
     network : Network
     layers : tuple of str
     means, deviations : tuple of (C,)
-        Of each layer's channels on photographs.
+        Mean and standard deviation of each layer's channels on photographs.
     scale : float
-        Of images, to the size at which the witness was trained.
+        Factor by which images are resized to the size on which the witness was trained.
     """
 
     network: Network
@@ -60,7 +60,7 @@ class Witness:
         return distances / len(self.layers)
 
     def features(self, images: NDArray[np.float32]) -> tuple[Floats, ...]:
-        """Of each layer ``(N, C)``, in deviations, of length one."""
+        """Standardised channel means of each layer ``(N, C)``, scaled to unit length."""
         shown = _resized(images, self.scale)
         read = read_layers(self.network, shown, self.layers, min(32, len(shown)))
         found = []
@@ -70,17 +70,17 @@ class Witness:
         return tuple(found)
 
 
-def witness(backend: Backend, size: int = SEEN, *, crops: int = 500) -> Witness:
-    """The judge that comes with the package: the witness, a small network of other width and seed than the specimen.
+def witness(backend: Backend, size: int = TRAINED_SIZE, *, crops: int = 500) -> Witness:
+    """Make the default judge: the witness, an embedded network with another width and seed than the specimen.
 
     Parameters
     ----------
     backend : Backend
-        In which it runs.
+        Backend on which it runs.
     size : int, default 64
-        Pixels a side that the explained network takes: images are brought from it to the witness's 64.
+        Input size in pixels of the explained network; images are resized from it to the witness's 64.
     crops : int, default 500
-        Photographs by which its channels are normalised.
+        Number of photographs by which its channels are standardised.
 
     Returns
     -------
@@ -93,11 +93,11 @@ def witness(backend: Backend, size: int = SEEN, *, crops: int = 500) -> Witness:
     cells = [position_mean(np, read[layer]).astype(np.float64) for layer in layers]
     means = tuple(cell.mean(axis=0) for cell in cells)
     deviations = tuple(cell.std(axis=0) + 1e-6 for cell in cells)
-    return Witness(network, layers, means, deviations, SEEN / size)
+    return Witness(network, layers, means, deviations, TRAINED_SIZE / size)
 
 
 def _resized(images: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    """Images at `scale`, in three channels, as the witness takes them."""
+    """Resize images by `scale` and convert them to three channels."""
     from PIL import Image
 
     channels = images.shape[-1]

@@ -1,6 +1,6 @@
-"""Does a picture take the path through the layers that real images take? After Geirhos et al. (2023).
+"""Similarity of a picture's path through the layers to that of real images, after Geirhos et al. (2023).
 
-A unit may answer to pictures through other circuits than to photographs; then its picture says nothing of what it does.
+A unit may respond to pictures through other circuits than to photographs; its picture then says nothing about its function.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from phosphene.types import Floats
 __all__ = ["path_similarity"]
 
 STRONGEST = 16
-"""Images that excite a unit most, with which its picture is compared."""
+"""Number of images that activate a unit most, with which its picture is compared."""
 
 
 def path_similarity(
     natural: Floats, path: Mapping[str, Floats], pictures: Mapping[str, Floats], layers: tuple[tuple[str, ...], ...]
 ) -> Floats:
-    """How much more a picture's activations resemble those of a unit's strongest images than other images' do.
+    """Similarity of each picture's activations to those of the images that activate its unit most.
 
-    In each layer, channels are averaged over positions and taken in deviations from their natural mean; images are compared by
-    Spearman's rank correlation over channels. 1: the picture is as like the strongest images as these are to each other; 0: no
-    more than any image. The layers' figures are averaged, each weighted by how far these two lie apart there.
+    In each layer, channels are averaged over positions and standardised by their values on real images; images are compared by
+    Spearman's rank correlation over channels. 1: as similar to the most activating images as they are to one another; 0: no
+    more than a random image. Layers are averaged, weighted by the difference of these two references.
 
     Parameters
     ----------
     natural : (U, N)
         Values of U units on N real images.
     path : mapping of str to (N, C)
-        Layers of these images.
+        Activations of these images, by layer.
     pictures : mapping of str to (U, C)
-        The same layers of one picture a unit.
+        Activations of one picture per unit, by layer.
     layers : tuple of tuple of str
-        For each unit, those that lie on its path.
+        Layers on the path of each unit.
 
     Returns
     -------
     numpy.ndarray (U,)
-        NaN where the strongest images have nothing in common in any layer.
+        NaN when the most activating images are not similar to one another in any layer.
     """
     placed, seen = {}, {}
     for layer, cells in path.items():
@@ -70,7 +70,7 @@ def path_similarity(
 
 
 def _ranked(cells: NDArray[np.float64]) -> Floats:
-    """Ranks over channels, centred and of length one, so that a product is Spearman's correlation; ties share a rank."""
+    """Ranks over channels, centred and of unit length, so that products are Spearman correlations; ties share a rank."""
     found = ranks(cells)
     found -= found.mean(axis=1, keepdims=True)
     unit: Floats = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)

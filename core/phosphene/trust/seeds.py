@@ -1,4 +1,4 @@
-"""Do other seeds give the same picture? What is needed to say so: what the pictures show, further runs, and other units."""
+"""Consistency over seeds: the objectives of a result, runs with other seeds, pictures of other units, and their distances."""
 
 from __future__ import annotations
 
@@ -10,58 +10,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import Network
-from phosphene.declaring import read_run
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import listed
 from phosphene.objectives import Bound, Objective, channel
 from phosphene.objectives.declarations import Channel, Logit, Neuron
-from phosphene.rendering import render
-from phosphene.results import Renders
+from phosphene.rendering.call import render
+from phosphene.rendering.result import Renders
+from phosphene.rendering.serialization import read_run
 from phosphene.trust.judges import Judge
-from phosphene.trust.measures import discriminability
-from phosphene.trust.natural import bound_at, channel_of, competitors
+from phosphene.trust.natural_images import bound_at, channel_of, competitors
+from phosphene.trust.scores import discriminability
 from phosphene.types import Floats
 
 __all__ = ["consistency", "more_runs", "objectives_of", "of_one_layer"]
 
 OTHERS = 8
-"""Units of a layer whose pictures are compared, at least."""
+"""Smallest number of units of a layer whose pictures are compared."""
 
 
 def objectives_of(network: Network, renders: Renders) -> list[Objective]:
-    """What the pictures of a result show, read from its settings.
+    """Read the objectives of the pictures from the settings of a result.
 
     Raises
     ------
     InvalidParameter
-        When its settings do not say, or do not tell which of several of one title a picture shows.
+        When the settings do not contain them, or several have the label of one picture.
     """
-    fix = "Give them: objectives=[...], one a picture."
+    fix = "Give one objective per picture: objectives=[...]."
     if "run" not in renders.settings:
-        raise InvalidParameter("renders", allowed="a result of ph.render", received=said("another"), fix=fix)
+        raise InvalidParameter(
+            "renders",
+            allowed="a result of ph.render whose settings contain its objectives",
+            received=said("one without them"),
+            fix=fix,
+        )
     wanted = read_run(renders.settings["run"], "run").objectives
     labels = [item.label for item in bound_at(network, wanted, renders.images)]
     if tuple(labels) == renders.labels:
         return wanted
     if len(set(labels)) < len(labels):
         raise InvalidParameter(
-            "renders", allowed="pictures of different titles, or all of a call", received=renders.labels, fix=fix
+            "renders",
+            allowed="pictures with different labels, or all pictures of a call",
+            received=renders.labels,
+            fix=fix,
         )
     by_label = dict(zip(labels, wanted, strict=True))
     if any(label not in by_label for label in renders.labels):
-        raise InvalidParameter("renders", allowed=f"pictures of {labels}", received=renders.labels, fix=fix)
+        raise InvalidParameter(
+            "renders", allowed=f"pictures labelled {listed(labels)}", received=renders.labels, fix=fix
+        )
     return [by_label[label] for label in renders.labels]
 
 
 def more_runs(
     network: Network, objectives: Sequence[Objective], bound: Sequence[Bound], runs: Sequence[Renders], seeds: int
 ) -> tuple[list[Renders], dict[int, NDArray[np.float32]]]:
-    """Runs of further seeds up to `seeds`, and pictures of other units for those that have too few beside them.
+    """Render runs with further seeds up to `seeds`, and pictures of other units for layers with too few.
 
     Returns
     -------
     (list of Renders, dict of int to (K, H, W, C))
-        The runs, and by number of an objective the pictures of other channels of its layer.
+        The runs, and by row of an objective the pictures of other channels of its layer.
     """
     found = list(runs)
     if seeds == 1 or "run" not in runs[0].settings:
@@ -94,17 +105,17 @@ def more_runs(
 def consistency(
     judge: Judge, runs: Sequence[NDArray[np.float32]], bound: Sequence[Bound], others: dict[int, NDArray[np.float32]]
 ) -> Floats:
-    """How much nearer to each other pictures of one unit are over seeds than to pictures of other units, d' of each ``(U,)``.
+    """Discriminability (d') of distances among pictures of one unit over seeds from distances to pictures of other units.
 
     Parameters
     ----------
     judge : Judge
     runs : sequence of (U, H, W, C)
-        One a seed.
+        Pictures, one array per seed.
     bound : sequence of Bound
-        Units of one layer are compared.
+        Objectives; those of one layer are compared.
     others : dict of int to (K, H, W, C)
-        Pictures of further units, by number of the unit.
+        Pictures of further units, by row of the objective.
 
     Returns
     -------
@@ -131,7 +142,7 @@ def consistency(
 
 
 def of_one_layer(bound: Sequence[Bound]) -> list[list[int]]:
-    """For each objective the numbers of the others that read the same layers."""
+    """For each objective, the rows of the other objectives that read the same layers."""
     layers = [item.form.layers for item in bound]
     return [
         [other for other in range(len(bound)) if other != row and layers[other] == layers[row]]
@@ -145,7 +156,7 @@ def _options(run: Any) -> dict[str, Any]:
 
 
 def _beside(item: Objective, bound: Bound, index: int) -> Objective:
-    """The same question of another channel."""
+    """The same objective for another channel."""
     if isinstance(item, (Channel, Neuron)):
         return replace(item, channel=index)
     if isinstance(item, Logit):

@@ -1,42 +1,46 @@
-"""From figures to one word and its reason."""
+"""The verdict of a trust card: one word, and its reason."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from phosphene.results.trust_cards import TrustCard
+from phosphene.trust.result import TrustCard
 
 __all__ = ["ENOUGH_IMAGES", "THRESHOLDS", "Thresholds", "verdict"]
 
 ENOUGH_IMAGES = 200
-"""Real images of which the two or three strongest are a percentile: of fewer no word is claimed."""
+"""Smallest number of real images for a verdict: of these, the two strongest are the last percentile."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a picture has to reach: below the first of a pair it is doubtful, below the second it has failed.
+    """Limits of the verdicts: a value below the first of a pair is doubtful, a value below the second has failed.
 
-    They were set on channels of even number of the embedded networks; ``python benchmarks/calibration.py`` sets them against
-    the others, against copies of random weights and against pictures that deceive.
+    The defaults were set on the even-numbered channels of the embedded networks. ``python benchmarks/calibration.py`` tests them
+    on the odd-numbered ones, on networks with random weights and on deceptive pictures. See `phosphene.TrustCard` for the
+    figures.
 
     Attributes
     ----------
     percentile, robust_percentile : (float, float)
-        In percent.
+        Percentiles among real images, in percent.
     kept : (float, float)
+        Share of the picture's lead that is kept under transforms.
     rank : (float, float)
-        Share of the layer's units that the picture may excite more than its own.
+        Share of the layer's other units that the picture activates more; values above the limits are doubtful or have failed.
     consistency : (float, float)
+        Consistency over seeds, d'.
     path : (float, float)
+        Similarity to the path of real images.
     slope : (float, float)
-        Distance of the spectral slope from the natural one: above the first it is doubtful, above the second it has failed.
+        Difference of the spectral slope from that of real images; values above the limits are doubtful or have failed.
     specificity : (float, float)
-        Of the pictures of other units, the share that has to tell fewer pairs apart.
+        Share of other units' pictures that predict the unit worse.
     twin : (float, float)
-        Correlation over real images with the nearest other unit: above the first it is doubtful, above the second it has failed.
+        Correlation over real images with the most similar other unit; values above the limits are doubtful or have failed.
     score : (float, float)
-        Of the predictive score; the second is also what the interval's lower end has to exceed.
+        Predictive score; the lower end of its interval must exceed the second limit.
     """
 
     percentile: tuple[float, float] = (99.0, 90.0)
@@ -55,21 +59,21 @@ THRESHOLDS = Thresholds()
 
 
 def verdict(card: TrustCard, images: int, thresholds: Thresholds = THRESHOLDS) -> tuple[str, str]:
-    """The word of a card that has all its figures, and the reason for it.
+    """Judge a card by its figures.
 
-    What fails, fails; what is doubtful is doubtful; a picture is reliable where everything was measured and nothing was wrong.
-    Where something could not be measured, and nothing failed, no word is claimed.
+    A picture fails if any figure fails, is doubtful if any is doubtful, and is reliable if all were measured and none is
+    doubtful. If a figure could not be measured and none failed, the verdict is "not judged".
 
     Parameters
     ----------
     card : TrustCard
     images : int
-        Real images it was held against.
+        Number of real images with which the picture was compared.
     thresholds : Thresholds
 
     Returns
     -------
-    (str, str)
+    word, reason : str
     """
     found = list(_found(card, thresholds))
     failed = [said for gravity, said in found if gravity == 2]
@@ -83,17 +87,15 @@ def verdict(card: TrustCard, images: int, thresholds: Thresholds = THRESHOLDS) -
         return "failed", _sentence([*failed, *doubtful, *missing])
     if doubtful:
         return "doubtful", _sentence(doubtful)
-    most = (
-        f"any of {images:,} real images does" if card.percentile == 100 else f"{card.percentile:.3g}% of real images do"
-    )
+    most = f"any of {images:,} real images" if card.percentile == 100 else f"{card.percentile:.3g}% of real images"
     return "reliable", (
-        f"it excites the unit more than {most}, also when it is moved and turned; with it alone {card.score:.0%} of pairs of real "
-        f"images are told apart ({card.score_interval[0]:.0%} to {card.score_interval[1]:.0%})"
+        f"it activates the unit more than {most}, also under transforms; from it alone, {card.score:.0%} of pairs of real images "
+        f"are answered correctly ({card.score_interval[0]:.0%} to {card.score_interval[1]:.0%})"
     )
 
 
 def _found(card: TrustCard, limits: Thresholds) -> list[tuple[int, str]]:
-    """What is wrong, the weightiest first, with 2 for a failure and 1 for a doubt."""
+    """Problems of a card, most severe first: 2 for a failure, 1 for a doubt."""
     low, high = card.score_interval
     share = (card.rank - 1) / max(1, card.units - 1)
     twin = card.nearest[0][1] if card.nearest else float("nan")
@@ -101,42 +103,67 @@ def _found(card: TrustCard, limits: Thresholds) -> list[tuple[int, str]]:
     if card.asked and not low > limits.score[1]:
         score = 2
     told = [
-        (score, f"with it alone only {card.score:.0%} of pairs of real images are told apart ({low:.0%} to {high:.0%}; "
-                f"chance is 50%)"),
-        (_below(card.path, limits.path), "inside the network it takes another path than the images that excite the unit "
-                                         f"(similarity {card.path:.2f})"),
-        (_below(card.percentile, limits.percentile), f"{100 - card.percentile:.3g}% of real images excite the unit more"),
-        (_below(card.robust_percentile, limits.robust_percentile),
-         f"moved and turned a little, {100 - card.robust_percentile:.3g}% of real images excite the unit more"),
-        (_below(card.kept, limits.kept), f"moved and turned a little, only {max(card.kept, 0):.0%} of the excitement is left"),
-        (_above(share, limits.rank) if card.rank else 0,
-         f"it excites {card.rank - 1} of the other {card.units - 1} units of the layer more"),
-        (_below(card.specificity, limits.specificity), f"pictures of {1 - card.specificity:.0%} of the layer's other units tell as "
-                                                       f"much of this one"),
-        (_above(twin, limits.twin), f"channel {card.nearest[0][0] if card.nearest else 0} answers to real images much alike "
-                                    f"(r {twin:.2f}): the picture hardly tells which of them it is of"),
-        (_below(card.consistency, limits.consistency), "pictures of other seeds are hardly more like it than those of other units "
-            f"(d' {card.consistency:.2f})"),
-        (_above(abs(card.slope - card.natural_slope), limits.slope),
-         f"its spectrum falls by {card.slope:.2f}, that of real images by {card.natural_slope:.2f}: "
-         + ("too much fine detail" if card.slope < card.natural_slope else "too little detail")),
-    ]  # fmt: skip
+        (
+            score,
+            f"from it alone, only {card.score:.0%} of pairs of real images are answered correctly ({low:.0%} to {high:.0%}; "
+            f"chance is 50%)",
+        ),
+        (
+            _below(card.path, limits.path),
+            "it takes another path through the network than the images that activate the unit most "
+            f"(similarity {card.path:.2f})",
+        ),
+        (
+            _below(card.percentile, limits.percentile),
+            f"{100 - card.percentile:.3g}% of real images activate the unit more",
+        ),
+        (
+            _below(card.robust_percentile, limits.robust_percentile),
+            f"under small transforms, {100 - card.robust_percentile:.3g}% of real images activate the unit more",
+        ),
+        (
+            _below(card.kept, limits.kept),
+            f"under small transforms, only {max(card.kept, 0):.0%} of its lead over real images is kept",
+        ),
+        (
+            _above(share, limits.rank) if card.rank else 0,
+            f"it activates {card.rank - 1} of the {card.units - 1} other units of the layer more",
+        ),
+        (
+            _below(card.specificity, limits.specificity),
+            f"the pictures of {1 - card.specificity:.0%} of the layer's other units predict this unit as well",
+        ),
+        (
+            _above(twin, limits.twin),
+            f"channel {card.nearest[0][0] if card.nearest else 0} responds to real images almost in the same way "
+            f"(correlation {twin:.2f}), so the picture hardly tells the two apart",
+        ),
+        (
+            _below(card.consistency, limits.consistency),
+            f"pictures of other seeds are hardly more similar to it than those of other units (d' {card.consistency:.2f})",
+        ),
+        (
+            _above(abs(card.slope - card.natural_slope), limits.slope),
+            f"its spectral slope is {card.slope:.2f}, that of real images {card.natural_slope:.2f}: "
+            + ("too much fine detail" if card.slope < card.natural_slope else "too little fine detail"),
+        ),
+    ]
     return sorted(((gravity, said) for gravity, said in told if gravity), key=lambda pair: -pair[0])
 
 
 def _missing(card: TrustCard, images: int) -> list[str]:
-    """What could not be measured."""
+    """Figures that could not be measured."""
     said = []
     if images < ENOUGH_IMAGES:
         low, high = card.interval
         said.append(
-            f"{images} real images are too few for a percentile, which lies somewhere between {low:.3g} and {high:.3g} "
-            f"(at least {ENOUGH_IMAGES} are needed)"
+            f"{images} real image{'s are' if images != 1 else ' is'} not enough for a percentile, which lies between {low:.3g} "
+            f"and {high:.3g} (at least {ENOUGH_IMAGES} are needed)"
         )
     elif not card.asked:
-        said.append("the unit answers to these real images all alike, so nothing can be predicted")
+        said.append("the unit responds to all of these real images alike, so nothing can be predicted")
     if math.isnan(card.consistency):
-        said.append("consistency over seeds was not measured (it takes two seeds and another unit)")
+        said.append("consistency over seeds was not measured (it needs two seeds and another unit)")
     return said
 
 

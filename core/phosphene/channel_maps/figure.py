@@ -1,0 +1,61 @@
+"""The figure of `FeatureMaps`: one panel per map, or lines if the maps have one axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from phosphene.kit.figures import DIVERGING, GREY, SEQUENTIAL, colour_bar, figure_class, grid, show_image
+from phosphene.kit.maps import upsample
+
+if TYPE_CHECKING:
+    from phosphene.channel_maps.result import FeatureMaps
+
+__all__ = ["plot_feature_maps"]
+
+
+def plot_feature_maps(
+    found: FeatureMaps, *, over_image: bool = False, shared: bool = True, grey: bool = False, columns: int | None = None
+) -> Any:
+    """Draw `FeatureMaps`; see `FeatureMaps.plot`."""
+    if found.maps.ndim == 3:
+        return _lines(found)
+    images, kinds = found.maps.shape[:2]
+    figure, axes = grid(images * (kinds + 1), columns or (kinds + 1 if images > 1 else None), (1.35, 1.5), extra=0.8)
+    signed = bool(found.maps.min() < 0)
+    peak = float(np.abs(found.maps).max()) or 1.0
+    colours: dict[str, Any] = {"cmap": DIVERGING if signed else GREY if grey else SEQUENTIAL}
+    colours |= {"vmin": -peak if signed else 0.0, "vmax": peak}
+    for row in range(images):
+        own = axes[row * (kinds + 1) : (row + 1) * (kinds + 1)]
+        show_image(own[0], found.images[row])
+        own[0].set_title("image", fontsize=8)
+        for place, axis in enumerate(own[1:]):
+            one = found.maps[row, place]
+            highest = float(np.abs(one).max()) or 1.0
+            limits = colours if shared else {**colours, "vmin": -highest if signed else 0.0, "vmax": highest}
+            if over_image:
+                show_image(axis, found.images[row].mean(axis=-1, keepdims=True))
+                one = upsample(one[None], found.images.shape[1:3])[0]
+                axis.imshow(one, alpha=np.clip(0.2 + np.abs(one) / limits["vmax"], 0, 0.85), **limits)
+            else:
+                axis.imshow(one, interpolation="nearest", **limits)
+            axis.set_title(found.titles[place] if shared else f"{found.titles[place]}  {highest:.3g}", fontsize=8)
+    label = f"activation of {found.layer}" if shared else f"activation of {found.layer}, each map on its own scale"
+    if not shared:
+        colours |= {"vmin": -1.0 if signed else 0.0, "vmax": 1.0}
+    colour_bar(figure, axes, label, **colours)
+    return figure
+
+
+def _lines(found: FeatureMaps) -> Any:
+    figure = figure_class()(figsize=(6.0, 1.8 * len(found.maps)), layout="constrained")
+    for axis, rows in zip(figure.subplots(len(found.maps), 1, squeeze=False).ravel(), found.maps, strict=True):
+        for title, row in zip(found.titles, rows, strict=True):
+            axis.plot(row, linewidth=1.2, label=title)
+        axis.set_xlabel("position")
+        axis.set_ylabel(found.layer)
+        axis.legend(fontsize=7, frameon=False, ncols=2)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure

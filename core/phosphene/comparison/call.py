@@ -1,0 +1,312 @@
+"""`compare`: networks side by side, by the same targets and the same images, across frameworks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from phosphene.backend import Network
+from phosphene.comparison.layer_vectors import blocks, default_layers, sources_for
+from phosphene.comparison.result import Comparison
+from phosphene.comparison.similarity import LEAST, Alignment, Correlation, centred_gram, matched
+from phosphene.errors import InvalidImages, InvalidParameter, PhospheneError, said
+from phosphene.extraction.call import ImagesLike
+from phosphene.kit.checks import canvas_size, choice, integer, one_per
+from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.provenance import describe
+from phosphene.objectives import Objective, channel, target_objective
+from phosphene.rendering.call import render
+from phosphene.rendering.result import Renders
+from phosphene.types import Floats, Size, UserObjective
+
+__all__ = ["compare"]
+
+FEWEST = 8
+"""Smallest number of images for comparing layers; with fewer the result is dominated by chance."""
+
+RENDER_PARAMETERS = frozenset(
+    {"parameterization", "transforms", "regularizers", "optimizer", "rule", "warm_up", "patience", "slots", "crop"}
+)
+"""Parameters of `phosphene.render` that are passed on, for all networks alike."""
+
+Target = int | str | Objective | UserObjective
+
+
+def compare(
+    networks: Sequence[Network],
+    targets: Target | Sequence[Target] | None = None,
+    *,
+    images: ImagesLike | None = None,
+    layers: Sequence[str | Sequence[str]] | None = None,
+    units: int | None = None,
+    size: int | Size | None = None,
+    steps: int | None = None,
+    preset: str | None = None,
+    seed: int = 0,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+    **recipe: Any,
+) -> Comparison:
+    """Compare networks by the pictures of the same targets, and by their layers over the same images.
+
+    Layers are compared by debiased linear centred kernel alignment (Kornblith et al. 2019); without debiasing, a few images make
+    any two layers look alike (Song et al. 2012; Nguyen et al. 2021). Activations are averaged over positions first (for
+    transformers, over the patch tokens). Channels are matched one to one by their correlation over images (Li et al. 2016); with
+    many channels and few images matches arise by chance, so give more images than channels.
+
+    Parameters
+    ----------
+    networks : sequence of Network
+        At least two, on any backends; the first is compared with each of the others.
+    targets : class, objective, or a sequence of them, optional
+        Class names or indices, objectives or functions that all networks have; each is rendered for each network.
+    images : array-like, path, sequence or iterable, optional
+        As in `phosphene.activations`; at least 8, and not an iterator. All networks get the same images: files are resized to
+        the input size of each network, anything else bilinearly from the largest of these sizes.
+    layers : sequence, optional
+        One path or list of paths per network, compared over `images` (default: up to 12 from the input to the output).
+    units : int, optional
+        Number of best-matched pairs of channels to render for two networks: channels of the layer that `layers` names for each
+        network, or of the last one of a list.
+    size, steps, preset, seed
+        As in `phosphene.render` (default size: each network's own).
+    progress : callable or bool, optional
+        See `phosphene.render`; called for the images first, then for the pictures of each network.
+    **recipe
+        ``parameterization``, ``transforms``, ``regularizers``, ``optimizer``, ``rule``, ``warm_up``, ``patience``, ``slots`` and
+        ``crop``, as in `phosphene.render`.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InvalidParameter
+        For fewer than two networks, neither targets nor images, and parameters outside their range.
+    UnknownLayer, UnknownClass
+        For a layer or class that one of the networks does not have; the message names the network.
+    InvalidImages
+        For fewer than 8 images, and for images of the wrong shape, dtype or range.
+    MissingDependency
+        For `units` when SciPy, which comes with scikit-learn, is not installed.
+    """
+    nets = _networks(networks)
+    names = names_of(nets)
+    wanted = _targets(targets)
+    if not wanted and images is None:
+        raise InvalidParameter(
+            "targets",
+            allowed="targets, images or both",
+            received=said("neither"),
+            fix='ph.compare([a, b], ["coins"]) compares pictures; with images="photos:200" it compares layers.',
+        )
+    for name in recipe:
+        choice("recipe", name, sorted(RENDER_PARAMETERS), fix="See help(ph.render).")
+    paths = _paths(nets, names, layers, images, units)
+    units = None if units is None else integer("units", units, minimum=1)
+    seed = integer("seed", seed)
+    canvases = [canvas_size(network, size) for network in nets]
+    for network, name, canvas in zip(nets, names, canvases, strict=True):
+        with naming(name), network.scope():
+            for one in wanted:  # before anything is rendered, which may take minutes
+                one.bind(network, network.shapes(canvas))
+    found, data = _Similarities({}, 0, np.empty((0, 0))), ""
+    if images is not None:
+        sources = sources_for(images, nets)
+        data = sources[0].identity()
+        if len(sources[0]) < FEWEST:
+            raise InvalidImages(
+                "images",
+                allowed=f"at least {FEWEST} images",
+                received=said(f"{len(sources[0])}"),
+                fix="Give more: with so few, layers look alike by chance.",
+            )
+        found = _over_images(nets, names, sources, paths, units is not None, progress)
+    pairs, values = matched(found.correlation) if units is not None else (np.empty((0, 2), np.int64), np.empty(0))
+    drawn = pairs[: units or 0]
+    renders: list[Renders] = []
+    for index, (network, name) in enumerate(zip(nets, names, strict=True)):
+        own = [*wanted, *(channel(paths[index][-1], int(pair[index])) for pair in drawn)]
+        options: dict[str, Any] = {"size": canvases[index], "steps": steps, "preset": preset, "seed": seed, **recipe}
+        if own:
+            with naming(name):
+                renders.append(render(network, own, progress=progress, **options))
+    rows = [" / ".join(dict.fromkeys(found.labels[row] for found in renders)) for row in range(len(wanted))]
+    for pair, value in zip(drawn, values, strict=False):
+        rows.append(f"{_pair_title(paths, pair)}\ncorrelation {value:.2f}")
+    settings = {
+        "networks": [describe(network, seed, canvas) for network, canvas in zip(nets, canvases, strict=True)],
+        "data": data,
+        "layers": [list(own) for own in paths],
+        "targets": [repr(one) for one in wanted],
+        "units": units,
+        **({"run": {key: renders[0].settings["run"][key] for key in ("preset", "recipe", "steps")}} if renders else {}),
+    }
+    return Comparison(
+        names,
+        tuple(renders),
+        tuple(rows),
+        found.similarity,
+        paths if images is not None else (),
+        pairs,
+        values,
+        found.images,
+        settings,
+    )
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the name of a network in front of the errors raised within."""
+    try:
+        yield
+    except PhospheneError as error:
+        error.args = (f"{name}: {error}",)
+        raise
+
+
+def names_of(networks: Sequence[Network]) -> tuple[str, ...]:
+    """Make the names of networks distinct: by their framework if there are several, otherwise by a number."""
+    names = [network.name for network in networks]
+    if len({network.backend.name for network in networks}) > 1:
+        names = [f"{network.name} ({network.backend.name})" for network in networks]
+    return tuple(
+        f"{name} {names[: index + 1].count(name)}" if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    )
+
+
+def _pair_title(paths: Sequence[tuple[str, ...]], pair: Any) -> str:
+    """``stage3 : 25 and 21``; layers of different names are on separate lines."""
+    if paths[0][-1] != paths[1][-1]:
+        return "\n".join(f"{own[-1]} : {index}" for own, index in zip(paths, pair, strict=True))
+    return f"{paths[0][-1]} : " + " and ".join(dict.fromkeys(str(index) for index in pair))
+
+
+@dataclass(frozen=True)
+class _Similarities:
+    """Similarity of layers over images, and correlation of the channels of two of them (empty if not requested)."""
+
+    similarity: dict[tuple[int, int], Floats]
+    images: int
+    correlation: Floats
+
+
+def _networks(networks: Any) -> list[Network]:
+    nets = list(networks) if isinstance(networks, (list, tuple)) else [networks]
+    for network in nets:
+        if not isinstance(network, Network):
+            raise InvalidParameter(
+                "networks",
+                allowed="Network objects",
+                received=network,
+                fix="Wrap each model first: ph.wrap(model, size=(224, 224)).",
+            )
+    if len(nets) < 2:
+        raise InvalidParameter(
+            "networks",
+            allowed="at least two networks",
+            received=said(f"{len(nets)}"),
+            fix="For example ph.compare([net_a, net_b], ...).",
+        )
+    return nets
+
+
+def _targets(targets: Any) -> list[Objective]:
+    if targets is None:
+        return []
+    given = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]
+    if not given:
+        raise InvalidParameter(
+            "targets", allowed="at least one target, or None", received=targets, fix='For example targets=["coins"].'
+        )
+    return [target_objective(one) for one in given]
+
+
+def _paths(
+    nets: Sequence[Network], names: Sequence[str], layers: Any, images: Any, units: Any
+) -> tuple[tuple[str, ...], ...]:
+    """Paths of the layers to compare, per network; each must exist, and have channels that can be averaged over positions."""
+    if images is None and (layers is not None or units is not None):
+        raise InvalidParameter(
+            "images",
+            allowed="images over which layers and units are compared",
+            received=None,
+            fix='For example images="photos:200".',
+        )
+    if images is None:
+        return ()
+    if units is not None and (layers is None or len(nets) != 2):
+        raise InvalidParameter(
+            "units",
+            allowed="two networks and a layer of each",
+            received=said(f"{len(nets)} networks and " + ("layers" if layers is not None else "no layers")),
+            fix='For example ph.compare([a, b], images=..., layers=["stage3", "stage3"], units=8).',
+        )
+    if layers is None:
+        return tuple(default_layers(network) for network in nets)
+    if isinstance(layers, str) or not isinstance(layers, Sequence):
+        raise InvalidParameter(
+            "layers",
+            allowed="a list with one path, or list of paths, per network",
+            received=layers,
+            fix='For two networks, for example, layers=["stage3", "stage3"].',
+        )
+    one_per("layers", layers, len(nets), "network")
+    paths = tuple((own,) if isinstance(own, str) else tuple(own) for own in layers)
+    for network, name, own in zip(nets, names, paths, strict=True):
+        with naming(name):
+            for path in own:
+                if "channel" not in network.layers[path].axes or network.layers[path].windows > 1:
+                    raise InvalidParameter(
+                        "layers",
+                        allowed="layers with channels",
+                        received=said(f"{path!r}, whose axes are {', '.join(network.layers[path].axes)}"),
+                        fix="Attention maps and windows cannot be compared: choose another layer.",
+                    )
+            if not own:
+                raise InvalidParameter(
+                    "layers",
+                    allowed="at least one layer",
+                    received=own,
+                    fix="net.layers lists the paths of all layers.",
+                )
+    return paths
+
+
+def _over_images(
+    nets: Sequence[Network],
+    names: Sequence[str],
+    sources: Sequence[Any],
+    paths: Sequence[tuple[str, ...]],
+    units: bool,
+    progress: Callable[[Progress], bool | None] | bool | None,
+) -> _Similarities:
+    """Compare layers in one pass over the images, block by block; only sums over blocks are kept."""
+    sums = {(0, other): Alignment.zeros(len(paths[0]), len(paths[other])) for other in range(1, len(nets))}
+    channels = Correlation()
+    start, seen, total = time.perf_counter(), 0, len(sources[0])
+    readers = [blocks(network, source, own) for network, source, own in zip(nets, sources, paths, strict=True)]
+    with reporter(progress, "compare", total) as tell:
+        while seen < total:
+            block = []
+            for reader, name in zip(readers, names, strict=True):
+                with naming(name):
+                    block.append(next(reader))
+            count = len(block[0][0])
+            if count >= LEAST:  # a shorter last block has no estimate
+                grams = [np.stack([centred_gram(vectors) for vectors in own]) for own in block]
+                for (one, other), running in sums.items():
+                    running.update(grams[one], grams[other])
+            if units:
+                channels.update(block[0][-1], block[1][-1])
+            seen += count
+            if tell(Progress(seen, total, "images", time.perf_counter() - start)) is False:
+                break
+    matrices: dict[tuple[int, int], Floats] = {pair: running.matrix() for pair, running in sums.items()}
+    return _Similarities(matrices, seen, channels.matrix() if units else np.empty((0, 0)))

@@ -1,0 +1,218 @@
+"""`concept`: test whether a layer represents a concept given by examples, and whether a target uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.backend import Network
+from phosphene.concepts.result import LEVEL, Concept
+from phosphene.concepts.sensitivity import steepest
+from phosphene.data.sources import source_of
+from phosphene.data.streams import loaded
+from phosphene.draws import generator
+from phosphene.errors import InvalidImages, InvalidParameter, said
+from phosphene.extraction.call import ImagesLike, activations
+from phosphene.features.factorization import scikit_learn
+from phosphene.kit.checks import integer
+from phosphene.kit.images import check_images
+from phosphene.kit.provenance import describe
+from phosphene.objectives import Objective, target_objective
+from phosphene.types import Floats, UserObjective
+
+__all__ = ["concept"]
+
+FEWEST = 5
+"""Smallest number of images per set; fewer allow too few permutations."""
+
+FEWEST_TRIALS = int(1 / LEVEL)
+"""Smallest number of trials; with fewer no result could be significant, since the smallest p is ``1 / (1 + trials)``."""
+
+
+def concept(
+    network: Network,
+    layer: str,
+    positives: ImagesLike,
+    negatives: ImagesLike,
+    *,
+    target: int | str | Objective | UserObjective | None = None,
+    images: ImagesLike | None = None,
+    trials: int = 60,
+    folds: int = 5,
+    seed: int = 0,
+    label: str = "concept",
+) -> Concept:
+    """Find the direction of a concept in a layer, and test it against random concepts (TCAV, Kim et al. 2018).
+
+    The direction is the normal of a linear classifier between positives and negatives, trained on the layer's activations
+    averaged over positions. Such a direction exists for any two sets of images, so its accuracy, and the sensitivity of the
+    target along it, are compared with those of random concepts, for which positives and negatives are permuted. For two sets
+    that differ only by chance, each of the two tests is significant in one case of twenty.
+
+    Parameters
+    ----------
+    network : Network
+        From `phosphene.wrap` or `phosphene.load`.
+    layer : str
+        Path of a layer.
+    positives, negatives : array-like (N, H, W, C), path, sequence or iterable
+        Images with the concept, and otherwise similar images without it; as in `phosphene.activations`, at least 5 (and at
+        least `folds`) each. Any other difference between the sets becomes part of the concept.
+    target : int, str, objective or function, optional
+        The target whose use of the concept is tested: a class by index or name, or any objective.
+    images : array-like (N, H, W, C), path, sequence or iterable, optional
+        Images on which the sensitivity of the target is measured (default: the negatives).
+    trials : int, default 60
+        Number of random concepts, at least 20. The smallest p is ``1 / (1 + trials)``.
+    folds : int, default 5
+        Number of cross-validation folds.
+    seed : int, default 0
+        Random seed; equal seeds give equal results on one machine.
+    label : str, default "concept"
+        Name of the concept in titles.
+
+    Returns
+    -------
+    Concept
+
+    Raises
+    ------
+    UnknownLayer, UnknownClass
+        For a layer or a class that the network does not have.
+    InvalidImages
+        For images of the wrong shape, dtype or range, and for fewer than 5 or `folds` images in a set.
+    InvalidObjective
+        For a target that does not depend on the layer.
+    InvalidParameter
+        For fewer than 20 trials or 2 folds, or `images` without a target.
+    MissingDependency
+        When scikit-learn is not installed.
+    """
+    network.layers[layer]
+    trials, folds = integer("trials", trials, minimum=FEWEST_TRIALS), integer("folds", folds, minimum=2)
+    seed = integer("seed", seed)
+    if target is None and images is not None:
+        raise InvalidParameter(
+            "target",
+            allowed="a target whose sensitivity is measured on `images`",
+            received=None,
+            fix='For example a class: target="coins"; or leave images out.',
+        )
+    wanted = None if target is None else target_objective(target)
+    examples = _pictures(network, positives, "positives", max(FEWEST, folds))
+    others = _pictures(network, negatives, "negatives", max(FEWEST, folds))
+    slopes: Floats = np.empty((0, 0))
+    title, looked = "", 0
+    shown = others
+    if wanted is not None:  # before training the classifiers, so that an invalid target is reported at once
+        if images is not None:
+            shown = _pictures(network, images, "images", 1)
+        bound = wanted.bind(network, network.shapes((shown.shape[1], shown.shape[2])))
+        slopes, title, looked = steepest(network, bound, layer, shown), bound.label, len(shown)
+    vectors = np.concatenate([_averaged(network, examples, layer), _averaged(network, others, layer)])
+    order = np.arange(len(vectors)) < len(examples)
+    readings = [_read(vectors, order, folds, seed)]
+    random = generator(seed, "concept", layer)
+    readings += [_read(vectors, random.permutation(order), folds, seed) for _ in range(trials)]
+    accuracies = np.asarray([reading.accuracy for reading in readings])
+    directions = np.stack([reading.vector for reading in readings])
+    sensitivities = (slopes @ directions.T).mean(axis=0) if looked else np.full(1, np.nan)
+    settings = {
+        **describe(network, seed, network.input.size),
+        "layer": layer,
+        "trials": trials,
+        "folds": folds,
+        "target": title,
+        "positives": _identity(network, examples),
+        "negatives": _identity(network, others),
+        "images": _identity(network, shown) if looked else None,
+    }
+    return Concept(
+        layer=layer,
+        label=label,
+        vector=directions[0],
+        accuracy=float(accuracies[0]),
+        accuracy_null=accuracies[1:],
+        p_present=_share(accuracies),
+        sensitivity=float(sensitivities[0]),
+        sensitivity_null=sensitivities[1:],
+        # The mean includes the tested concept: under the null hypothesis all of them must be exchangeable.
+        p_used=_share(np.abs(sensitivities - sensitivities.mean())) if looked else float("nan"),
+        target=title,
+        counts={"positives": len(examples), "negatives": len(others), "images": looked},
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear classifier: its cross-validated accuracy, and its normal of unit length."""
+
+    accuracy: float
+    vector: Floats
+
+
+def _read(vectors: Floats, positive: NDArray[np.bool_], folds: int, seed: int) -> Linear:
+    """Train a classifier on `vectors` ``(N, C)``: on all of them for the direction, cross-validated for the accuracy."""
+    parts = scikit_learn("model_selection").StratifiedKFold(folds, shuffle=True, random_state=seed)
+    right = []
+    for known, unknown in parts.split(vectors, positive):
+        normal, offset = _normal(vectors[known], positive[known])
+        said_positive, truth = vectors[unknown] @ normal + offset > 0, positive[unknown]
+        right.append((said_positive[truth].mean() + (~said_positive[~truth]).mean()) / 2)
+    normal, _ = _normal(vectors, positive)
+    length = float(np.sqrt(np.square(normal).sum()))
+    return Linear(float(np.mean(right)), normal / length if length > 0 else normal)
+
+
+def _normal(vectors: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, float]:
+    """Normal and offset, in the original channel space, of a logistic regression on standardised channels."""
+    mean, deviation = vectors.mean(axis=0), vectors.std(axis=0)
+    # Channels that are constant up to rounding are ignored; standardising would amplify the rounding.
+    moving = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
+    scale = np.where(moving, deviation, np.inf)
+    model = scikit_learn("linear_model").LogisticRegression(max_iter=1000, class_weight="balanced")
+    model.fit((vectors - mean) / scale, positive)
+    normal: Floats = model.coef_[0] / scale
+    return normal, float(model.intercept_[0] - mean @ normal)
+
+
+def _share(values: Floats) -> float:
+    """Share of values that are at least the first, including itself; differences by rounding count as equal."""
+    return float(np.mean(values >= values[0] - 1e-9))
+
+
+def _averaged(network: Network, images: NDArray[np.float32], layer: str) -> Floats:
+    """Activations averaged over positions, ``(N, C)``."""
+    read = activations(network, images, layer)[layer].astype(np.float64)
+    vectors: Floats = read.reshape(len(read), -1, read.shape[-1]).mean(axis=1)
+    return vectors
+
+
+def _pictures(network: Network, images: Any, name: str, fewest: int) -> NDArray[np.float32]:
+    """Load and check at least `fewest` images."""
+    spec = network.input
+    files = isinstance(images, (list, tuple)) and len(images) > 0 and isinstance(images[0], (str, Path))
+    if files or not isinstance(images, (np.ndarray, list, tuple)):
+        source = source_of(images, spec.size, spec.channels)
+        images = loaded(source, spec.size, spec.channels)
+    if np.shape(images)[:1] == (0,) if isinstance(images, np.ndarray) else not images:
+        array = np.zeros((0, *spec.size, spec.channels), np.float32)
+    else:
+        array = check_images(images, spec, parameter=name)
+    if len(array) < fewest:
+        raise InvalidImages(
+            name,
+            allowed=f"at least {fewest} images",
+            received=said(f"{len(array)}"),
+            fix="Give more images, or fewer folds." if fewest > FEWEST else "Give more images.",
+        )
+    return array
+
+
+def _identity(network: Network, images: NDArray[np.float32]) -> str:
+    return source_of(images, network.input.size, network.input.channels).identity()

@@ -1,0 +1,106 @@
+"""`Concept`: a direction that separates images of a concept from others, and whether a target depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from phosphene.kit.result import FIGURES, Result
+from phosphene.objectives import Objective, direction
+from phosphene.types import Floats
+
+__all__ = ["LEVEL", "Concept"]
+
+LEVEL = 0.05
+"""Significance level."""
+
+
+@dataclass(frozen=True)
+class Concept(Result):
+    """A concept at a layer, compared with random concepts (Kim et al. 2018).
+
+    Attributes
+    ----------
+    layer : str
+    label : str
+        Name of the concept.
+    vector : (C,)
+        Its direction in the space of the layer's channels, of unit length, towards the positives.
+    accuracy : float
+        In [0, 1]: balanced accuracy (0.5 is chance) of a linear classifier that separates positives from negatives, on held-out
+        images, averaged over the folds.
+    accuracy_null : (trials,)
+        The same with positives and negatives exchanged at random.
+    p_present : float
+        Share of random concepts that are classified at least as well, in (0, 1].
+    sensitivity : float
+        In [-1, 1]: derivative of the target along the direction, added at all positions, relative to that along the steepest
+        direction; averaged over the images. NaN without a target.
+    sensitivity_null : (trials,), or empty
+        The same along the directions of the random concepts.
+    p_used : float
+        Share of random concepts whose sensitivity is at least as far from their mean, to either side, in (0, 1]. NaN without a
+        target.
+    target : str
+        Title of the target; empty without one.
+    counts : mapping of str to int
+        Number of images: "positives", "negatives", and "images" of the target.
+    settings : mapping
+        Everything that is needed to test the concept again. Plain JSON.
+    """
+
+    kind: ClassVar[str] = "concept"
+    endings: ClassVar[tuple[str, ...]] = (".npz", *FIGURES)
+
+    layer: str
+    label: str
+    vector: Annotated[Floats, "C"]
+    accuracy: float
+    accuracy_null: Annotated[Floats, "_"]
+    p_present: float
+    sensitivity: float
+    sensitivity_null: Annotated[Floats, "_"]
+    p_used: float
+    target: str
+    counts: Mapping[str, int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the layer represents the concept and the target, if any, depends on it: both p below 0.05."""
+        return self.p_present < LEVEL and (not self.target or self.p_used < LEVEL)
+
+    def objective(self) -> Objective:
+        """Make an objective of the direction, to render, attribute or combine; see `phosphene.direction`."""
+        return direction(self.layer, self.vector, label=f"{self.layer} / {self.label}")
+
+    def plot(self) -> Any:
+        """Draw the accuracy and, with a target, the sensitivity of the concept among those of the random concepts."""
+        from phosphene.concepts.figure import plot_concept
+
+        return plot_concept(self)
+
+    def __repr__(self) -> str:
+        trials, counts = len(self.accuracy_null), self.counts
+        verdict = "it is there" if self.p_present < LEVEL else "not more than chance"
+        lines = [
+            f"Concept {self.label!r} at {self.layer}, from {counts['positives']} images with it and {counts['negatives']} without",
+            f"  read with an accuracy of {self.accuracy:.1%}; {trials} random concepts with {self.accuracy_null.mean():.1%} on "
+            f"average (p = {self.p_present:.3f}): {verdict}",
+        ]
+        if self.target:
+            verdict = "not more than chance"
+            if self.p_used < LEVEL:
+                verdict = (
+                    f"it speaks {'for' if self.sensitivity > self.sensitivity_null.mean() else 'against'} {self.target}"
+                )
+            lines.append(
+                f"  {self.target} on {counts['images']} images: sensitivity {self.sensitivity:+.3f}; random concepts "
+                f"{self.sensitivity_null.mean():+.3f} with a deviation of {np.std(self.sensitivity_null):.3f} "
+                f"(p = {self.p_used:.3f}): {verdict}"
+            )
+        lines.append(f"  {'significant' if self.significant else 'not significant'}")
+        return "\n".join(lines)

@@ -1,0 +1,312 @@
+"""`diagnose`: find common problems before rendering, each with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.attribution.evaluation import run_program
+from phosphene.attribution.programs import InputGradient
+from phosphene.backend import Network, Rule
+from phosphene.concepts.result import LEVEL, Concept
+from phosphene.data.sources import source_of
+from phosphene.data.streams import loaded
+from phosphene.diagnosis.result import Diagnosis, Finding
+from phosphene.draws import generator
+from phosphene.errors import InvalidParameter, said
+from phosphene.extraction.call import ImagesLike, activations, read_layers
+from phosphene.layers import OUTPUT
+from phosphene.objectives import Objective, as_objective
+from phosphene.objectives.declarations import Bound
+from phosphene.receptive_field import receptive_field
+from phosphene.rules import Redirected
+from phosphene.types import Floats, UserObjective
+
+__all__ = ["diagnose"]
+
+NOISE = 8
+"""Number of noise images on which gradients are tested; more images make it likelier that a unit is active on one."""
+
+RANGES: dict[str, tuple[Any, Any]] = {
+    "mean=0, std=1 (images in [0, 1])": (0.0, 1.0),
+    "mean=0.5, std=0.5 (images in [-1, 1])": (0.5, 0.5),
+    "mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225) (ImageNet's)": (
+        (0.485, 0.456, 0.406),
+        (0.229, 0.224, 0.225),
+    ),
+    "mean=0, std=1 / 255 (images in [0, 255])": (0.0, 1 / 255),
+}
+"""The usual input ranges of models, as ``mean`` and ``std`` of images in [0, 1]."""
+
+BETTER = 0.25
+"""Gain of information, in nats, above which another input range is reported."""
+
+FEWEST_CLASSES = 10
+"""Smallest number of classes for which the input range is tested; a few random outputs are as informative as few classes."""
+
+SHALLOW = 1 / 8
+"""Share of the image's side below which a receptive field is too small for a whole object."""
+
+
+def diagnose(
+    network: Network,
+    objectives: Objective | UserObjective | Concept | Sequence[Objective | UserObjective | Concept] = (),
+    *,
+    images: ImagesLike | None = None,
+    seed: int = 0,
+) -> Diagnosis:
+    """Look for common causes of flat, grey or meaningless pictures before rendering.
+
+    Parameters
+    ----------
+    network : Network
+    objectives : objective, function, Concept, or a sequence of them
+        Objectives to test: whether a gradient reaches the image, whether the unit is active on noise or on any image, and
+        whether the receptive field of its layer is large enough for an object. For a concept also: whether its layer represents
+        it, whether its target uses it, and whether it was found in this network.
+    images : array-like, path, sequence or iterable, optional
+        At least 8 varied images, as in `phosphene.activations`. Needed to tell an inactive unit from a dead one, and to test
+        the input range.
+    seed : int, default 0
+        Random seed of the noise.
+
+    Returns
+    -------
+    Diagnosis
+        Findings, most severe first; empty when no problem was found.
+
+    Raises
+    ------
+    InvalidParameter
+        For invalid objectives, and for fewer than 8 images.
+    UnknownLayer
+        For an objective or a concept of a layer that the network does not have.
+    """
+    given = objectives if isinstance(objectives, Sequence) else [objectives]
+    concepts = [item for item in given if isinstance(item, Concept)]
+    wanted = [item.objective() if isinstance(item, Concept) else as_objective(item) for item in given]
+    spec = network.input
+    noise = generator(seed, "diagnosis").uniform(0.3, 0.7, (NOISE, *spec.size, spec.channels)).astype(np.float32)
+    pictures: NDArray[np.float32] | None = None
+    if images is not None:
+        source = source_of(images, spec.size, spec.channels)
+        pictures = loaded(source, spec.size, spec.channels)
+        if len(pictures) < 8:
+            raise InvalidParameter(
+                "images",
+                allowed="at least 8 images",
+                received=said(f"{len(pictures)}"),
+                fix="Give about a hundred varied images.",
+            )
+    found: list[Finding] = []
+    with network.scope():
+        shapes = network.shapes(spec.size)
+        bound = [objective.bind(network, shapes) for objective in wanted]
+        found += _batch(network, noise)
+        for item in bound:
+            found += _gradient(network, item, noise, pictures)
+        found += _shallow(network, bound)
+    for concept in concepts:
+        found += _concept(network, concept)
+    if pictures is not None:
+        found += _range(network, pictures)
+    return Diagnosis(network.name, tuple(sorted(found, key=lambda finding: -finding.gravity)), len(wanted))
+
+
+def _batch(network: Network, noise: NDArray[np.float32]) -> Iterator[Finding]:
+    """Whether the activations of an image depend on the other images of its batch."""
+    last = OUTPUT if OUTPUT in network.layers else list(network.layers)[-1]
+    alone = activations(network, noise[:1], last, batch=1)[last][0]
+    others = np.concatenate([noise[:1], np.clip(noise[1:4] * 3.0 - 1.0, 0, 1)])
+    company = activations(network, others, last, batch=len(others))[last][0]
+    apart = float(np.abs(alone - company).max())
+    if apart > 1e-2 * max(float(np.abs(alone).max()), 1e-6):
+        yield Finding(
+            "normalisation over the batch",
+            last,
+            3,
+            f"the output for an image changes by {apart:.2g} with the other images of its batch",
+            "Put the model in evaluation mode: model.eval() in PyTorch, use_running_average=True or deterministic=True in flax.",
+        )
+
+
+def _gradient(
+    network: Network, item: Bound, noise: NDArray[np.float32], pictures: NDArray[np.float32] | None
+) -> Iterator[Finding]:
+    """Whether a gradient reaches the image: with redirected rules, on noise, on real images."""
+    layers = ", ".join(item.form.layers)
+    slope, values = _slopes(network, item, noise, None)
+    if not np.all(np.isfinite(values)):
+        yield Finding(
+            "not a number",
+            item.label,
+            3,
+            f"its value on noise is {values[~np.isfinite(values)][0]}",
+            "Try dtype='float32', and inspect the layers before it with ph.activations.",
+        )
+        return
+    if slope.max() > 0:
+        return
+    woken, _ = _slopes(network, item, noise, Redirected())
+    if woken.max() == 0:
+        yield Finding(
+            "no gradient",
+            item.label,
+            3,
+            f"the gradient of {layers} with respect to the image is zero, even when it passes through inactive units",
+            "Check that the layer is computed from the image by differentiable operations (no argmax, no rounding).",
+        )
+        return
+    if pictures is None:
+        yield Finding(
+            "asleep",
+            item.label,
+            1,
+            f"its gradient is zero on {len(noise)} images of noise",
+            "The warm-up of ph.render activates it; give images= to find out whether it is active on any.",
+        )
+        return
+    most, _ = _slopes(network, item, pictures, None)
+    awake = int((most > 0).sum())
+    if awake == 0:
+        yield Finding(
+            "dead unit",
+            item.label,
+            2,
+            f"its gradient is zero on noise and on all of {len(pictures)} images",
+            "Its picture would come from a redirected gradient alone, and is not reliable: choose a unit that is active, which "
+            "ph.units finds.",
+        )
+    else:
+        yield Finding(
+            "asleep",
+            item.label,
+            1,
+            f"its gradient is zero on noise, but not on {awake} of {len(pictures)} images",
+            "The warm-up of ph.render activates it; or start from one of these images with start=.",
+        )
+
+
+def _shallow(network: Network, bound: Sequence[Bound]) -> Iterator[Finding]:
+    """Whether the receptive field of a layer is large enough; each layer is measured once."""
+    titles: dict[str, list[str]] = {}
+    for item in bound:
+        if len(set(item.form.layers)) == 1 and network.layers[item.form.layers[0]].spatial:
+            titles.setdefault(item.form.layers[0], []).append(item.label)
+    for layer, labels in titles.items():
+        field = receptive_field(network, layer)
+        if all(seen < SHALLOW * side for seen, side in zip(field, network.input.size, strict=True)):
+            yield Finding(
+                "shallow layer",
+                ", ".join(labels),
+                1,
+                f"the receptive field of {layer} is {field[0]} x {field[1]} of {network.input.size[0]} x {network.input.size[1]} "
+                "pixels: expect edges, colours and textures, not whole objects",
+                "This is fine for textures. For objects choose a later layer: net.layers lists them in order.",
+            )
+
+
+def _concept(network: Network, concept: Concept) -> Iterator[Finding]:
+    """Whether a concept was found in this network, is represented by its layer, and is used by its target."""
+    where = f"{concept.layer} / {concept.label}"
+    if concept.settings.get("fingerprint", network.fingerprint()) != network.fingerprint():
+        yield Finding(
+            "other network",
+            where,
+            2,
+            f"it was found in {concept.settings.get('network', 'a network')} with other weights or on another framework, and its "
+            "direction means nothing for other channels",
+            f"Unless this is a port of that network, find it here: ph.concept(net, {concept.layer!r}, positives, negatives).",
+        )
+    near = " or ".join(_neighbours(network, concept.layer))
+    elsewhere = f"Try ph.concept at {near}" if near else "Try ph.concept at another layer"
+    if not concept.p_present < LEVEL:
+        yield Finding(
+            "concept not there",
+            where,
+            2,
+            f"its accuracy of {concept.accuracy:.1%} is no better than that of random concepts of the same images "
+            f"(p = {concept.p_present:.2f}): this layer may be too early or too late for it",
+            f"{elsewhere}, or give more examples than {concept.counts.get('positives', 0)} with it and "
+            f"{concept.counts.get('negatives', 0)} without.",
+        )
+    elif concept.target and not concept.p_used < LEVEL:
+        yield Finding(
+            "concept not used",
+            where,
+            1,
+            f"the layer represents it, but {concept.target} is no more sensitive to it than to random concepts "
+            f"(p = {concept.p_used:.2f})",
+            f"Its picture says nothing about {concept.target}. {elsewhere}, where it may be used.",
+        )
+
+
+def _neighbours(network: Network, layer: str) -> list[str]:
+    """The nearest layers before and after that have channels, and are not nested deeper."""
+    own, depth = network.layers[layer].path, layer.count(".")
+    paths = [
+        found.path
+        for found in network.layers.values()
+        if found.path == own
+        or (
+            found.path != OUTPUT
+            and found.path.count(".") <= depth
+            and found.axes[-1] == "channel"
+            and found.windows == 1
+        )
+    ]
+    place = paths.index(own)
+    return [*paths[max(0, place - 1) : place], *paths[place + 1 : place + 2]]
+
+
+def _range(network: Network, pictures: NDArray[np.float32]) -> Iterator[Finding]:
+    """Whether the network's outputs are more informative about images in another input range."""
+    if OUTPUT not in network.layers or len(network.layers[OUTPUT].shape) != 1:
+        return
+    if network.layers[OUTPUT].channels < FEWEST_CLASSES:
+        return
+    scale, offset = (np.asarray(part, np.float64) for part in network.input.affine())
+    now = _information(network, pictures.astype(np.float64), scale, offset)
+    scores = {}
+    for name, (mean, std) in RANGES.items():
+        if np.ndim(mean) and len(mean) != network.input.channels:
+            continue
+        wanted = (pictures - np.asarray(mean)) / np.asarray(std)
+        scores[name] = _information(network, (wanted - offset) / scale, scale, offset)
+    best = max(scores, key=lambda name: scores[name])
+    if scores[best] > now + BETTER:
+        yield Finding(
+            "input range",
+            "images",
+            3,
+            f"the outputs for {len(pictures)} images carry {now:.2f} nats of information about them, and {scores[best]:.2f} in "
+            "another range",
+            f"If the model was trained with it, wrap it with {best}.",
+        )
+
+
+def _information(network: Network, images: Floats, scale: Floats, offset: Floats) -> float:
+    """Mutual information of output and image in nats: entropy of the mean prediction minus the mean entropy.
+
+    Confidence alone is not enough: a network is confident of one class for all images when its inputs are far too large.
+    """
+    raw = read_layers(network, images, (OUTPUT,), min(16, len(images)))[OUTPUT].astype(np.float64)
+    if not np.all(np.isfinite(raw)):
+        return 0.0
+    shares = np.exp(raw - raw.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+
+    def entropy(p: Floats) -> Floats:
+        result: Floats = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=-1)
+        return result
+
+    return float(entropy(shares.mean(axis=0)) - entropy(shares).mean())
+
+
+def _slopes(network: Network, item: Bound, images: NDArray[np.float32], rule: Rule | None) -> tuple[Floats, Floats]:
+    """Largest absolute gradient of each image, and the objective's value, ``(N,)`` each."""
+    gradient, values = run_program(network, item, InputGradient(network, item.form, rule), images, NOISE)
+    return np.abs(gradient).reshape(len(images), -1).max(axis=1), values

@@ -1,0 +1,241 @@
+"""`embed` and `probe`: a layer's activations as points, and how well a linear classifier separates classes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phosphene.backend import Network
+from phosphene.channel_maps.call import on_grid
+from phosphene.data.source import Source
+from phosphene.data.sources import source_of
+from phosphene.data.streams import stream
+from phosphene.embedding.result import Embedding
+from phosphene.errors import InvalidParameter, MissingDependency, said
+from phosphene.extraction.call import ImagesLike, activations
+from phosphene.kit.checks import choice, integer, one_per
+from phosphene.kit.maps import upsample
+from phosphene.kit.progress import Progress
+from phosphene.kit.provenance import describe
+from phosphene.kit.threads import threads_kept
+from phosphene.types import Floats
+
+__all__ = ["embed", "probe"]
+
+SOURCES = {
+    "pca": "Pearson 1901; Hotelling 1933",
+    "tsne": "van der Maaten and Hinton 2008",
+    "umap": "McInnes et al. 2018",
+}
+NEIGHBOURS = 15
+MOST_POINTS = 5000
+"""Largest number of points from which trustworthiness is computed: it needs all distances between them."""
+
+REDUCED = 50
+"""Principal components to which activations are reduced before t-SNE and UMAP, as is customary; the rest is mostly noise."""
+
+
+def embed(
+    network: Network,
+    images: ImagesLike,
+    layer: str,
+    *,
+    method: str = "pca",
+    dimensions: int = 2,
+    seed: int = 0,
+    thumbnails: bool = False,
+    count: int | None = None,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+    **options: Any,
+) -> Embedding:
+    """Embed images as points by their activations at a layer.
+
+    Activations are averaged over positions first, so that each point is an image.
+
+    Parameters
+    ----------
+    network : Network
+    images : array-like, path, sequence or iterable
+        As in `phosphene.activations`.
+    layer : str
+        Path of the layer.
+    method : {"pca", "tsne", "umap"}, default "pca"
+        "umap" needs the extra ``umap``.
+    dimensions : {2, 3}, default 2
+    seed : int, default 0
+        Random seed; equal seeds give equal points on one machine.
+    thumbnails : bool, default False
+        Whether to keep thumbnails of the images, drawn in place of points.
+    count : int, optional
+        Number of images to use, from the first on (default: all). Required for an iterable without a length.
+    progress : callable or bool, optional
+        See `phosphene.render`.
+    **options
+        Options of ``sklearn.decomposition.PCA``, ``sklearn.manifold.TSNE`` (such as ``perplexity``) or ``umap.UMAP`` (such as
+        ``n_neighbors``).
+
+    Returns
+    -------
+    Embedding
+
+    Raises
+    ------
+    InvalidParameter
+        For an unknown method, an invalid number of dimensions, or too few images.
+    MissingDependency
+        When scikit-learn or umap-learn is not installed.
+    """
+    choice("method", method, SOURCES)
+    if dimensions not in (2, 3):
+        raise InvalidParameter("dimensions", allowed="2 or 3", received=dimensions, fix="The default is 2.")
+    seed = integer("seed", seed)
+    spec = network.input
+    source = source_of(images, spec.size, spec.channels, count=count)
+    read, small = _vectors(network, source, (layer,), 28 if thumbnails else 0)
+    vectors = read[layer]
+    if len(vectors) < 2 * dimensions:
+        raise InvalidParameter(
+            "images",
+            allowed=f"at least {2 * dimensions} images for {dimensions} dimensions",
+            received=said(f"{len(vectors)}"),
+            fix="Give more images; a useful embedding needs hundreds.",
+        )
+    points, variance = _points(vectors, method, dimensions, seed, options)
+    judged = np.random.default_rng(seed).permutation(len(vectors))[:MOST_POINTS]
+    neighbours = min(NEIGHBOURS, (len(judged) - 1) // 2)
+    trust = _sklearn("manifold").trustworthiness(vectors[judged], points[judged], n_neighbors=neighbours)
+    settings = {
+        **describe(network, seed, spec.size),
+        "data": source.identity(),
+        "layer": layer,
+        "method": method,
+        "options": options,
+    }
+    return Embedding(
+        points.astype(np.float32), method, SOURCES[method], layer, float(trust), neighbours, variance, small, settings
+    )
+
+
+def probe(
+    network: Network,
+    images: ImagesLike,
+    labels: ArrayLike,
+    layers: str | Sequence[str],
+    *,
+    seed: int = 0,
+    folds: int = 5,
+) -> dict[str, tuple[float, float]]:
+    """Cross-validated accuracy of a linear classifier trained on each layer (linear probes, Alain and Bengio 2016).
+
+    Parameters
+    ----------
+    network : Network
+    images : array-like, path, sequence or iterable
+        As in `phosphene.activations`.
+    labels : array-like (N,)
+        Class of each image.
+    layers : str or sequence of str
+        Paths of the layers.
+    seed : int, default 0
+        Random seed of the assignment of images to folds.
+    folds : int, default 5
+        Number of cross-validation folds.
+
+    Returns
+    -------
+    dict of str to (float, float)
+        Mean accuracy over the folds and its standard error, by layer path.
+
+    Raises
+    ------
+    InvalidParameter
+        When the number of labels differs from that of the images, a class has fewer images than there are folds, or there are
+        fewer than 2 folds.
+    MissingDependency
+        When scikit-learn is not installed.
+    """
+    seed, folds = integer("seed", seed), integer("folds", folds, minimum=2)
+    selection, linear, pipeline, preprocessing = (
+        _sklearn(name) for name in ("model_selection", "linear_model", "pipeline", "preprocessing")
+    )
+    classes, wanted = np.unique(np.asarray(labels), return_inverse=True)
+    fewest = int(np.bincount(wanted).min()) if len(wanted) else 0
+    if len(classes) < 2 or fewest < folds:
+        raise InvalidParameter(
+            "labels",
+            allowed=f"at least 2 classes with at least {folds} images each",
+            received=said(
+                f"{len(classes)} class{'es' * (len(classes) != 1)} with {fewest} image{'s' * (fewest != 1)} in the smallest"
+            ),
+            fix="Give more images, or fewer folds.",
+        )
+    spec = network.input
+    # Labels give the length of an iterable that has none; anything else must have as many images as labels.
+    unsized = (
+        hasattr(images, "__iter__") and not hasattr(images, "__len__") and not isinstance(images, (str, Path, Source))
+    )
+    source = source_of(images, spec.size, spec.channels, count=len(wanted) if unsized else None)
+    one_per("labels", wanted, len(source), "image")
+    read, _ = _vectors(network, source, (layers,) if isinstance(layers, str) else tuple(layers), 0)
+    one_per("labels", wanted, min(len(vectors) for vectors in read.values()), "image")  # an iterable may end early
+    result = {}
+    for path, vectors in read.items():
+        classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), linear.LogisticRegression(max_iter=1000))
+        parts = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
+        scores = selection.cross_val_score(classifier, vectors, wanted, cv=parts)
+        result[path] = float(scores.mean()), float(scores.std(ddof=1) / np.sqrt(folds))
+    return result
+
+
+def _vectors(
+    network: Network, source: Any, layers: Sequence[str], thumbnail: int
+) -> tuple[dict[str, Floats], NDArray[np.float32]]:
+    """Activations of each layer averaged over positions, and thumbnails of that side (0: none), in one pass over the images."""
+    spec = network.input
+    vectors: dict[str, list[Floats]] = {path: [] for path in layers}
+    small = []
+    for whole, good in stream(source, spec.size, spec.channels, 64):
+        if not good.any():
+            continue
+        for path, value in activations(network, whole[good], layers).items():
+            kind = network.layers[path]
+            cells = on_grid(value, kind) if kind.spatial else value
+            vectors[path].append(cells.reshape(len(cells), -1, cells.shape[-1]).mean(axis=1))
+        if thumbnail:
+            planes = [upsample(whole[good][..., colour], (thumbnail, thumbnail)) for colour in range(spec.channels)]
+            small.append(np.stack(planes, axis=-1))
+    empty = np.empty((0, 0, 0, spec.channels), np.float32)
+    read: dict[str, Floats] = {path: np.concatenate(parts).astype(np.float64) for path, parts in vectors.items()}
+    return read, np.concatenate(small) if small else empty
+
+
+def _points(vectors: Floats, method: str, dimensions: int, seed: int, options: dict[str, Any]) -> tuple[Floats, Floats]:
+    decomposition = _sklearn("decomposition")
+    if method == "pca":
+        model = decomposition.PCA(dimensions, random_state=seed, **options)
+        return model.fit_transform(vectors), model.explained_variance_ratio_
+    if vectors.shape[1] > REDUCED and len(vectors) > REDUCED:
+        vectors = decomposition.PCA(REDUCED, random_state=seed).fit_transform(vectors)
+    if method == "tsne":
+        given = {"perplexity": min(30.0, (len(vectors) - 1) / 3), "init": "pca", **options}
+        return _sklearn("manifold").TSNE(dimensions, random_state=seed, **given).fit_transform(vectors), np.empty(0)
+    try:
+        import umap
+    except ImportError as error:
+        raise MissingDependency("umap-learn", "umap") from error
+    given = {"n_neighbors": min(NEIGHBOURS, len(vectors) - 1), "n_jobs": 1, **options}
+    with threads_kept():
+        return umap.UMAP(n_components=dimensions, random_state=seed, **given).fit_transform(vectors), np.empty(0)
+
+
+def _sklearn(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"sklearn.{module}")
+    except ImportError as error:
+        raise MissingDependency("scikit-learn", "embed") from error

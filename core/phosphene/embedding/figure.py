@@ -1,0 +1,105 @@
+"""The figure of `Embedding`: points or small images, coloured by class or by a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phosphene.errors import InvalidParameter, said
+from phosphene.kit.figures import SEQUENTIAL, figure_class
+from phosphene.kit.pictures import as_picture
+
+if TYPE_CHECKING:
+    from phosphene.embedding.result import Embedding
+
+__all__ = ["plot_embedding"]
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = "o^sDvPX"
+"""Colours of Okabe and Ito (2008); with more classes than colours, the markers differ as well."""
+
+
+def plot_embedding(
+    found: Embedding, labels: ArrayLike | None = None, *, names: Sequence[str] | None = None, thumbnails: bool = False
+) -> Any:
+    """Draw `Embedding`; see `Embedding.plot`."""
+    if thumbnails and (len(found.thumbnails) == 0 or found.points.shape[1] != 2):
+        raise InvalidParameter(
+            "thumbnails",
+            allowed="False",
+            received=True,
+            fix="Make a 2-D embedding with thumbnails: ph.embed(..., thumbnails=True).",
+        )
+    space = found.points.shape[1] == 3
+    figure = figure_class()(figsize=(7.6, 6.2), layout="constrained")
+    axis = figure.add_subplot(projection="3d") if space else figure.add_subplot()
+    columns = found.points.T
+    if labels is None:
+        axis.scatter(*columns, s=8, color=COLOURS[0], alpha=0.6, linewidths=0)
+    else:
+        given = np.asarray(labels)
+        if given.shape != (len(found),):
+            raise InvalidParameter(
+                "labels",
+                allowed=f"{len(found)} labels (one per point)",
+                received=said(f"shape {given.shape}"),
+                fix="Give one label for each image, in the order of the images.",
+            )
+        if np.issubdtype(given.dtype, np.floating):
+            drawn = axis.scatter(*columns, s=8, c=given, cmap=SEQUENTIAL, alpha=0.8, linewidths=0)
+            figure.colorbar(drawn, ax=axis, shrink=0.6)
+        else:
+            _classes(axis, found.points, given, names)
+    if thumbnails:
+        _thumbnails(axis, found)
+    shares = [f" ({share:.0%} of the variance)" for share in found.variance] or [""] * len(columns)
+    word = {"pca": "component", "tsne": "t-SNE", "umap": "UMAP"}[found.method]
+    for name, set_label, share in zip(
+        (1, 2, 3), (axis.set_xlabel, axis.set_ylabel, getattr(axis, "set_zlabel", None)), shares, strict=False
+    ):
+        if set_label is not None:
+            set_label(f"{word} {name}{share}", fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.set_title(f"{found.layer}, {len(found):,} images", fontsize=10)
+    # Below the figure, so that it is not cropped away unnoticed.
+    figure.supxlabel(
+        f"trustworthiness {found.trustworthiness:.3f} of {found.neighbours} neighbours"
+        + ("" if found.method == "pca" else "; distances between groups mean little"),
+        fontsize=8,
+    )
+    return figure
+
+
+def _classes(axis: Any, points: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str] | None) -> None:
+    for number, label in enumerate(np.unique(labels)):
+        chosen = labels == label
+        text = str(label) if names is None or not np.issubdtype(labels.dtype, np.integer) else names[int(label)]
+        axis.scatter(
+            *points[chosen].T,
+            s=12,
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKS[number // len(COLOURS) % len(MARKS)],
+            alpha=0.65,
+            linewidths=0,
+            label=text,
+        )
+    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.4)
+
+
+def _thumbnails(axis: Any, found: Embedding) -> None:
+    """Draw small images at their points, skipping those that would overlap one already drawn."""
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    spread = np.ptp(found.points, axis=0)
+    taken = np.empty((0, 2))
+    for place, image in zip(found.points, found.thumbnails, strict=True):
+        if len(taken) == 0 or (np.abs((taken - place) / spread) > 0.05).any(axis=1).all():
+            picture = as_picture(image)
+            small = OffsetImage(
+                np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else np.clip(picture, 0, 1), zoom=0.75
+            )
+            axis.add_artist(AnnotationBbox(small, place, frameon=False, pad=0))
+            taken = np.concatenate([taken, place[None]])

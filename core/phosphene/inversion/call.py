@@ -1,0 +1,137 @@
+"""`invert`: reconstruct images from activations (Mahendran and Vedaldi 2015; Olah et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from phosphene.backend import Network
+from phosphene.errors import InvalidParameter, said
+from phosphene.extraction.call import activations
+from phosphene.kit.checks import canvas_size
+from phosphene.kit.images import check_images
+from phosphene.kit.progress import Progress
+from phosphene.objectives import match
+from phosphene.optimizers import adam
+from phosphene.parameterizations import Parameterization, fourier
+from phosphene.regularizers.penalties import Penalty, total_variation
+from phosphene.regularizers.projections import Projection
+from phosphene.rendering.call import render
+from phosphene.rendering.result import Renders
+from phosphene.transforms import Transform, jitter
+from phosphene.types import Floats, Size
+
+__all__ = ["invert"]
+
+
+def invert(
+    network: Network,
+    source: ArrayLike,
+    layer: str,
+    *,
+    size: int | Size | None = None,
+    steps: int = 256,
+    seed: int = 0,
+    measure: str = "squared",
+    cosine_power: float = 1.0,
+    parameterization: Parameterization | None = None,
+    transforms: Sequence[Transform] | None = None,
+    regularizers: Sequence[Penalty | Projection] | None = None,
+    optimizer: Any = None,
+    slots: int | None = None,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> Renders:
+    """Optimise images to match given activations at a layer.
+
+    Parameters
+    ----------
+    network : Network
+        From `phosphene.wrap` or `phosphene.load`.
+    source : array-like
+        Images ``(N, H, W, C)`` or ``(H, W, C)`` in [0, 1] whose activations are matched, or the activations themselves, in the
+        shape of the layer ``(h, w, channels)`` with or without a leading N.
+    layer : str
+        Path of the layer.
+    size : int or (int, int), optional
+        Height and width of the pictures in pixels (default: those of the images; for activations, the network's own).
+    steps, seed, parameterization, transforms, regularizers, optimizer, slots, progress
+        As in `phosphene.render` (defaults: Fourier parameters, total variation and a jitter of one pixel).
+    measure : {"squared", "cosine"}, default "squared"
+        What is maximised: the negative normalised squared error, or the normalised dot product times a power of the cosine.
+    cosine_power : float, default 1
+        Exponent of the cosine, for "cosine".
+
+    Returns
+    -------
+    Renders
+        ``.scores["cosine"]`` is the cosine similarity of the target activation and that of each finished picture.
+
+    Raises
+    ------
+    InvalidParameter
+        For a source that is neither images nor activations of the layer, and for the same reasons as in `phosphene.render`.
+    """
+    network.layers[layer]
+    wanted, canvas, sources = _wanted(network, np.asarray(source), layer, size)
+    objectives = [
+        replace(match(layer, item, measure=measure, cosine_power=cosine_power), identity=(origin,))
+        for item, origin in zip(wanted, sources, strict=True)
+    ]
+    renders = render(
+        network,
+        objectives,
+        size=canvas,
+        steps=steps,
+        seed=seed,
+        parameterization=parameterization or fourier(decay=1.0),
+        transforms=[jitter(1)] if transforms is None else transforms,
+        regularizers=[total_variation(0.05)] if regularizers is None else regularizers,
+        optimizer=optimizer or adam(0.05),
+        slots=slots,
+        progress=progress,
+    )
+    again = activations(network, renders.images, layer)[layer]
+    labels = tuple(
+        f"{layer} inverted" if len(wanted) == 1 else f"{layer} inverted, {index}" for index in range(len(wanted))
+    )
+    settings = {**renders.settings, "inversion": {"layer": layer, "measure": measure, "cosine_power": cosine_power}}
+    return replace(renders, labels=labels, scores={"cosine": cosine(wanted, again)}, settings=settings)
+
+
+def cosine(left: Floats, right: Floats) -> Floats:
+    """Cosine similarity of flattened rows, ``(N,)``; 0 for a row of zeros."""
+    a, b = left.reshape(len(left), -1).astype(np.float64), right.reshape(len(right), -1).astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    result: Floats = np.where(norms > 0, np.sum(a * b, axis=1) / np.where(norms > 0, norms, 1), 0.0)
+    return result
+
+
+def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size | None) -> tuple[Floats, Size, Floats]:
+    """Activations to match with a leading N, the size of the pictures, and the source of each."""
+    spec = network.input
+    canvas = canvas_size(network, size)
+    shape = network.layers[layer].shape if size is None else tuple(network.shapes(canvas)[layer])
+    if source.shape == shape or source.shape[1:] == shape:
+        wanted = source if source.shape[1:] == shape else source[None]
+        if not np.issubdtype(wanted.dtype, np.floating) or not np.all(np.isfinite(wanted)):
+            floats = np.issubdtype(wanted.dtype, np.floating)
+            raise InvalidParameter(
+                "source",
+                allowed="activations that are finite floats",
+                received=said("NaN or infinite values" if floats else f"dtype {wanted.dtype}"),
+                fix="Give what ph.activations returns.",
+            )
+        return wanted, canvas, wanted
+    if source.ndim not in (3, 4) or source.shape[-1] != spec.channels:
+        raise InvalidParameter(
+            "source",
+            allowed=f"images (N, H, W, {spec.channels}) or activations of {layer!r} of shape {shape}",
+            received=said(f"shape {source.shape}"),
+            fix="For activations at another size than the network's own, give size=(height, width).",
+        )
+    images = check_images(source, spec, parameter="source", size=None if size is None else canvas)
+    return activations(network, images, layer)[layer], (images.shape[1], images.shape[2]), images

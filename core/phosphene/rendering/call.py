@@ -1,0 +1,240 @@
+"""`render`: check the arguments, make jobs of them, run each, and collect the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from phosphene.ascent import Ascended, Job, Measured, Plan, ascend
+from phosphene.backend import Network, Rule
+from phosphene.draws import content_key
+from phosphene.errors import InvalidObjective, InvalidParameter
+from phosphene.kit.checks import canvas_size, integer
+from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.provenance import describe
+from phosphene.objectives import Objective, as_objective
+from phosphene.parameterizations import Parameterization
+from phosphene.regularizers.penalties import Penalty
+from phosphene.regularizers.projections import Projection
+from phosphene.rendering.job import check_together, jobs_of
+from phosphene.rendering.presets import preset_named
+from phosphene.rendering.recipe import recipe_of
+from phosphene.rendering.result import Renders
+from phosphene.rendering.serialization import plain_run
+from phosphene.rendering.start import starts
+from phosphene.transforms import Transform
+from phosphene.types import Size, UserObjective
+
+__all__ = ["render"]
+
+
+def render(
+    network: Network,
+    objectives: Objective | UserObjective | Sequence[Objective | UserObjective],
+    *,
+    size: int | Size | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    preset: str | None = None,
+    parameterization: Parameterization | None = None,
+    transforms: Sequence[Transform] | None = None,
+    regularizers: Sequence[Penalty | Projection] | None = None,
+    optimizer: Any = None,
+    rule: str | Rule | None = None,
+    start: Renders | ArrayLike | None = None,
+    slots: int | str | None = None,
+    patience: int | None = None,
+    warm_up: int = 64,
+    crop: bool = True,
+    snapshots: int = 0,
+    progress: Callable[[Progress], bool | None] | bool | None = None,
+) -> Renders:
+    """Find the images that maximise objectives, by gradient ascent (Erhan et al. 2009; Olah et al. 2017).
+
+    Parameters
+    ----------
+    network : Network
+        From `phosphene.wrap` or `phosphene.load`.
+    objectives : objective, function, or a sequence of them
+        What to maximise: `phosphene.channel`, `phosphene.logit`, ..., or ``f(xp, activations) -> (N,)``.
+    size : int or (int, int), optional
+        Height and width of the pictures in pixels (default: the network's native input size).
+    steps : int, optional
+        Gradient evaluations per picture (default: the preset's).
+    seed : int, default 0
+        Random seed. The same seed gives the same pictures on one machine.
+    preset : str, optional
+        Name of a recipe, of which the next six arguments replace parts: "default", or a published one: "lucid", "lucent", "captum",
+        "maco", "vit", "deepdream", "plain".
+    parameterization : Parameterization, optional
+        Of `phosphene.parameterizations`: ``fourier()``, ``pixel()``, ``maco()``, ``perturbation(...)``, or one of your own.
+    transforms : sequence of Transform, optional
+        Applied to the image at each step, before the network; ``[]`` for none.
+    regularizers : sequence of Penalty or Projection, optional
+        Penalties, which are subtracted from the objective, and projections, which change a pixel image after each step.
+    optimizer : optional
+        Of `phosphene.optimizers`: ``adam``, ``nadam``, ``sgd``; or an optax transformation (JAX), or a ``torch.optim`` factory
+        (PyTorch).
+    rule : str or Rule, optional
+        Backward rule of rectified linear units at every step: "standard", "guided" (Springenberg et al. 2015), "deconvolution" or
+        "redirected".
+    start : Renders or array-like (N, H, W, C) or (H, W, C), optional
+        Pictures to start from, one per objective or one for all of them. Those of an earlier result resume from its parameters,
+        with a fresh optimizer; other images are converted to the parameterization.
+    slots : int or "measured", optional
+        Targets per batch (default: as many as memory allows). "measured" times a few batch sizes and takes the fastest per target,
+        which may differ from run to run and so change the pictures by rounding. Pictures that depend on each other
+        (`phosphene.objectives.diverse`, shared parameters) always share one batch.
+    patience : int, optional
+        Stop a target whose objective has not risen by 1% for this many steps.
+    warm_up : int, default 64
+        Steps during which units that are dead on the image are woken by a redirected backward rule (Olah et al. 2017); 0 for never.
+    crop : bool, default True
+        Whether to run the network on the receptive field alone, for objectives at one position of a layer that does not see the
+        whole image. It is found and checked for each position; values equal those of the whole image up to rounding.
+    snapshots : int, default 0
+        Number of evenly spaced pictures to keep of each ascent, the last one included; see `Renders.animate`.
+    progress : callable or bool, optional
+        A function of `Progress` that may return False to stop; True for a progress bar, False for none (default: a bar in a
+        terminal or a notebook). After an interrupt (Ctrl-C) the pictures so far are returned, with the status "interrupted".
+
+    Returns
+    -------
+    Renders
+        In the order of the objectives.
+
+    Raises
+    ------
+    InvalidParameter
+        If a parameter is invalid; among its kinds are `UnknownLayer`, `UnknownClass` and `InvalidObjective`.
+    """
+    wanted = _checked(network, objectives)
+    canvas = canvas_size(network, size)
+    recipe = recipe_of(
+        network,
+        preset_named(preset or "default", canvas, network.input.size),
+        steps=steps,
+        parameterization=parameterization,
+        transforms=transforms,
+        regularizers=regularizers,
+        optimizer=optimizer,
+        rule=rule,
+    )
+    initial = starts(start, len(wanted), (*canvas, network.input.channels), recipe.parameterization)
+    seed = integer("seed", seed)
+    plan = Plan(
+        steps=recipe.steps,
+        slots=_slots(slots),
+        warm_up=integer("warm_up", warm_up),
+        patience=None if patience is None else integer("patience", patience, minimum=1),
+        snapshots=-(-recipe.steps // integer("snapshots", snapshots)) if snapshots else None,
+    )
+    jobs = jobs_of(network, wanted, canvas, recipe, seed=seed, start=initial, warm_up=plan.warm_up > 0, crop=crop)
+    check_together(jobs, plan)
+    results = _ascend_all(jobs, plan, progress)
+    settings = {
+        **describe(network, seed, canvas),
+        "run": plain_run(
+            wanted,
+            recipe,
+            plan,
+            preset=preset or "default",
+            canvas=canvas,
+            seed=seed,
+            crop=crop,
+            start=start is not None,
+            widths=[found.slots for found in results],
+        ),
+        "start": None if initial is None else content_key("start", initial),
+        "batches": [[target.index for target in job.targets] for job in jobs],
+        "seen": [list(job.program.view.pipeline.seen) for job in jobs],
+    }
+    return _collected(jobs, results, settings)
+
+
+def _checked(
+    network: Network, objectives: Objective | UserObjective | Sequence[Objective | UserObjective]
+) -> list[Objective]:
+    if not isinstance(network, Network):
+        raise InvalidParameter(
+            "network", allowed="a network", received=network, fix="Wrap a model first: ph.wrap(model, size=(224, 224))."
+        )
+    wanted = [as_objective(item) for item in (objectives if isinstance(objectives, Sequence) else [objectives])]
+    if not wanted:
+        raise InvalidParameter(
+            "objectives", allowed="at least one objective", received=objectives, fix="For example ph.logit(0)."
+        )
+    return wanted
+
+
+def _slots(slots: int | str | None) -> int | Measured | None:
+    if slots is None:
+        return None
+    return Measured() if slots == "measured" else integer("slots", slots, minimum=1)
+
+
+def _ascend_all(
+    jobs: Sequence[Job], plan: Plan, progress: Callable[[Progress], bool | None] | bool | None
+) -> list[Ascended]:
+    """Run the jobs one after the other, with one progress for all of them."""
+    results: list[Ascended] = []
+    done = 0
+    with reporter(progress, "render", plan.steps * sum(len(job.targets) for job in jobs)) as tell:
+        for job in jobs:
+
+            def told(state: Progress, before: int = done) -> bool | None:
+                return tell(replace(state, done=before + state.done))
+
+            results.append(ascend(job, replace(plan, progress=told)))
+            if job.program.rule is not None:  # without a warm-up, a dead unit has no gradient either
+                _check_reached(job, results[-1])
+            done += plan.steps * len(job.targets)
+    return results
+
+
+def _check_reached(job: Job, found: Ascended) -> None:
+    """Raise if no gradient arrived at any step although nothing was dead: the layers do not depend on the image."""
+    unreached = [
+        target.label
+        for target, reached, steps in zip(job.targets, found.reached, found.steps, strict=True)
+        if reached == 0 and steps > 0
+    ]
+    if len(unreached) == len(job.targets) and all(status != "nonfinite" for status in found.status):
+        raise InvalidObjective(
+            "objectives",
+            allowed="objectives that depend on the image",
+            received=unreached,
+            fix=f"No gradient reaches the image from {', '.join(job.program.form.layers)}: is the layer computed from the image, "
+            "and by operations that can be differentiated?",
+        )
+
+
+def _collected(jobs: Sequence[Job], parts: Sequence[Ascended], settings: Mapping[str, Any]) -> Renders:
+    targets = [target for job in jobs for target in job.targets]
+    order = np.argsort([target.index for target in targets])
+
+    def rows(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts])[order]
+
+    status = [status for part in parts for status in part.status]
+    same = len({len(part.snapshots) for part in parts}) == 1 and len(parts[0].snapshots) > 0
+    return Renders(
+        images=rows("images"),
+        values=rows("values"),
+        history=np.concatenate([part.history for part in parts], axis=1)[:, order],
+        labels=tuple(targets[index].label for index in order),
+        status=tuple(status[index] for index in order),
+        steps=rows("steps"),
+        awake_at=rows("awake_at"),
+        scores={},
+        settings=settings,
+        snapshots=np.concatenate([part.snapshots for part in parts], axis=1)[:, order] if same else None,
+        opacity=rows("opacity") if all(part.opacity is not None for part in parts) else None,
+        parameters=np.stack([own for part in parts for own in part.parameters])[order],
+        seconds=sum(part.seconds for part in parts),
+        compile_seconds=sum(part.compile_seconds for part in parts),
+    )

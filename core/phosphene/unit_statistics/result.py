@@ -1,0 +1,127 @@
+"""`Units`: statistics of every channel of a layer over a data set."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phosphene.kit.result import FIGURES, Result
+from phosphene.types import Floats
+
+__all__ = ["Units"]
+
+
+@dataclass(frozen=True)
+class Units(Result):
+    """Statistics of the C channels of a layer over N images.
+
+    Attributes
+    ----------
+    layer : str
+    images : int
+        The number of images, N.
+    density : (C,)
+        Share of positions at which a channel is above zero.
+    on : (C,)
+        Share of images in which it is above zero at some position.
+    mean, deviation, largest : (C,)
+        Mean, standard deviation and maximum over all positions of all images.
+    top : (C, K) int
+        Indices of the images that activate a channel most, in descending order; -1 if there are fewer than K.
+    top_values : (C, K)
+        The channel's maximum in these images.
+    patches : (C, K, h, w, channels) float32
+        These images, cut to the receptive field of the position of the maximum.
+    twins : tuple of (int, int, float)
+        Pairs of channels whose correlation over all positions reaches the threshold that was asked for, in descending order.
+    settings : mapping
+        Everything that is needed to make the statistics again. Plain JSON.
+    """
+
+    kind: ClassVar[str] = "units"
+    endings: ClassVar[tuple[str, ...]] = (".npz", ".csv", ".html", *FIGURES)
+
+    layer: str
+    images: int
+    density: Annotated[Floats, "C"]
+    on: Annotated[Floats, "C"]
+    mean: Annotated[Floats, "C"]
+    deviation: Annotated[Floats, "C"]
+    largest: Annotated[Floats, "C"]
+    top: Annotated[NDArray[np.int64], "C K"]
+    top_values: Annotated[Floats, "C K"]
+    patches: Annotated[NDArray[np.float32], "C K h w channels"]
+    twins: tuple[tuple[int, int, float], ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dead(self) -> NDArray[np.int64]:
+        """Channels that were never above zero."""
+        return np.flatnonzero(self.on == 0)
+
+    @property
+    def always_on(self) -> NDArray[np.int64]:
+        """Channels that were above zero at every position of every image."""
+        return np.flatnonzero(self.density == 1)
+
+    @property
+    def dead_bound(self) -> float:
+        """Upper limit, at 95% confidence, of the share of images that activate a dead channel.
+
+        It is 3 / N (Hanley and Lippman-Hand 1983).
+        """
+        return min(1.0, 3.0 / self.images)
+
+    def table(self) -> str:
+        """CSV with one row per channel."""
+        twins: dict[int, list[str]] = {}
+        for one, other, _ in self.twins:
+            twins.setdefault(one, []).append(str(other))
+            twins.setdefault(other, []).append(str(one))
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["channel", "state", "density", "on", "mean", "deviation", "largest", "twins", "top images"])
+        for channel in range(len(self.density)):
+            state = "dead" if self.on[channel] == 0 else "always on" if self.density[channel] == 1 else "live"
+            numbers = [self.density, self.on, self.mean, self.deviation, self.largest]
+            top = " ".join(str(image) for image in self.top[channel] if image >= 0)
+            figures = [f"{column[channel]:.6g}" for column in numbers]
+            writer.writerow([channel, state, *figures, " ".join(twins.get(channel, [])), top])
+        return stream.getvalue()
+
+    def plot(self, *, channels: int = 8) -> Any:
+        """Draw the density and strength of the channels, and the patches that activate some of them most.
+
+        Parameters
+        ----------
+        channels : int, default 8
+            Channels to show with their patches, from the densest to the sparsest that is not dead.
+        """
+        from phosphene.unit_statistics.figure import plot_units
+
+        return plot_units(self, channels=channels)
+
+    def _text(self, ending: str) -> str:
+        if ending == ".csv":
+            return self.table()
+        from phosphene.unit_statistics.page import units_page
+
+        return units_page(self)
+
+    def __repr__(self) -> str:
+        count = len(self.density)
+        lines = [f"Units of {self.layer}: {count} channels over {self.images:,} images"]
+        dead = ", ".join(map(str, self.dead[:12])) + (", ..." if len(self.dead) > 12 else "")
+        bound = f" (each fires in fewer than {self.dead_bound:.2%} of such images, at 95% confidence)"
+        lines.append(f"  dead: {len(self.dead)}" + (f": {dead}{bound}" if len(self.dead) else ""))
+        lines.append(f"  always on: {len(self.always_on)}")
+        lines.append(f"  median density {np.median(self.density):.3f}; largest activation {self.largest.max():.4g}")
+        pairs = ", ".join(f"{one} and {other} ({r:.3f})" for one, other, r in self.twins[:5])
+        lines.append(f"  near-duplicates: {len(self.twins)} pairs" + (f": {pairs}" if pairs else ""))
+        return "\n".join(lines)
