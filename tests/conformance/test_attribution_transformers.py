@@ -80,6 +80,7 @@ def _layer_slopes(network: Network, images: np.ndarray, layer: str, logit: int) 
         return backend.to_numpy(backend.grad(f)(native(network, np.zeros((len(images), *shape))))[0])  # type: ignore[no-any-return]
 
 
+@pytest.mark.needs("attention")
 def test_the_layer_of_a_transformer_is_the_last_whose_patches_count(costly_backend: str) -> None:
     network, side = _vit(costly_backend)
     images = pictures(1, (side, side), 3)

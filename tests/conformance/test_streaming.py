@@ -123,11 +123,11 @@ def test_a_decompression_bomb_is_not_opened(specimen: Network, tmp_path: Path, m
 def test_a_store_of_another_model_is_refused(specimen: Network, tmp_path: Path) -> None:
     ph.activations(specimen, CROPS, "output", out=tmp_path / "s")
     other = specimen.with_weights(lambda path, array: array * 1.5 if path.startswith("head") else array)
-    with pytest.raises(errors.OtherStore, match="with model = "):
+    with pytest.raises(errors.OtherStore, match="its model is"):
         ph.activations(other, CROPS, "output", out=tmp_path / "s")
-    with pytest.raises(errors.OtherStore, match="with data = "):
+    with pytest.raises(errors.OtherStore, match="its data is"):
         ph.activations(specimen, Crops(10, seed=6), "output", out=tmp_path / "s")
-    with pytest.raises(errors.OtherStore, match="with arrays = "):
+    with pytest.raises(errors.OtherStore, match="its arrays is"):
         ph.activations(specimen, CROPS, "stage3", out=tmp_path / "s")
 
 

@@ -282,7 +282,7 @@ def test_a_store_of_another_model_is_refused_with_the_way_out(specimen: Network,
     ph.activations(specimen, CROPS, "output", out=tmp_path / "s")
     before = {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
     other = specimen.with_weights(lambda path, array: array * 2 if path.startswith("head") else array)
-    with pytest.raises(errors.OtherStore, match=r"out: .* with model = .* Choose another folder, or delete that one"):
+    with pytest.raises(errors.OtherStore, match=r"out: .* its model is .* Choose another folder, or delete that one"):
         ph.activations(other, CROPS, "output", out=tmp_path / "s")
     assert before == {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
 

@@ -89,7 +89,9 @@ def test_the_versions_are_those_in_use_and_a_later_one_is_refused(tmp_path: Path
     path.write_text(json.dumps({**entry, "later": 1}))
     assert atlas.layout("a").points.shape == (600, 2)  # what is not known is passed over
     path.write_text(json.dumps({**entry, "format": steps.FORMAT + 1}))
-    with pytest.raises(errors.OtherStore, match=r"written in format 2, .* reads formats up to 1. Install a later version"):
+    with pytest.raises(
+        errors.OtherStore, match=r"written in format 2, .* reads formats up to 1. Install a later version"
+    ):
         atlas.layout("a")
 
 

@@ -96,7 +96,7 @@ def test_a_store_goes_on_where_it_was(tmp_path: Path) -> None:
 )
 def test_other_work_is_refused(tmp_path: Path, changes: dict[str, object], key: str) -> None:
     filled(tmp_path / "s")
-    with pytest.raises(OtherStore, match=f"with {key} = .* Choose another folder, or delete that one"):
+    with pytest.raises(OtherStore, match=f"its {key} is .* Choose another folder, or delete that one"):
         Store.create(tmp_path / "s", manifest(**changes))
 
 
