@@ -71,7 +71,6 @@ def render(
     """Render the images that activate targets most (feature visualization)."""
     import phosphene as ph
     from phosphene.rendering import configuration
-    from phosphene.rendering.files import check_result_path
 
     said: dict[str, dict[str, Any]] = {"model": {}, "run": {}, "recipe": {}}
     if config is not None:
@@ -85,7 +84,7 @@ def render(
         name for name, known in (("MODEL", "name" in model_options), ("TARGETS", "targets" in run)) if not known
     ]:
         raise typer.BadParameter(f"Missing argument '{missing}': pass it, or set it in a file for --config.")
-    target = check_result_path(run["out"])
+    target = ph.Renders.check_path(run["out"])
     if save_config is not None:
         check_out(save_config, ".toml")
         configuration.check_config({"model": model_options, "run": run | {"out": str(target)}})
@@ -124,9 +123,8 @@ def invert(
     """Reconstruct an image from its activation in a layer."""
     import phosphene as ph
     from phosphene.kit.pictures import read_image
-    from phosphene.rendering.files import check_result_path
 
-    check_result_path(out)
+    ph.Renders.check_path(out)
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
     renders = ph.invert(network, read_image(image, size), layer, steps=steps, seed=seed)
     renders.save(out)
@@ -156,9 +154,8 @@ def dream(
 
     import phosphene as ph
     from phosphene.cli.image_arguments import photograph
-    from phosphene.rendering.files import check_result_path
 
-    check_result_path(out)
+    ph.Renders.check_path(out)
     wanted = reduce(operator.add, parse_targets(targets))
     network = ph.load(model, backend=backend, weights=weights, size=input_size)
     picture = photograph(image, size, network.input.channels)
@@ -271,10 +268,9 @@ def replay(
     """Render a picture again from its file, without importing or running code that the file names."""
     import phosphene as ph
     from phosphene.errors import InvalidParameter
-    from phosphene.rendering.files import check_result_path
     from phosphene.rendering.replays import replay as again
 
-    check_result_path(out)
+    ph.Renders.check_path(out)
     if model is None:
         for name, given in (("--weights", weights), ("--input-size", input_size)):
             if given is not None:

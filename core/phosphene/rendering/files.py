@@ -18,7 +18,7 @@ from phosphene.kit.pictures import GAP, as_picture, from_picture, grid_of, pillo
 from phosphene.kit.writing import check_writable, write_whole
 from phosphene.rendering.result import Renders
 
-__all__ = ["KEY", "check_result_path", "read_png", "save_animation", "settings_png"]
+__all__ = ["KEY", "read_png", "save_animation", "settings_png"]
 
 LOG = logging.getLogger("phosphene")
 
@@ -35,11 +35,6 @@ _WORDS = ("settings", "seconds", "compile_seconds")
 _NUMBERS = ("values", "history", "steps", "awake_at")
 _LEFT_OUT = ("snapshots", "opacity", "parameters")
 """Fields that no PNG carries."""
-
-
-def check_result_path(path: str | Path) -> Path:
-    """Check that `Renders` can be saved to `path`; see `Renders.check_path`."""
-    return Renders.check_path(path)
 
 
 def save_animation(renders: Renders, path: str | Path, seconds: float) -> Path:
