@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
         "ground",
         "Errors, aliases, what a layer is and what a model takes; array maths over a namespace `xp`, keyed random draws, "
         "the affine warp, backward rules. Pure, and without any framework.",
-        "errors types layouts interface layers arrays draws warps rules",
+        "errors types layouts interface layers findings arrays draws warps rules",
     ),
     ("contract", "What a framework must supply: the protocols `Backend` and `Network`, and their registry.", "backend"),
     (
@@ -116,7 +116,8 @@ MEMBERS = {
         "build devices memory".split()
     ),
     "Network": set(
-        "name backend input classes device dtype layers weights weight_shapes forward shapes scope fingerprint with_weights".split()
+        "name backend input classes device dtype layers weights weight_shapes forward shapes scope fingerprint with_weights "
+        "findings report".split()
     ),
 }
 HEAVY = (

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.backend import Backend, InputSpec, Interface
+from phosphene.backend import Backend, InputSpec, Interface, Network
 from phosphene.errors import CoverageWarning, InvalidParameter, ModelFailed, ModelWarning, PhospheneError
 from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Array, Edit, Size, Tree
@@ -35,7 +35,7 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 _log = logging.getLogger("phosphene")
 
 
-class JaxNetwork:
+class JaxNetwork(Network):
     """See `phosphene.backend.Network`. Weights are arguments of all compiled functions, so they are never stale."""
 
     def __init__(
@@ -131,6 +131,7 @@ class JaxNetwork:
         *,
         weights: Tree = None,
         edit: Mapping[str, Edit] | None = None,
+        draw: Array | None = None,
     ) -> dict[str, Array]:
         for path in (*layers, *(edit or ())):
             self.layers[path]

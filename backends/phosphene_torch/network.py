@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from phosphene.backend import Backend, InputSpec, Interface
+from phosphene.backend import Backend, InputSpec, Interface, Network
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning, said
 from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Edit, Size, Tree
@@ -40,7 +40,7 @@ from phosphene_torch.rules import paused
 __all__ = ["TorchNetwork"]
 
 
-class TorchNetwork:
+class TorchNetwork(Network):
     """See `phosphene.backend.Network`.
 
     The module is used in place, so that weights that change after wrapping have an effect. For another precision or device, or
@@ -136,6 +136,7 @@ class TorchNetwork:
         *,
         weights: Tree = None,
         edit: Mapping[str, Edit] | None = None,
+        draw: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """See `phosphene.backend.Network.forward`."""
         found = self._at((int(images.shape[1]), int(images.shape[2])))

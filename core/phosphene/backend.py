@@ -16,7 +16,7 @@ import importlib.util
 import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from phosphene.arrays import tree_leaves, tree_map
 from phosphene.errors import InvalidParameter, MissingBackend, UnknownModel
+from phosphene.findings import Findings, Report
 from phosphene.interface import InputSpec, Interface
-from phosphene.layers import Layers
+from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Array, Edit, Namespace, Size, Tree
 from phosphene.warps import warp
 
@@ -78,6 +79,8 @@ class Network(Protocol):
     layers : Layers
         All layers that can be read, in forward order; the last is `phosphene.layers.OUTPUT`, the return value of the model. The
         attribute must be assignable: `phosphene.wrap` adds the meaning of the tokens to the layers.
+    findings : Findings
+        What was found about the model when it was wrapped. Default: nothing of note.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Network(Protocol):
     device: str
     dtype: str
     layers: Layers
+    findings: Findings = Findings()
 
     def weights(self) -> Tree:
         """Return the current weights, in `dtype` and on `device`, for `forward`; they may share memory with the model."""
@@ -97,7 +101,13 @@ class Network(Protocol):
         ...
 
     def forward(
-        self, images: Array, layers: Sequence[str], *, weights: Tree = None, edit: Mapping[str, Edit] | None = None
+        self,
+        images: Array,
+        layers: Sequence[str],
+        *,
+        weights: Tree = None,
+        edit: Mapping[str, Edit] | None = None,
+        draw: Array | None = None,
     ) -> dict[str, Array]:
         """Compute the activations of layers; traceable and differentiable. Nothing after the last layer is computed.
 
@@ -111,6 +121,9 @@ class Network(Protocol):
             Weights as returned by `weights` (default: the current ones).
         edit : mapping of str to Edit, optional
             ``{path: f}``: replace the activation at `path` by ``f(xp, activation)`` (channel-last) during the forward pass.
+        draw : Array (), optional
+            Integer that seeds the random numbers of a model that draws them in evaluation mode (`Findings.random`); equal ones
+            give equal activations (default: 0). It has no effect on other models.
 
         Returns
         -------
@@ -143,6 +156,10 @@ class Network(Protocol):
     def with_weights(self, f: Callable[[str, NDArray[Any]], NDArray[Any]]) -> Network:
         """Return a network with the weights ``f(path, array)``; the user's model is not changed."""
         ...
+
+    def report(self) -> Report:
+        """Return what was found about the model: mode, layout, guesses, what cannot be read, what backward rules reach."""
+        return _reported(self)
 
 
 @runtime_checkable
@@ -274,6 +291,28 @@ class Backend(Protocol):
 def _not_offered(backend: Backend, member: str, what: str, fix: str) -> InvalidParameter:
     allowed = f"a backend with {what} ({member!r} of phosphene.backend.Backend)"
     return InvalidParameter("backend", allowed=allowed, received=backend.name, fix=fix)
+
+
+def _reported(network: Network) -> Report:
+    counts = None
+    if OUTPUT in network.layers:
+
+        def forward(images: Array) -> Array:
+            return network.forward(images, [OUTPUT])[OUTPUT]
+
+        grey = np.full((1, *network.input.size, network.input.channels), 0.5)
+        with network.scope(), suppress(InvalidParameter):
+            counts = dict(network.backend.nonlinearities(forward, native(network, grey)))
+    return Report(
+        name=network.name,
+        backend=network.backend.name,
+        device=network.device,
+        dtype=network.dtype,
+        size=network.input.size,
+        layers=len(network.layers),
+        findings=network.findings,
+        nonlinearities=counts,
+    )
 
 
 def _targets() -> dict[str, str]:

@@ -72,7 +72,9 @@ class ReferenceNetwork(Network):
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         return {path: value.shape for path, value in self.model.weights.items()}
 
-    def forward(self, images: Array, layers: Sequence[str], *, weights: Tree = None, edit: Any = None) -> Activations:
+    def forward(
+        self, images: Array, layers: Sequence[str], *, weights: Tree = None, edit: Any = None, draw: Any = None
+    ) -> Activations:
         edit, seen = {self.layers[path].path: f for path, f in (edit or {}).items()}, {}
         wanted = {self.layers[path].path for path in layers}  # an error, for a path that is unknown
         for path, value in self._activations(images, weights or self.weights(), edit):

@@ -17,6 +17,7 @@ from phosphene.ascent.observation import clean, on_the_way, summed
 from phosphene.ascent.program import Ascended, Job, Plan, Program
 from phosphene.ascent.step import Step, constants_of
 from phosphene.backend import native
+from phosphene.draws import generator
 from phosphene.kit.progress import Progress
 from phosphene.types import Floats, Tree
 
@@ -94,7 +95,7 @@ def drive(job: Job, plan: Plan, slots: int) -> Ascended:
             # The rule costs as much as two steps and most targets do not need it, which one step shows.
             chunk = 1 if warming and any(slot.clock == 0 for slot in busy) else plan.chunk
             length = min(chunk, *(_steps_ahead(slot, plan) for slot in busy))
-            xs = native(network, {"draws": _draws(batch, length), "index": np.arange(length, dtype=np.int32)})
+            xs = native(network, {"draws": _draws(batch, length), **_per_step(job, sum(n for _, n in taken), length)})
             chunk_started = time.perf_counter()
             carry, seen = backend.loop(Step(program, warming), constants, carry, xs)
             seen = tree_map(backend.to_numpy, seen)
@@ -196,6 +197,15 @@ def _draws(batch: Sequence[Slot], length: int) -> Tree:
         )
 
     return tree_map(gather, *(slot.draws for slot in batch))
+
+
+def _per_step(job: Job, done: int, length: int) -> dict[str, Tree]:
+    """What all targets share at each of the next steps: its index, and the seed of a network that draws random numbers."""
+    shared: dict[str, Tree] = {"index": np.arange(length, dtype=np.int32)}
+    if job.program.network.findings.random:
+        seeds = [generator(job.seed, "network", str(done + index)).integers(2**31 - 1) for index in range(length)]
+        shared["network"] = np.asarray(seeds, np.int32)
+    return shared
 
 
 def _record(records: Records, batch: Sequence[Slot], seen: Tree, length: int, plan: Plan) -> None:

@@ -133,12 +133,15 @@ class Job:
         Most targets in one batch, as memory allows.
     together : bool
         Whether the targets depend on each other, so that one batch holds them all from the first step to the last.
+    seed : int, default 0
+        Random seed of a network that draws random numbers in evaluation mode; each step has other draws.
     """
 
     program: Program
     targets: tuple[Target, ...]
     capacity: int
     together: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Step:
 
     ``constants``: weights, arguments and arrays made on the host. ``carry``: parameters, optimizer state, clock ``(B,)``, gate
     ``(B,)`` (1 while a target may still be woken) and, if the parameterization asks for it, opacity ``(B, H, W, C)``.
-    ``x``: the random transforms of one step. ``y``: per row the value, whether the rule acted, and the gradient of the objective
-    that reached the image.
+    ``x``: the random transforms of one step, and the seed of a network that draws random numbers. ``y``: per row the value,
+    whether the rule acted, and the gradient of the objective that reached the image.
     """
 
     program: Program
@@ -54,7 +54,10 @@ class Step:
             if not transparent:
                 seen = seen + expand(xp, repeated(zeros), seen)
             rule = program.rule.rule if program.rule is not None and (self.warming or always) else None
-            activations = read(program.network, seen, view.form, constants["weights"], rule, repeated(open_gate))
+            gate_of_rows = repeated(open_gate)
+            activations = read(
+                program.network, seen, view.form, constants["weights"], rule, gate_of_rows, draw=x.get("network")
+            )
             arguments = tree_map(repeated, constants["arguments"])
             value = evaluate(view.form, backend, activations, arguments, count * view.copies)
             value = xp.mean(xp.reshape(value, (count, view.copies)), axis=1)
@@ -120,15 +123,25 @@ def decode(program: Program, parameters: Array, constants: Tree) -> Array:
 
 
 def read(
-    network: Network, images: Array, form: Form, weights: Tree, rule: Any = None, gate: Array | None = None
+    network: Network,
+    images: Array,
+    form: Form,
+    weights: Tree,
+    rule: Any = None,
+    gate: Array | None = None,
+    *,
+    draw: Array | None = None,
 ) -> Mapping[str, Array]:
-    """Activations of the form's layers, in at least float32, optionally under a backward rule."""
+    """Activations of the form's layers, in at least float32, optionally under a backward rule.
+
+    `draw` seeds the random numbers of a network that draws them; see `phosphene.backend.Network.forward`.
+    """
     backend, xp = network.backend, network.backend.xp
     half = network.dtype in ("bfloat16", "float16")
     given = xp.astype(images, getattr(xp, network.dtype)) if half else images
 
     def forward(inputs: Array) -> dict[str, Array]:
-        return network.forward(inputs, form.layers, weights=weights)
+        return network.forward(inputs, form.layers, weights=weights, draw=draw)
 
     activations = forward(given) if rule is None else backend.with_rule(rule, forward)(given, gate)
     return {path: xp.astype(value, images.dtype) for path, value in activations.items()} if half else activations

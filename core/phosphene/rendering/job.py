@@ -100,7 +100,7 @@ def jobs_of(
         targets = tuple(_target(program, member, recipe.steps, seed, start) for member in group)
         together = group[0].bound.company is not None or recipe.parameterization.together
         capacity = len(targets) if together else _capacity(network, program.view, len(targets))
-        jobs.append(Job(program, targets, capacity, together))
+        jobs.append(Job(program, targets, capacity, together, seed))
     return jobs
 
 
