@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
         "ground",
         "Errors, aliases, what a layer is and what a model takes; array maths over a namespace `xp`, keyed random draws, "
         "the affine warp, backward rules. Pure, and without any framework.",
-        "errors types layouts interface layers findings arrays draws warps rules",
+        "errors failures types layouts interface layers findings arrays draws warps rules",
     ),
     ("contract", "What a framework must supply: the protocols `Backend` and `Network`, and their registry.", "backend"),
     (

@@ -1,0 +1,76 @@
+"""Error messages for an exception of a user's model: what was being done, the line of the model, and what to do."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import traceback
+from pathlib import Path
+
+from phosphene.errors import ModelFailed
+
+__all__ = ["concerns_shapes", "line_of", "model_failed"]
+
+LIBRARIES = frozenset(
+    "torch jax jaxlib flax equinox numpy phosphene phosphene_torch phosphene_jax functools contextlib array_api_compat".split()
+)
+"""Packages whose lines are not the model's own."""
+
+SHAPES = re.compile(
+    r"shape|size|dimension|\bdims?\b|\baxis\b|\baxes\b|mat1|mat2|broadcast|channel|reshape|\bview\b|divisible|kernel|ndim|"
+    r"too many values|not enough values|out of (range|bounds)",
+    re.IGNORECASE,
+)
+"""Words of messages of frameworks about arrays that do not fit together."""
+
+
+def line_of(error: BaseException) -> str:
+    """Return the innermost line outside of libraries at which an exception was raised, or an empty string.
+
+    Parameters
+    ----------
+    error : BaseException
+        An exception that was caught.
+
+    Returns
+    -------
+    str
+        Such as ``"lenet.py, line 12, in forward: x = x.view(x.size(0), -1)"``.
+    """
+    found = ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in LIBRARIES:
+            continue
+        code = frame.f_code
+        source = linecache.getline(code.co_filename, number).strip()
+        found = f"{Path(code.co_filename).name}, line {number}, in {code.co_name}" + (f": {source}" if source else "")
+    return found
+
+
+def concerns_shapes(error: BaseException) -> bool:
+    """Whether an exception is likely to be about arrays whose shapes do not fit together."""
+    return isinstance(error, (ValueError, TypeError, RuntimeError, IndexError)) and bool(SHAPES.search(str(error)))
+
+
+def model_failed(network: str, error: BaseException, *, doing: str, advice: str) -> ModelFailed:
+    """Return the error for an exception that a model raised.
+
+    Parameters
+    ----------
+    network : str
+        Name of the network.
+    error : BaseException
+        The exception.
+    doing : str
+        What was being done and what was tried, as it follows the type of the exception: ``"on a grey image of shape (1, 3, 8, 8)"``.
+    advice : str
+        What the user can do, as one or more sentences; empty if nothing is known.
+    """
+    line = line_of(error)
+    said = str(error).strip().rstrip(".")
+    cause = f": {said}" if said else ""
+    where = f" (at {line})" if line else ""
+    return ModelFailed(
+        f"{network} raised {type(error).__name__} {doing}{cause}{where}.{f' {advice}' if advice else ''}"
+    )
