@@ -63,7 +63,7 @@ def model_failed(network: str, error: BaseException, *, doing: str, advice: str)
     error : BaseException
         The exception.
     doing : str
-        What was being done and what was tried, as it follows the type of the exception: ``"on a grey image of shape (1, 3, 8, 8)"``.
+        What was being done and what was tried; it follows the type of the exception, as in ``"on a grey image"``.
     advice : str
         What the user can do, as one or more sentences; empty if nothing is known.
     """
