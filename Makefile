@@ -3,6 +3,7 @@
 #   make test                  the suite without what is slow;  make test-all  all of it
 #   make bench [ROUNDS=3]      every benchmark of speed, and docs/benchmarks.md from what they found
 #   make quality               how good the pictures of each recipe are: docs/quality.md
+#   make sweep                 what works on some 280 architectures: tests/sweep/outcomes.csv and docs/architectures.md
 #   make lint | clean
 
 BACKEND ?= torch
@@ -15,11 +16,11 @@ BIN := $(VENV)/bin
 # One thread a worker: two workers with a pool of threads each would fight over the cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help demo test test-slow test-all lint bench quality clean
+.PHONY: help demo test test-slow test-all lint bench quality sweep clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '2,5s/^#  *//p' Makefile
+	@sed -n '2,7s/^#  *//p' Makefile
 
 demo: $(VENV)/.demo-$(BACKEND)
 	$(BIN)/phosphene demo --backend $(BACKEND)
@@ -47,6 +48,10 @@ bench: $(VENV)/.all
 
 quality: $(VENV)/.all
 	$(BIN)/python benchmarks/quality.py
+
+sweep: $(VENV)/.all
+	@failed=0; $(BIN)/python tests/sweep/run.py --workers $(WORKERS) || failed=1; \
+	$(BIN)/python docs/architectures.py --sweep && exit $$failed
 
 clean:
 	rm -rf $(VENV) out dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

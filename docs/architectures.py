@@ -4,15 +4,21 @@ Weights are random, so that nothing is downloaded: the table shows what can be r
 network sees. It needs torchvision, timm and transformers:
 
     python docs/architectures.py [--only swin] [--steps 32]
+
+Its second half is made of the table of the sweep, ``tests/sweep/outcomes.csv``, and nothing is computed for it:
+
+    python docs/architectures.py --sweep
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +34,21 @@ DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent / "examples"), str(DOCS.parent / "tests")]
 
 import pretend_operators  # noqa: E402
+from sweep.outcomes import ORDER, Outcome, read  # noqa: E402
 
 THUMBNAIL = 96
+SWEEP = "## The sweep"
+DEFAULTS = {
+    "ResNet": ("torchvision:resnet18", "timm:test_resnet", "transformers:ResNet"),
+    "EfficientNet": ("torchvision:efficientnet_b0", "timm:test_efficientnet", "transformers:EfficientNet"),
+    "ConvNeXt": ("torchvision:convnext_tiny", "timm:convnext_zepto_rms", "transformers:ConvNeXt"),
+    "DenseNet": ("torchvision:densenet121", "timm:densenet121", ""),
+    "VGG": ("torchvision:vgg11", "timm:vgg11", ""),
+    "MobileNet": ("torchvision:mobilenet_v2", "timm:mobilenetv3_small_050", "transformers:MobileNet V2"),
+    "ViT": ("torchvision:vit_b_32", "timm:test_vit", "transformers:ViT"),
+    "Swin": ("torchvision:swin_t", "timm:swin_tiny_patch4_window7_224", "transformers:Swin"),
+}
+"""Architectures of the sweep whose default layer of Grad-CAM the page shows: of torchvision, timm and transformers."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +230,58 @@ this repository. Any other nnx, linen or Equinox module, or function, is wrapped
 """
 
 
+def sweep(rows: list[Outcome]) -> str:
+    """Return the half of the page that tells of the sweep."""
+    known = {row.key: row for row in rows}
+    sources = list(dict.fromkeys(row.source for row in rows))
+    counts = Counter((row.source, row.outcome) for row in rows)
+    lines = ["| source | architectures | " + " | ".join(ORDER) + " |", "|" + " --- |" * (len(ORDER) + 2)]
+    for source in sources:
+        numbers = [counts[source, outcome] for outcome in ORDER]
+        lines.append(f"| {source} | {sum(numbers)} | " + " | ".join(map(str, numbers)) + " |")
+    totals = [sum(counts[source, outcome] for source in sources) for outcome in ORDER]
+    lines.append(f"| all | {sum(totals)} | " + " | ".join(map(str, totals)) + " |")
+    layers = ["| family | torchvision | timm | transformers |", "|" + " --- |" * 4]
+    for family, keys in DEFAULTS.items():
+        cells = [_layer(known[key]) if key in known else "–" for key in keys]
+        layers.append(f"| {family} | " + " | ".join(cells) + " |")
+    errors = ["| architecture | what failed, and why |", "| --- | --- |"]
+    errors += [f"| `{row.key}` | {_cell(row.reason)} |" for row in rows if row.outcome not in ("wrapped", "warned")]
+    return f"""{SWEEP}
+
+`make sweep` tries {len(rows)} architectures: the smallest member of every family of torchvision and timm, image models of
+transformers with two layers, and flax and Equinox modules written as their documentation writes them. Each is wrapped; every
+layer's shape and values are compared with what hooks of the suite's own see on the plain model
+({sum(row.compared for row in rows):,} layers); two layers are rendered for a few steps; the gradient is compared with finite
+differences in float64; Grad-CAM by default and by layer and guided backpropagation are computed; a unit rendered from the window
+around its receptive field is compared with the same from the whole image; and the model must be left as it was found. The table
+is [tests/sweep/outcomes.csv](../tests/sweep/outcomes.csv), and {sum(row.quick for row in rows)} of them are tried again
+with every `make test-slow`.
+
+{chr(10).join(lines)}
+
+*Warned*: everything works, and a warning says what the user should know. *Named error*: something does not work, and the error
+tells the cause. The other outcomes must not come.
+
+### The layer of Grad-CAM by default
+
+{chr(10).join(layers)}
+
+### What does not work
+
+{chr(10).join(errors)}
+"""
+
+
+def _layer(row: Outcome) -> str:
+    layer, _, grid = row.cam.rpartition(" ")
+    return f"`{layer}`, {grid.replace('x', ' x ')}" if layer else "–"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|<>*_])", r"\\\1", text)
+
+
 def contact_sheet(rows: list[Row]) -> bytes:
     """Return the pictures as one PNG."""
     from PIL import Image
@@ -230,7 +301,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="Only rows whose title or name contains this; nothing is written.")
     parser.add_argument("--steps", type=int, default=32, help="Gradient evaluations per picture.")
+    parser.add_argument("--sweep", action="store_true", help="Write only the half of the page that tells of the sweep.")
     given = parser.parse_args()
+    page = DOCS / "architectures.md"
+    if given.sweep:
+        page.write_text(page.read_text().partition(SWEEP)[0] + sweep(list(read().values())))
+        return
     pretend_operators.declare()  # torchvision may lack its own operators if PyTorch is a CPU build
     rows = []
     for entry in entries():
@@ -243,7 +319,7 @@ def main() -> None:
                 flush=True,
             )
     if not given.only:
-        (DOCS / "architectures.md").write_text(table(rows, given.steps))
+        page.write_text(table(rows, given.steps) + "\n" + sweep(list(read().values())))
         (DOCS / "images" / "architectures.png").write_bytes(contact_sheet(rows))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.backend import Backend, InputSpec, Interface, Network, Rule
+from phosphene.backend import Backend, InputSpec, Interface, Network, Rule, backend_named
 from phosphene.errors import InvalidParameter, MissingDependency
 from phosphene.types import Array, Namespace, Size, Tree
 from phosphene_jax.adapters import adapter_of
@@ -38,6 +38,10 @@ class JaxBackend(Backend):
 
     def __init__(self) -> None:
         self._programs: OrderedDict[Any, Any] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # There is one of it, with the programs that it has compiled.
+        return backend_named, (self.name,)
 
     def owns(self, model: object) -> bool:
         return adapter_of(model) is not None

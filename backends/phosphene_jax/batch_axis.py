@@ -6,7 +6,8 @@ linear units under a backward rule, need it first; a primitive defined here move
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from jax.extend import core as jex
 from jax.interpreters import ad, batching, mlir
 
 from phosphene.types import Array
-from phosphene_jax.equations import producers_of, rectified
+from phosphene_jax.equations import Producers, constants_inside, producers_of, rectified
 from phosphene_jax.substitution import spliced_before, with_bodies, with_equations
 
 __all__ = ["batched", "front"]
@@ -54,15 +55,24 @@ def batched(closed: Any, weights: Sequence[Any], images: Any) -> Any:
     return jax.make_jaxpr(of_batch)(list(weights), images)
 
 
-def _fronted(closed: Any) -> Any:
-    producers = producers_of(closed.jaxpr)
+def _fronted(closed: Any, constants: Mapping[Any, Any] | None = None) -> Any:
+    producers = producers_of(closed.jaxpr, constants, closed.consts)
     equations: list[Any] = []
     for equation in closed.jaxpr.eqns:
-        place = 0 if equation.primitive.name == "name" else rectified(equation, producers)
-        if place is not None:
-            equations += spliced_before(equation, place, front)
+        found = rectified(equation, producers)
+        if equation.primitive.name == "name":
+            equations += spliced_before(equation, 0, front)
+        elif found is not None:
+            # Of a unit in two equations, the first one has been given it.
+            places = [place for place, variable in enumerate(equation.invars) if variable is found.variable]
+            equations += spliced_before(equation, places[0], front) if places else [equation]
         elif equation.primitive.name.startswith("custom_"):
             equations.append(equation)  # its derivative would not include a change inside
         else:
-            equations.append(with_bodies(equation, _fronted))
+            inside = partial(_inside, equation, producers)
+            equations.append(with_bodies(equation, inside))
     return with_equations(closed, equations)
+
+
+def _inside(equation: Any, producers: Producers, inner: Any) -> Any:
+    return _fronted(inner, constants_inside(equation, inner, producers))

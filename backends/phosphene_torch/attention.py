@@ -56,7 +56,10 @@ class AttentionMode(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        attend = _ways(func, args, kwargs)
+        try:
+            attend = _ways(func, args, kwargs)
+        except Exception:  # noqa: BLE001  (a call that is not understood is the model's own affair)
+            attend = None
         if attend is None:
             return func(*args, **kwargs)
         path = self._stack[-1] if self._stack else ""

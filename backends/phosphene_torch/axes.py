@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -21,7 +23,8 @@ MAKES_SECOND = frozenset(
     | set("batch_norm instance_norm group_norm local_response_norm pixel_shuffle pixel_unshuffle fold".split())
 )
 MAKES_LAST = frozenset(
-    "linear bilinear embedding scaled_dot_product_attention multi_head_attention_forward rms_norm".split()
+    "linear bilinear embedding scaled_dot_product_attention multi_head_attention_forward rms_norm "
+    "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell".split()
 )
 MOVES = frozenset("permute transpose transpose_ swapaxes swapdims movedim moveaxis t mT adjoint mH H T".split())
 RESHAPES = frozenset("reshape view flatten unflatten reshape_as view_as ravel".split())
@@ -29,6 +32,7 @@ REDUCES = frozenset(
     "mean sum amax amin max min std var norm logsumexp prod median argmax argmin any all nanmean nansum select unbind".split()
 )
 STRETCHES = frozenset("expand expand_as repeat tile broadcast_to add sub mul div where maximum minimum".split())
+MASKS = frozenset({torch.bool, torch.uint8})
 FORGETS = frozenset("cdist diagonal as_strided cosine_similarity outer kron".split())
 
 
@@ -56,22 +60,33 @@ class Axes(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        try:
+            self._follow(func, args, kwargs, result)
+        except Exception:  # noqa: BLE001  (a call that is not understood makes the layout of its results unknown)
+            self._forget(result)
+        return result
+
+    def _follow(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         name = getattr(func, "__name__", "")
         if name == "__get__":  # a property: `x.mT` moves axes, `x.shape` does not matter
             name = getattr(getattr(func, "__self__", None), "__name__", "")
             if name not in MOVES and name != "data":
-                return result
+                return
         if name == "__setitem__" and len(args) == 3 and self.of(args[0]) is None:
             self._note(args[0], self._filled(*args))
-            return result
+            return
         given = list(tensors((*args, *kwargs.values())))
         sources = [tensor for tensor in given if tensor in self._layouts]
         if name.startswith("new_"):  # a new tensor, whose values do not depend on the one it is called on
-            return result
+            return
         for place, out in enumerate(tensors(result)):
             if name in MAKES_SECOND or name in MAKES_LAST or sources:
                 self._note(out, self._followed(_Call(name, args, kwargs, place), given, sources, out))
-        return result
+
+    def _forget(self, result: Any) -> None:
+        with contextlib.suppress(Exception):
+            for out in tensors(result):
+                self._note(out, None)
 
     def _note(self, tensor: torch.Tensor, layout: Layout | None) -> None:
         if tensor.is_floating_point() or tensor.is_complex():
@@ -149,6 +164,8 @@ def _made_last(call: _Call, layout: Layout | None, shape: tuple[int, ...]) -> La
     if call.name == "multi_head_attention_forward" and call.place == 1:
         return Layout.of(shape, 1) if len(shape) == 4 else None  # weights, by head or averaged over heads
     kept = None if layout is None else layout.resized(shape)
+    if call.name == "linear" and kept is not None and kept.channel is not None and not kept.holds(len(shape) - 1):
+        return kept  # a layer that mixes tokens, behind a transposition, makes tokens: channels stay where they are
     return Layout.of(shape, -1) if kept is None else kept.marked(len(shape) - 1)
 
 
@@ -203,7 +220,7 @@ def _reduced(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tenso
 
 def _indexed(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tensor) -> Layout | None:
     index = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
-    taken = sum(item is not None and item is not Ellipsis for item in index)
+    taken = sum(_taken(item) for item in index)
     filled: list[Any] = []
     for item in index:
         filled += [slice(None)] * (source.ndim - taken) if item is Ellipsis else [item]
@@ -215,10 +232,23 @@ def _indexed(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tenso
         if item is None:
             order.append(None)
             continue
-        if not isinstance(item, int):  # a slice or one list of indices keeps the axis
+        if not _is_number(item):  # a slice, one list of indices or one mask keeps the axis
             order.append(axis)
-        axis += 1
+        axis += _taken(item)
     return layout.picked(order).resized(out.shape)
+
+
+def _taken(item: Any) -> int:
+    """Number of axes that an index takes: a mask has as many as it is deep."""
+    if item is None or item is Ellipsis:
+        return 0
+    return max(1, item.ndim) if isinstance(item, torch.Tensor) and item.dtype in MASKS else 1
+
+
+def _is_number(item: Any) -> bool:
+    if isinstance(item, torch.Tensor):
+        return item.ndim == 0 and item.dtype not in MASKS
+    return isinstance(item, (int, np.integer)) and not isinstance(item, bool)
 
 
 def _unfolded(call: _Call, layout: Layout, source: torch.Tensor, out: torch.Tensor) -> Layout | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,9 +15,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from phosphene.arrays import tree_leaves, tree_map
-from phosphene.backend import Backend, InputSpec, Interface, Network, Rule
-from phosphene.errors import InvalidParameter
+from phosphene.backend import Backend, InputSpec, Interface, Network, Rule, backend_named
+from phosphene.errors import InvalidParameter, PhospheneError
+from phosphene.failures import model_failed
 from phosphene.types import Array, Namespace, Size, Tree
+from phosphene_torch.execution import NormalTensors, normal, normal_mode
 from phosphene_torch.interpolation import warp
 from phosphene_torch.memory import kept
 from phosphene_torch.network import TorchNetwork
@@ -33,6 +36,10 @@ class TorchBackend(Backend):
     name = "torch"
     xp: Namespace = array_api
     compiled = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy of a network has this backend, not a copy of it.
+        return backend_named, (self.name,)
 
     def owns(self, model: object) -> bool:
         """Whether `model` is a module, a compiled one included."""
@@ -73,10 +80,11 @@ class TorchBackend(Backend):
 
     def from_numpy(self, array: NDArray[Any], *, device: str, dtype: str) -> torch.Tensor:
         """See `phosphene.backend.Backend.from_numpy`."""
-        tensor = torch.from_numpy(np.array(array))
-        # The type first: not every device has float64.
-        tensor = tensor.to(dtype_named(dtype)) if tensor.is_floating_point() else tensor
-        return tensor.to(device_named(device))
+        with normal_mode():
+            tensor = torch.from_numpy(np.array(array))
+            # The type first: not every device has float64.
+            tensor = tensor.to(dtype_named(dtype)) if tensor.is_floating_point() else tensor
+            return tensor.to(device_named(device))
 
     def to_numpy(self, array: Array, *, copy: bool = True) -> NDArray[Any]:
         """See `phosphene.backend.Backend.to_numpy`."""
@@ -91,14 +99,15 @@ class TorchBackend(Backend):
         """See `phosphene.backend.Backend.grad`; no tensor's ``.grad`` is touched."""
 
         def gradient(tree: Tree) -> tuple[Tree, Tree]:
-            # Inside torch.inference_mode every gradient would be zero, without a word.
-            with torch.inference_mode(False), torch.enable_grad():
+            # Inside torch.inference_mode every gradient would be zero, without a word; what `f` holds may be made there.
+            copies = NormalTensors() if torch.is_inference_mode_enabled() else contextlib.nullcontext()
+            with torch.inference_mode(False), torch.enable_grad(), copies:
                 inputs = tree_map(_leaf, tree)
                 total, aux = f(inputs)
                 leaves = tree_leaves(inputs)
                 found: Sequence[torch.Tensor | None] = [None] * len(leaves)
                 if total.requires_grad and leaves:
-                    found = torch.autograd.grad(total, leaves, allow_unused=True)
+                    found = _differentiated(total, leaves)
             filled = iter([torch.zeros_like(x) if g is None else g for g, x in zip(found, leaves, strict=True)])
             return tree_map(lambda _: next(filled), tree), tree_map(_detached, aux)
 
@@ -117,8 +126,8 @@ class TorchBackend(Backend):
 
     def run(self, f: Callable[..., Tree], *arguments: Tree) -> Tree:
         """See `phosphene.backend.Backend.run`."""
-        with torch.no_grad(), kept():
-            return f(*arguments)
+        with normal_mode(), torch.no_grad(), kept():
+            return f(*tree_map(normal, arguments))
 
     def loop(
         self, step: Callable[[Tree, Tree, Tree], tuple[Tree, Tree]], constants: Tree, carry: Tree, xs: Tree
@@ -135,7 +144,8 @@ class TorchBackend(Backend):
                 fix="Give one row per step in every leaf.",
             )
         seen = []
-        with torch.no_grad(), kept():
+        with normal_mode(), torch.no_grad(), kept():
+            constants, carry, xs = tree_map(normal, (constants, carry, xs))
             for index in range(steps):
                 carry, y = step(constants, carry, tree_map(operator.itemgetter(index), xs))
                 seen.append(y)
@@ -149,6 +159,9 @@ class TorchBackend(Backend):
         """
         if kind == "shift" and matrices.device.type == "cpu" and images.device.type == "cpu":
             return _shifted(images, matrices, size, fill)
+        if images.is_cuda and torch.are_deterministic_algorithms_enabled():
+            # The backward pass of grid_sample adds in any order on CUDA, and is refused then.
+            return super().warp(images, matrices, size, fill=fill, kind=kind)
         # Half precision does not hold coordinates: 8 bits end at pixel 256.
         precise = torch.promote_types(images.dtype, torch.float32)
         warped = warp(images.to(precise), matrices.to(precise), size, fill=fill)
@@ -189,6 +202,17 @@ def _shifted(images: torch.Tensor, matrices: torch.Tensor, size: Size, fill: flo
         x, y = min(max(int(left), -size[1]), width), min(max(int(top), -size[0]), height)
         rows.append(F.pad(image, (0, 0, -x, size[1] + x - width, -y, size[0] + y - height), value=fill))
     return torch.stack(rows)
+
+
+def _differentiated(total: torch.Tensor, leaves: Sequence[torch.Tensor]) -> Sequence[torch.Tensor | None]:
+    try:
+        return torch.autograd.grad(total, leaves, allow_unused=True)
+    except (RuntimeError, NotImplementedError) as error:
+        if isinstance(error, PhospheneError):
+            raise
+        raise model_failed(
+            "The model", error, doing="in its backward pass, for a gradient with respect to its images", advice=""
+        ) from error
 
 
 def _leaf(tensor: torch.Tensor) -> torch.Tensor:

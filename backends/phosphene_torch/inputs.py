@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,10 +53,10 @@ def arguments_of(
         If `inputs` names an argument that the model does not have, or a function does not return arguments.
     """
     if inputs is None:
-        return lambda images: ((images,), {})
+        return _alone
     if not isinstance(inputs, Mapping):
-        return lambda images: _made(inputs(images))
-    parameters = inspect.signature(model.forward).parameters
+        return _Computed(inputs)
+    parameters = _parameters(model)
     named = [name for name, parameter in parameters.items() if parameter.kind not in VARIADIC]
     open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [name for name in inputs if name not in named]
@@ -75,12 +76,36 @@ def arguments_of(
             received=list(inputs),
             fix=f"{type(model).__name__} takes {takes(model)}: leave the one for the images out.",
         )
+    return _WithConstants(constants, None if place is None or place == named[0] else place)
 
-    def call(images: torch.Tensor) -> Call:
-        others = {name: _for_all(value, len(images)) for name, value in constants.items()}
-        return ((images,), others) if place is None or place == named[0] else ((), {place: images, **others})
 
-    return call
+# Classes, not closures, so that a network can be pickled.
+
+
+def _alone(images: torch.Tensor) -> Call:
+    return (images,), {}
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """All arguments from the images."""
+
+    inputs: Callable[[Any], Any]
+
+    def __call__(self, images: torch.Tensor) -> Call:
+        return _made(self.inputs(images))
+
+
+@dataclass(frozen=True)
+class _WithConstants:
+    """The images, by position or under the name `place`, and constants by name."""
+
+    constants: Mapping[str, Any]
+    place: str | None
+
+    def __call__(self, images: torch.Tensor) -> Call:
+        others = {name: _for_all(value, len(images)) for name, value in self.constants.items()}
+        return ((images,), others) if self.place is None else ((), {self.place: images, **others})
 
 
 def missing(model: nn.Module, inputs: Mapping[str, Any] | Callable[[Any], Any] | None) -> list[str]:
@@ -88,7 +113,7 @@ def missing(model: nn.Module, inputs: Mapping[str, Any] | Callable[[Any], Any] |
     given = inputs if isinstance(inputs, Mapping) else {}
     wanted = [
         name
-        for name, parameter in inspect.signature(model.forward).parameters.items()
+        for name, parameter in _parameters(model).items()
         if parameter.kind not in VARIADIC and parameter.default is parameter.empty and name not in given
     ]
     return [] if callable(inputs) else wanted[1:]
@@ -96,7 +121,26 @@ def missing(model: nn.Module, inputs: Mapping[str, Any] | Callable[[Any], Any] |
 
 def takes(model: nn.Module) -> str:
     """Return the names of a model's arguments."""
-    return ", ".join(inspect.signature(model.forward).parameters)
+    return ", ".join(_parameters(model))
+
+
+def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a model's forward pass; of any kind if a compiled program does not tell them."""
+    try:
+        return inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):
+        pass
+    schema = getattr(getattr(model, "forward", None), "schema", None)  # of TorchScript
+    if schema is None:
+        unknown = (("args", inspect.Parameter.VAR_POSITIONAL), ("kwargs", inspect.Parameter.VAR_KEYWORD))
+        return {name: inspect.Parameter(name, kind) for name, kind in unknown}
+    kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+    return {
+        argument.name: inspect.Parameter(
+            argument.name, kind, default=argument.default_value if argument.has_default_value() else empty
+        )
+        for argument in schema.arguments[1:]  # without the module itself
+    }
 
 
 def _made(made: Any) -> Call:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import fnmatch
+import functools
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import array_api_compat.torch as xp
 import numpy as np
@@ -17,14 +19,28 @@ from torch import nn
 
 from phosphene.backend import Backend, InputSpec, Interface, Network
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning, said
-from phosphene.layers import OUTPUT, Layers
+from phosphene.findings import Findings
+from phosphene.layers import OUTPUT, Layer, Layers
 from phosphene.types import Edit, Size, Tree
-from phosphene_torch.capture import tapped, to_contract, to_native
+from phosphene_torch.batch_axis import Pass
+from phosphene_torch.buffers import restored
+from phosphene_torch.capture import Taps, tapped, to_contract, to_native
 from phosphene_torch.discovery import Found, discover
+from phosphene_torch.draws import seeded
+from phosphene_torch.execution import (
+    NormalTensors,
+    WithoutCudnnRecurrence,
+    as_written,
+    concerns_inference,
+    normal,
+    normal_mode,
+)
 from phosphene_torch.failures import failed
 from phosphene_torch.fingerprints import Fingerprint
+from phosphene_torch.hooks import plain_path
 from phosphene_torch.inputs import arguments_of
 from phosphene_torch.normalization import FrozenNormalization
+from phosphene_torch.notices import findings_of, notices
 from phosphene_torch.outputs import stated_output, the_output
 from phosphene_torch.placement import (
     alone,
@@ -38,6 +54,11 @@ from phosphene_torch.placement import (
 from phosphene_torch.rules import paused
 
 __all__ = ["TorchNetwork"]
+
+MEMORY = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+"""Memory layouts in which images are handed to a model, in the order in which they are tried."""
+
+Result = TypeVar("Result")
 
 
 class TorchNetwork(Network):
@@ -54,6 +75,7 @@ class TorchNetwork(Network):
     device: str
     dtype: str
     layers: Layers
+    findings: Findings
 
     def __init__(
         self,
@@ -81,6 +103,11 @@ class TorchNetwork(Network):
             if device is None
             else device_named(device)
         )
+        if self._device.type == "meta":
+            raise ModelFailed(
+                f"{self.name} has weights on the device 'meta', which holds no values: load them first, with to_empty and "
+                "load_state_dict."
+            )
         self.dtype, self.device = str(self._dtype).removeprefix("torch."), str(self._device)
         # A model of mixed precision, or on several devices, is used as it is unless the user requests one of them.
         self._in_place = (dtype is None or dtypes <= {self._dtype}) and (
@@ -90,6 +117,7 @@ class TorchNetwork(Network):
         self._edited: dict[str, torch.Tensor] | None = None
         self._fingerprint = Fingerprint()
         self._interface = interface
+        self._copies = False  # whether tensors made in inference mode need copies, found when an operation refuses one
         scale, offset = input.affine()
         # Images are in float32 or float64, also for a model in half precision, and are rounded only once.
         wide = torch.promote_types(self._dtype, torch.float32)
@@ -102,6 +130,7 @@ class TorchNetwork(Network):
         self._found: dict[Size, Found] = {}
         found = self._at(input.size)
         self.layers = found.layers
+        self.findings = findings_of(self.model, found)
         if interface.output is not None and found.returns:
             raise InvalidParameter(
                 "output",
@@ -112,7 +141,7 @@ class TorchNetwork(Network):
         for path in interface.channel_axis:
             if not fnmatch.filter([*self.layers, *found.modules.values()], path):
                 self.layers[path]  # raises, with the nearest names
-        for warning in _warnings(self.name, self.model, found):
+        for warning in notices(self.name, self.model, found, self.findings):
             warnings.warn(warning, ModelWarning, stacklevel=4)
 
     def weights(self) -> Tree:
@@ -139,41 +168,65 @@ class TorchNetwork(Network):
         draw: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """See `phosphene.backend.Network.forward`."""
-        found = self._at((int(images.shape[1]), int(images.shape[2])))
+        images = normal(images)
+        size = (int(images.shape[1]), int(images.shape[2]))
+        found = self._at(size)
         changes = edit or {}
-        if OUTPUT not in found.layers and (OUTPUT in layers or OUTPUT in changes):
+        if OUTPUT not in found.layers and found.failure is None and (OUTPUT in layers or OUTPUT in changes):
             raise InvalidParameter(
                 "layers",
                 allowed=f"a layer of {self.name}, which has no {OUTPUT!r}",
                 received=OUTPUT,
                 fix=f"The model returns {found.returns}: name the part that is the output with ph.wrap(..., output=...).",
             )
-        chosen = {path: found.layers[path] for path in (*layers, *changes)}
+        chosen = {path: self._layer(path, size) for path in (*layers, *changes)}
+
+        foreign: list[Exception] = []
 
         def native_edit(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
-            return lambda value: to_native(changes[path](xp, to_contract(value, chosen[path])), chosen[path])
+            def edited(value: torch.Tensor) -> torch.Tensor:
+                try:
+                    return to_native(changes[path](xp, to_contract(value, chosen[path])), chosen[path], value)
+                except Exception as error:
+                    foreign.append(error)  # raised by the edit, not by the model
+                    raise
 
-        edits = {path: native_edit(path) for path in changes}
+            return edited
+
+        wanted = [chosen[path].path for path in layers]
+        edits = {chosen[path].path: native_edit(path) for path in changes}
         last = found.layers.last(layers) if layers else OUTPUT
-        with (
-            alone(self.model),
-            self.scope(),
-            self._unmoved(),
-            random_state(self._device),
-            tapped(self.model, found, layers, edits, stop=last) as taps,
-        ):
-            taps.run(lambda: self._output(self._call(images, weights), len(images)))
-        missed = [path for path in layers if path not in taps.values]
+
+        def read() -> Taps:
+            with (
+                alone(self.model),
+                self.scope(),
+                as_written(),
+                self._unmoved(),
+                random_state(self._device),
+                self._own_state(draw),
+                tapped(self.model, found, wanted, edits, stop=last) as taps,
+                self._told(images.shape, foreign),
+            ):
+                taps.run(
+                    lambda: self._call(images, weights, memory=found.memory),
+                    lambda returned: self._output(returned, len(images)),
+                )
+            return taps
+
+        taps = self._with_copies(read)
+        missed = [path for path in wanted if path not in taps.values]
         if missed:
             raise ModelFailed(
                 f"{self.name} ran without reaching {missed[0]!r}, which it reached on a grey image of that size: which modules it "
                 "runs depends on the images. Read fewer layers in one call."
             )
-        return {path: to_contract(taps.values[path], chosen[path]) for path in layers}
+        return {path: to_contract(taps.values[chosen[path].path], chosen[path]) for path in layers}
 
     def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
         """See `phosphene.backend.Network.shapes`."""
-        return {path: layer.shape for path, layer in self._at((int(size[0]), int(size[1]))).layers.items()}
+        found = self._at((int(size[0]), int(size[1])))
+        return Shapes({path: layer.shape for path, layer in found.layers.items()}, self.layers, found)
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
@@ -183,7 +236,8 @@ class TorchNetwork(Network):
             for module in training:
                 module.training = False
         try:
-            yield
+            with normal_mode():
+                yield
         finally:
             with alone(self.model):
                 for module in training:
@@ -195,15 +249,28 @@ class TorchNetwork(Network):
 
     def with_weights(self, f: Callable[[str, NDArray[Any]], NDArray[Any]]) -> TorchNetwork:
         """See `phosphene.backend.Network.with_weights`; `f` is applied once, when the weights are first needed."""
-        before = self._edits
-
-        def both(path: str, array: NDArray[Any]) -> NDArray[Any]:
-            return f(path, array if before is None else before(path, array))
-
+        both = f if self._edits is None else functools.partial(_both, self._edits, f)
         # The layers are those of this network, so no second pass and no second warning.
         other = copy.copy(self)
         other._edits, other._edited, other._in_place, other._fingerprint = both, None, False, Fingerprint()
         return other
+
+    def _layer(self, path: str, size: Size) -> Layer:
+        """Return a layer at an input size; raise `ModelFailed` if the model fails before it at that size."""
+        found = self._at(size)
+        if found.failure is not None and path not in found.layers and path in self.layers:
+            raise _again(found.failure)
+        return found.layers[path]
+
+    @contextlib.contextmanager
+    def _own_state(self, draw: Any) -> Iterator[None]:
+        """A context with the random numbers of `draw`, after which the model's own statistics are as before."""
+        with contextlib.ExitStack() as stack:
+            if self.findings.mixes_images:
+                stack.enter_context(restored(self.model))
+            if self.findings.random:
+                stack.enter_context(seeded(self._device, 0 if draw is None else int(draw)))
+            yield
 
     @contextlib.contextmanager
     def _unmoved(self) -> Iterator[None]:
@@ -211,12 +278,28 @@ class TorchNetwork(Network):
         if not torch.is_grad_enabled():
             yield
             return
-        with constant(self.model), FrozenNormalization():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(constant(self.model))
+            stack.enter_context(FrozenNormalization())
+            if self._device.type == "cuda":
+                stack.enter_context(WithoutCudnnRecurrence())
             yield
 
+    def _with_copies(self, run: Callable[[], Result]) -> Result:
+        """Run a pass; once an operation refuses a tensor that was made in inference mode, with copies of all such tensors."""
+        if not self._copies:
+            try:
+                return run()
+            except RuntimeError as error:
+                if not concerns_inference(error):
+                    raise
+                self._copies = True
+        with NormalTensors():
+            return run()
+
     def _named(self) -> Iterator[tuple[str, torch.Tensor]]:
-        yield from self.model.named_parameters()
-        yield from self.model.named_buffers()
+        for path, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
+            yield plain_path(path), tensor
 
     def _cast(self, edits: Callable[[str, NDArray[Any]], NDArray[Any]] | None) -> dict[str, torch.Tensor]:
         """Return all tensors of the model, edited if requested, in this network's precision and on its device."""
@@ -232,21 +315,49 @@ class TorchNetwork(Network):
                 result[path] = value.to(dtype=self._dtype).to(device=self._device)
         return result
 
-    def _call(self, images: torch.Tensor, weights: Tree, seen: Callable[[torch.Tensor], None] | None = None) -> Any:
+    def _call(
+        self,
+        images: torch.Tensor,
+        weights: Tree,
+        seen: Callable[[torch.Tensor], None] | None = None,
+        *,
+        memory: str = "channels last",
+    ) -> Any:
         inputs = images if self._trivial else images * self._scale + self._offset
         # A permuted view of an NHWC image has the channels_last layout, in which convolutions are fastest, at no cost. The
-        # result of a resampling has another layout, which would carry over to the whole network.
-        inputs = inputs.to(self._dtype).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        # result of a resampling has another layout, which would carry over to the whole network. A model that merges axes by
+        # `view` takes only contiguous memory.
+        inputs = inputs.to(self._dtype).permute(0, 3, 1, 2)
+        # One channel is contiguous in both layouts, but convolutions read the layout from the strides.
+        copied = inputs.clone if memory == "contiguous" else inputs.contiguous
+        inputs = copied(memory_format=MEMORY[memory])
         if seen is not None:
             seen(inputs)
         arguments, named = self._arguments(inputs)
         given = self.weights() if weights is None else weights
         if given is None:
             return self.model(*arguments, **named)
-        return torch.func.functional_call(self.model, given, arguments, named)
+        return torch.func.functional_call(self.model, self._placed(given), arguments, named, tie_weights=False)
+
+    def _placed(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return weights by every place that holds them, once for each.
+
+        PyTorch finds the other places of a tensor by itself, but where one module has two names it fills one place twice, and
+        puts the first filling back instead of the user's tensor. The names of compiled modules also have a part of their own.
+        """
+        same = {id(tensor): path for path, tensor in self._named()}
+        placed = {}
+        for path, module in self.model.named_modules():
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                place = f"{path}.{name}" if path else name
+                known = plain_path(place)
+                known = known if known in weights else same.get(id(tensor), known)
+                if known in weights:
+                    placed[place] = weights[known]
+        return placed
 
     def _output(self, returned: Any, count: int) -> torch.Tensor | None:
-        """Return the tensor that is the layer `OUTPUT`, with `count` rows; one number per image becomes one channel."""
+        """Return the tensor that is the layer `OUTPUT`; one that the user stated must have `count` rows."""
         stated = self._interface.output
         found = the_output(returned) if stated is None else stated_output(stated, returned, self.name)
         if stated is not None and found is not None and (found.ndim == 0 or found.shape[0] != count):
@@ -256,47 +367,128 @@ class TorchNetwork(Network):
                 received=said(f"a tensor of shape {tuple(found.shape)}"),
                 fix="Name a part of the output that keeps the batch axis first.",
             )
-        return found[:, None] if found is not None and found.ndim == 1 else found
+        return found
 
     def _at(self, size: Size) -> Found:
         """Return the layers at an input size, found by running the model; the random state is restored."""
         if size not in self._found:
-            known = self._found[self.input.size].batched if self.input.size in self._found else None
-            try:
-                with alone(self.model), paused(), torch.no_grad(), random_state(self._device), self.scope():
-                    self._found[size] = discover(
-                        self.model,
-                        lambda count, seen: self._tried(size, count, seen),
-                        network=self.name,
-                        interface=self._interface,
-                        batched=known,
-                    )
-            except (PhospheneError, PhospheneWarning):
-                raise
-            except Exception as error:
-                raise failed(
-                    self.name,
-                    self.model,
-                    error,
-                    size=size,
-                    input=self.input,
-                    interface=self._interface,
-                    device=self._device,
-                    dtype=self._dtype,
-                ) from error
+            self._found[size] = self._discovered(size)
         return self._found[size]
 
-    def _tried(self, size: Size, count: int, seen: Callable[[torch.Tensor], None]) -> tuple[Any, torch.Tensor | None]:
+    def _discovered(self, size: Size) -> Found:
+        """Find the layers at an input size, in the first memory layout that the model takes.
+
+        At another size than its own, the model may fail behind the layers of interest, in a head of fixed size for instance.
+        """
+        native = self._found.get(self.input.size)
+        shape = (1, self.input.channels, *size)
+        order = list(MEMORY) if native is None else sorted(MEMORY, key=lambda memory: memory != native.memory)
+        errors: list[Exception] = []
+        partial: list[Found] = []
+        for memory in order:
+            try:
+                found = replace(self._discovered_in(memory, size, native), memory=memory)
+            except (PhospheneError, PhospheneWarning):
+                raise
+            except Exception as error:  # noqa: BLE001  (raised below, if no layout helps)
+                errors.append(error)
+                continue
+            if found.failure is None and found.alone is None:
+                return found
+            if found.failure is not None and not found.layers:
+                errors.append(found.failure)
+                continue
+            partial.append(found)
+        if not partial:
+            failure = self._failed(errors[0], "a grey image", shape)
+            if not isinstance(errors[0], TypeError):  # a layout does not matter where an argument is missing
+                failure.args = (f"{failure} Both memory layouts were tried, channels last and contiguous.",)
+            raise failure from errors[0]
+        found = max(partial, key=lambda found: len(found.layers))  # the one that got farthest
+        if found.failure is None:
+            return found
+        failure = self._failed(found.failure, "a grey image", shape)
+        failure.__cause__ = found.failure.with_traceback(None)  # whose frames would hold on to the activations
+        return replace(found, failure=failure)
+
+    def _discovered_in(self, memory: str, size: Size, native: Found | None) -> Found:
+        def run(probe: Pass, seen: Callable[[torch.Tensor], None]) -> tuple[Any, torch.Tensor | None]:
+            with seeded(self._device, probe.seed) as used:
+                result = self._tried(size, probe, seen, memory)
+                drawn.append(used())
+            return result
+
+        drawn: list[bool] = []
+
+        def found() -> Found:
+            with (
+                alone(self.model),
+                paused(),
+                torch.no_grad(),
+                random_state(self._device),
+                restored(self.model),
+                self.scope(),
+                as_written(),
+            ):
+                return discover(
+                    self.model,
+                    run,
+                    network=self.name,
+                    interface=self._interface,
+                    drawn=lambda: drawn[-1],
+                    batched=None if native is None else native.batched,
+                )
+
+        return self._with_copies(found)
+
+    @contextlib.contextmanager
+    def _told(self, shape: Sequence[int], foreign: Sequence[Exception]) -> Iterator[None]:
+        """A context in which exceptions of the model, which are all except those in `foreign`, become `ModelFailed`."""
+        try:
+            yield
+        except (PhospheneError, PhospheneWarning):
+            raise
+        except Exception as error:
+            if any(error is other for other in foreign) or (concerns_inference(error) and not self._copies):
+                raise
+            count, height, width, channels = map(int, shape)
+            raise self._failed(error, "images", (count, channels, height, width)) from error
+
+    def _failed(self, error: Exception, what: str, shape: tuple[int, ...]) -> ModelFailed:
+        return failed(
+            self.name,
+            self.model,
+            error,
+            what=what,
+            shape=shape,
+            interface=self._interface,
+            device=self._device,
+            dtype=self._dtype,
+        )
+
+    def _tried(
+        self, size: Size, probe: Pass, seen: Callable[[torch.Tensor], None], memory: str
+    ) -> tuple[Any, torch.Tensor | None]:
         """Return the model's return value and its output for a grey image, preceded by noise images if `count` > 1."""
-        shape = (count, *size, self.input.channels)
-        images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        shape = (probe.count, *size, self.input.channels)
+        # On the host, whatever the default device is.
+        images = torch.rand(shape, generator=torch.Generator("cpu").manual_seed(probe.noise), device="cpu")
         images[-1] = 0.5
-        returned = self._call(images.to(self._dtype).to(self._device), None, seen)
-        return returned, self._output(returned, count)
+        returned = self._call(images.to(self._dtype).to(self._device), None, seen, memory=memory)
+        return returned, self._output(returned, probe.count)
 
     def __repr__(self) -> str:
         height, width = self.input.size
         return f"{self.name} (torch, {self.device}, {self.dtype}), {height} x {width}, {len(self.layers)} layers"
+
+
+def _both(
+    first: Callable[[str, NDArray[Any]], NDArray[Any]],
+    then: Callable[[str, NDArray[Any]], NDArray[Any]],
+    path: str,
+    array: NDArray[Any],
+) -> NDArray[Any]:
+    return then(path, first(path, array))
 
 
 def _edited(path: str, value: torch.Tensor, given: NDArray[Any]) -> torch.Tensor:
@@ -311,20 +503,21 @@ def _edited(path: str, value: torch.Tensor, given: NDArray[Any]) -> torch.Tensor
     return torch.from_numpy(array)
 
 
-def _warnings(name: str, model: nn.Module, found: Found) -> Iterator[str]:
-    """Yield what the user should know about a model."""
-    if any(module.training for module in model.modules()):
-        yield f"{name} is in training mode: it is read in evaluation mode, and its mode is not changed."
-    if found.returns:
-        yield (
-            f"{name} returns {found.returns}: the part that is the output is ambiguous, so there is no layer {OUTPUT!r}. "
-            "Name it with ph.wrap(..., output=...), as a key, an index, or a function of the return value. "
-            "All other layers can be read."
-        )
-    if found.guessed:
-        names = ", ".join(found.guessed[:5]) + (", ..." if len(found.guessed) > 5 else "")
-        yield (
-            f"{name}: the channel axis was guessed for {len(found.guessed)} of its {len(found.layers)} layers ({names}), "
-            "and for layers that depend on them. State it by path or pattern, for example ph.wrap(..., "
-            f'channel_axis={{"{found.guessed[0]}": -1}}): -1 for channel-last, 1 for channel-first.'
-        )
+class Shapes(dict[str, tuple[int, ...]]):
+    """Shapes of layers by path; the error of the model for a layer behind the point at which it failed."""
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], native: Layers, found: Found) -> None:
+        super().__init__(shapes)
+        self._native, self._found = native, found
+
+    def __missing__(self, path: str) -> tuple[int, ...]:
+        if self._found.failure is not None and path in self._native and path not in self._found.layers:
+            raise _again(self._found.failure)
+        return self._found.layers[path].shape
+
+
+def _again(failure: Exception) -> ModelFailed:
+    """Return a copy of an error that was kept, which would hold on to all calls through which it is raised."""
+    error = ModelFailed(*failure.args)
+    error.__cause__ = failure.__cause__
+    return error

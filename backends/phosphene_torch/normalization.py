@@ -56,7 +56,8 @@ class FrozenNormalization(TorchFunctionMode):
             return func(*args, **kwargs)
         given = _named(*args, **kwargs)
         x, training, constants = given["x"], given["training"], given["constants"]
-        moved = any(tensor is not None and tensor.requires_grad for tensor in constants)
+        # Parameters made in inference mode keep their mark, but nothing is computed for them.
+        moved = any(tensor is not None and tensor.requires_grad and not tensor.is_inference() for tensor in constants)
         if training or moved or constants[0] is None or not x.requires_grad:
             return func(*args, **kwargs)
         apply: Callable[..., torch.Tensor] = Scaled.apply

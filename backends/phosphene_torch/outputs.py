@@ -1,17 +1,37 @@
-"""The main tensor of a module's return value: find it, and replace it."""
+"""The tensors of a module's return value: find the main one and the others, and replace them."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import torch
 
 from phosphene.errors import InvalidParameter, said
 
-__all__ = ["choices", "main_tensor", "parts", "replace_main", "stated_output", "the_output"]
+__all__ = [
+    "Keys",
+    "choices",
+    "index_of",
+    "main_tensor",
+    "part_at",
+    "parts",
+    "replace_main",
+    "replace_part",
+    "several",
+    "stated_output",
+    "suffix",
+    "the_output",
+]
+
+Keys: TypeAlias = tuple[str | int, ...]
+"""Where a tensor is in a return value: a key, field or index, and those inside of it."""
+
+DEEPEST = 3
+"""Number of containers inside each other that are searched for tensors."""
 
 SEGMENTATION = frozenset({"out", "aux"})
 """Keys of the output of torchvision's segmentation models: scores, and scores of an auxiliary head."""
@@ -38,25 +58,75 @@ def main_tensor(output: Any) -> torch.Tensor | None:
     return next((item for item in parts(output).values() if _floating(item)), None)
 
 
+def several(output: Any) -> dict[Keys, torch.Tensor]:
+    """Return all floating tensors in an output with containers inside each other, each tensor once; empty for a tensor."""
+    found: dict[Keys, torch.Tensor] = {}
+    for keys, tensor in _walked(output, ()):
+        if not any(tensor is other for other in found.values()):
+            found[keys] = tensor
+    return found
+
+
+def index_of(tensor: torch.Tensor | None, output: Any) -> str:
+    """Return the suffix of the part of an output that is `tensor`, such as ``'["out"]'``; empty if there is none."""
+    return next((suffix(keys) for keys, other in _walked(output, ()) if other is tensor), "")
+
+
+def suffix(keys: Keys) -> str:
+    """Return how a part is written behind the path of a layer: ``[1]``, ``["out"]``, ``[1][0]``."""
+    return "".join(f"[{json.dumps(key, ensure_ascii=False) if isinstance(key, str) else key}]" for key in keys)
+
+
+def part_at(output: Any, keys: Keys) -> torch.Tensor | None:
+    """Return the floating tensor at a place in an output, or None if there is none."""
+    for key in keys:
+        output = parts(output).get(key)
+    return output if _floating(output) else None
+
+
+def replace_part(output: Any, keys: Keys, tensor: torch.Tensor) -> Any:
+    """Return `output` with the tensor at a place in it replaced."""
+    if not keys:
+        return tensor
+    key, *rest = keys
+    return _replaced(output, {key: replace_part(parts(output)[key], tuple(rest), tensor)})
+
+
 def replace_main(output: Any, tensor: torch.Tensor) -> Any:
     """Return `output` with its main tensor replaced."""
     if isinstance(output, torch.Tensor):
         return tensor
     old = main_tensor(output)
-    changed = [key for key, value in parts(output).items() if value is old]
-    if isinstance(output, Mapping) or not parts(output):
-        # A copy keeps the other content of the container, such as the attributes of a Hugging Face output.
+    if not parts(output):
+        # A copy keeps the other content of the object.
         result = copy.copy(output)
-        for key in changed:
-            result[key] = tensor
-        if not parts(output):
-            result.logits = tensor
+        result.logits = tensor
+        return result
+    return _replaced(output, {key: tensor for key, value in parts(output).items() if value is old})
+
+
+def _replaced(output: Any, changes: Mapping[Any, Any]) -> Any:
+    if isinstance(output, Mapping):
+        # A copy keeps the other content of the container, such as the attributes of a Hugging Face output.
+        result: Any = copy.copy(output)
+        for key, value in changes.items():
+            result[key] = value
         return result
     if hasattr(output, "_replace"):
-        return output._replace(**{str(key): tensor for key in changed})
+        return output._replace(**changes)
     if isinstance(output, (tuple, list)):
-        return type(output)([tensor if item is old else item for item in output])
-    return dataclasses.replace(output, **{str(key): tensor for key in changed})
+        return type(output)([changes.get(index, item) for index, item in enumerate(output)])
+    return dataclasses.replace(output, **changes)
+
+
+def _walked(output: Any, keys: Keys) -> Iterator[tuple[Keys, torch.Tensor]]:
+    for key, item in parts(output).items():
+        if not isinstance(key, (str, int)) or isinstance(key, bool):
+            continue
+        if _floating(item):
+            yield (*keys, key), item
+        elif len(keys) + 1 < DEEPEST and not isinstance(item, torch.Tensor):
+            yield from _walked(item, (*keys, key))
 
 
 def the_output(output: Any) -> torch.Tensor | None:

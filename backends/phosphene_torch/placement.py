@@ -81,7 +81,7 @@ def in_training(model: nn.Module) -> list[nn.Module]:
     found, waiting = [], [model]
     while waiting:
         module = waiting.pop()
-        if module.training:
+        if getattr(module, "training", False):  # a frozen TorchScript module has no mode
             found.append(module)
         waiting.extend(child for child in module._modules.values() if child is not None)
     return found

@@ -16,6 +16,7 @@ from phosphene.types import Array, Namespace, Tree
 
 __all__ = [
     "arange",
+    "complex_of",
     "constant",
     "expand",
     "filled",
@@ -37,6 +38,12 @@ def constant(xp: Namespace, value: NDArray[Any] | float, like: Array) -> Array:
     if device is None or callable(device):
         return xp.asarray(value, dtype=like.dtype)  # an array that is being traced has no device
     return xp.asarray(value, dtype=like.dtype, device=device)
+
+
+def complex_of(xp: Namespace, real: Array, imaginary: Array) -> Array:
+    """Return ``real + i imaginary``; converted explicitly, since JAX can be told to promote no dtypes."""
+    wide = xp.complex128 if str(real.dtype).endswith("float64") else xp.complex64
+    return xp.astype(real, wide) + 1j * xp.astype(imaginary, wide)
 
 
 def arange(xp: Namespace, count: int, like: Array) -> Array:

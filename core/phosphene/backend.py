@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -28,6 +29,7 @@ from phosphene.errors import InvalidParameter, MissingBackend, UnknownModel
 from phosphene.findings import Findings, Report
 from phosphene.interface import InputSpec, Interface
 from phosphene.layers import OUTPUT, Layers
+from phosphene.rules import Rectifier
 from phosphene.types import Array, Edit, Namespace, Size, Tree
 from phosphene.warps import warp
 
@@ -52,12 +54,19 @@ _BUILT_IN = {"torch": "phosphene_torch:backend", "jax": "phosphene_jax:backend"}
 class Rule(Protocol):
     """A backward rule for rectified linear units, written once over `xp`; hashable and compared by value.
 
-    ``rule(xp, x, g, gate) -> (gradient, used)`` with `x` the pre-activation and `g` the incoming gradient, both channel-last
-    ``(N, ..., C)``, and `gate` ``(N,)``, 1 for images to which the rule may be applied. `used` ``(N,)`` is 1 for images to which it
-    was applied and 0 for the others.
+    ``rule(xp, x, g, gate, rectifier) -> (gradient, used)`` with `x` the pre-activation and `g` the incoming gradient, both
+    channel-last ``(N, ..., C)``, `gate` ``(N,)``, 1 for images to which the rule may be applied, and `rectifier` the
+    `phosphene.rules.Rectifier`, which tells its ceiling and its own gradient. `used` ``(N,)`` is 1 for images to which the rule was
+    applied and 0 for the others.
+
+    A rule may leave out the last argument: a unit with a ceiling then has its own gradient at the ceiling. A rule with the
+    attribute ``by_row = False`` looks at each value alone, and is also given arrays whose axes are in another order or whose first
+    axis does not consist of images.
     """
 
-    def __call__(self, xp: Namespace, x: Array, g: Array, gate: Array) -> tuple[Array, Array]: ...
+    def __call__(
+        self, xp: Namespace, x: Array, g: Array, gate: Array, rectifier: Rectifier = ...
+    ) -> tuple[Array, Array]: ...
 
 
 @runtime_checkable
@@ -246,15 +255,19 @@ class Backend(Protocol):
     def with_rule(self, rule: Rule, f: Callable[[Array], Tree]) -> Callable[[Array, Array], Tree]:
         """Replace the backward rule of the rectified linear units in `f`: return ``(x, gate) -> f(x)``.
 
-        The forward values are those of `f`. The gradient with respect to `gate` ``(N,)`` is the number of layers at which the
-        rule was applied to each image: not a derivative, but the cheapest way out of a backward pass. Default: an error.
+        Rectified linear units are ReLU, ReLU6 and all that equals ``min(max(x, 0), ceiling)``, however it is written, if it
+        depends on `x`. The forward values are those of `f`. The gradient with respect to `gate` ``(N,)`` is the number of layers
+        at which the rule was applied to each image: not a derivative, but the cheapest way out of a backward pass. Default: an
+        error.
         """
         raise _not_offered(self, "with_rule", "backward rules", "Render with warm_up=0 and without rule=.")
 
     def nonlinearities(self, f: Callable[[Array], Tree], x: Array) -> Mapping[str, int]:
-        """Count the nonlinearities in ``f(x)``: ``{"relu": 49, "gelu": 4}``; `with_rule` reaches "relu".
+        """Count the nonlinearities between `x` and ``f(x)``: ``{"relu": 49, "gelu": 4}``.
 
-        Default: an error, as for `with_rule`.
+        Only those count that depend on `x` and on which ``f(x)`` depends. Those that `with_rule` reaches have a name from
+        `phosphene.findings.RECTIFIERS`; rectified linear units that it does not reach have another one. Default: an error, as for
+        `with_rule`.
         """
         raise _not_offered(self, "nonlinearities", "backward rules", "Use a method without one, such as 'gradient'.")
 
@@ -369,9 +382,20 @@ def backend_for(model: object) -> Backend:
     MissingBackend
         When the class of the model names a backend that cannot be imported.
     """
+    if isinstance(model, type):
+        raise UnknownModel(
+            f"model: expected a model, got the class {model.__qualname__} itself. Pass an instance of it, with its weights: "
+            f"{model.__name__}(...)."
+        )
+    holder = getattr(model, "__self__", None)
+    if "torch" in _packages(holder) and callable(model):
+        raise UnknownModel(
+            f"model: expected a model, got the method {getattr(model, '__name__', 'call')!r} of a {type(holder).__qualname__}. "
+            "Pass the module itself, whose submodules are its layers."
+        )
     targets = _targets()
     parts = (model, *model) if isinstance(model, tuple) else (model,)
-    origins = {kind.__module__.partition(".")[0] for part in parts for kind in type(part).__mro__}
+    origins = {package for part in parts for package in _packages(part)}
 
     def turn(name: str) -> int:
         package = targets[name].partition(":")[0].partition(".")[0]
@@ -391,11 +415,40 @@ def backend_for(model: object) -> Backend:
         if backend.owns(model):
             return backend
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    advice = _advice(model)
+    if advice:
+        raise UnknownModel(f"model: expected a model, got {kind}. {advice}{unavailable}")
     raise UnknownModel(
         "model: expected a torch.nn.Module, a flax.nnx.Module, (flax.linen.Module, variables), an equinox.Module (optionally "
         f"as (module, state)), or a JAX function (optionally as (function, parameters)), got {kind}. For JAX, import jax "
         f"before wrapping; for files and names use ph.load.{unavailable}"
     )
+
+
+def _packages(value: object) -> set[str]:
+    """Return the top-level packages of the classes that an object is an instance of."""
+    return {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+
+
+def _advice(model: object) -> str:
+    """Return what to hand over instead of an object that is often mistaken for a model; empty if it is no such object."""
+    if isinstance(model, tuple) and model and "torch" in _packages(model[0]):
+        return "A PyTorch module is passed alone, with its weights loaded into it."
+    if isinstance(model, (str, Path)):
+        return "For files and names use ph.load."
+    if isinstance(model, Mapping):
+        return (
+            "These are weights, or what a file of weights holds, without the model that they belong to: build it, load them into "
+            "it (load_state_dict in PyTorch; (module, variables) in Flax) and pass the model."
+        )
+    if hasattr(model, "graph_module") and callable(getattr(model, "module", None)):
+        return "This is an exported program: pass its module, model.module(), of which only the output can be read."
+    if callable(model):
+        return (
+            "A function is a JAX model, of JAX arrays: import jax before wrapping. A function of PyTorch tensors has no "
+            "submodules to read: pass the torch.nn.Module that it calls, or call it in the forward method of a module of your own."
+        )
+    return ""
 
 
 def native(network: Network, tree: Tree) -> Tree:

@@ -111,18 +111,25 @@ def said(text: str) -> str:
 class UnknownLayer(InvalidParameter, KeyError):
     """The network has no layer of that path.
 
-    The message lists similar names, and says if the model has a module of that name that did not run.
+    The message lists similar names, and says if the model has a module of that name that did not run, or that is read under
+    another name.
     """
 
-    def __init__(self, path: str, known: Iterable[str], network: str, *, idle: bool = False) -> None:
+    def __init__(
+        self, path: str, known: Iterable[str], network: str, *, idle: bool = False, alias: str | None = None
+    ) -> None:
         names = list(known)
-        self.path = path
+        self.parameter, self.path = "layer", path
         near = nearest(path, names)
         hint = f" Did you mean {near}?" if near else ""
         if idle:
             hint = (
                 " The model has a module of that name, but it did not run, or returned nothing that can be read." + hint
             )
+        if alias is not None:
+            read = [name for name in names if name == alias or name.startswith((f"{alias}#", f"{alias}["))]
+            calls = f": each call of it is a layer, {', '.join(map(repr, read[:4]))}" if len(read) > 1 else ""
+            hint = f" It is the same module as {alias!r}, under which it is read{calls}."
         PhospheneError.__init__(
             self,
             f"no layer {path!r} in {network}.{hint} net.layers (or `phosphene layers MODEL`) lists all {len(names)}.",
@@ -134,6 +141,7 @@ class UnknownClass(InvalidParameter, KeyError):
 
     def __init__(self, wanted: str | int, classes: Iterable[str] | None, count: int) -> None:
         names = [] if classes is None else list(classes)
+        self.parameter = "target"
         if isinstance(wanted, int):
             text = f"no class {wanted}: the network has {count} classes, numbered 0 to {count - 1}."
         elif not names:

@@ -1,15 +1,19 @@
-"""Error messages for an exception of a user's model: what was being done, the line of the model, and what to do."""
+"""Error messages for an exception of a user's model: what was being done, the line of the model, and what to do.
+
+And for a gradient that does not arrive, which raises no exception.
+"""
 
 from __future__ import annotations
 
 import linecache
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from phosphene.errors import ModelFailed
+from phosphene.errors import InvalidObjective, ModelFailed
 
-__all__ = ["concerns_shapes", "line_of", "model_failed"]
+__all__ = ["concerns_shapes", "line_of", "model_failed", "no_gradient"]
 
 LIBRARIES = frozenset(
     "torch jax jaxlib flax equinox numpy phosphene phosphene_torch phosphene_jax functools contextlib array_api_compat".split()
@@ -50,7 +54,11 @@ def line_of(error: BaseException) -> str:
 
 def concerns_shapes(error: BaseException) -> bool:
     """Whether an exception is likely to be about arrays whose shapes do not fit together."""
-    return isinstance(error, (ValueError, TypeError, RuntimeError, IndexError)) and bool(SHAPES.search(str(error)))
+    if isinstance(error, AssertionError):  # which often has no message: the line tells what it is about
+        return bool(SHAPES.search(f"{error} {line_of(error)}"))
+    # Not implemented, for an operation or a device, is a RuntimeError too.
+    kinds = (ValueError, TypeError, RuntimeError, IndexError)
+    return isinstance(error, kinds) and not isinstance(error, NotImplementedError) and bool(SHAPES.search(str(error)))
 
 
 def model_failed(network: str, error: BaseException, *, doing: str, advice: str) -> ModelFailed:
@@ -73,4 +81,27 @@ def model_failed(network: str, error: BaseException, *, doing: str, advice: str)
     where = f" (at {line})" if line else ""
     return ModelFailed(
         f"{network} raised {type(error).__name__} {doing}{cause}{where}.{f' {advice}' if advice else ''}"
+    )
+
+
+def no_gradient(parameter: str, allowed: str, received: object, layers: Sequence[str]) -> InvalidObjective:
+    """Return the error for a target whose gradient is exactly zero at the image.
+
+    Parameters
+    ----------
+    parameter : str
+        The argument that named the target.
+    allowed : str
+        What is accepted, as a noun phrase.
+    received : object
+        The value received.
+    layers : sequence of str
+        Paths of the layers that the target reads.
+    """
+    return InvalidObjective(
+        parameter,
+        allowed=allowed,
+        received=received,
+        fix=f"No gradient reaches the image from {', '.join(layers)}: is the layer computed from the image, "
+        "and by operations that can be differentiated? Or is the unit inactive on every image that was tried?",
     )

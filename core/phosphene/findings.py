@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Findings", "Report"]
+__all__ = ["RECTIFIERS", "Findings", "Report"]
+
+RECTIFIERS = frozenset({"relu", "relu6", "clipped relu"})
+"""Names of the nonlinearities that backward rules reach."""
 
 SHOWN = 12
 """Number of layers that a report lists of each kind."""
@@ -65,7 +68,7 @@ class Report:
         Number of layers that can be read.
     findings : Findings
     nonlinearities : mapping of str to int, or None
-        Number of nonlinearities between image and output by name, ``{"relu": 49, "gelu": 4}``; backward rules reach ``"relu"``.
+        Number of nonlinearities between image and output by name, ``{"relu": 49, "gelu": 4}``; backward rules reach `RECTIFIERS`.
         None if the backend cannot count them.
     """
 
@@ -109,8 +112,8 @@ class Report:
 
 
 def _reach(counts: Mapping[str, int]) -> str:
-    total, reached = sum(counts.values()), counts.get("relu", 0)
-    others = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "relu")
+    total, reached = sum(counts.values()), sum(count for name, count in counts.items() if name in RECTIFIERS)
+    others = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name not in RECTIFIERS)
     return f"reach {reached} of {total} nonlinearities" + (f" (not {others})" if others else "")
 
 

@@ -44,8 +44,9 @@ class InputSpec:
     frozen: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_types()
         size = self.size
-        if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
+        if len(size) != 2 or any(side < 1 for side in size):
             raise InvalidParameter(
                 "size",
                 allowed="two positive integers (height, width)",
@@ -70,16 +71,42 @@ class InputSpec:
                 )
         if any(value <= 0 for value in self.std):
             raise InvalidParameter("std", allowed="positive numbers", received=self.std, fix="std=1 does not scale.")
-        if any(isinstance(index, bool) or not 0 <= index < self.channels for index in self.frozen):
+        if any(not 0 <= index < self.channels for index in self.frozen):
             raise InvalidParameter(
                 "frozen",
                 allowed=f"channels 0 to {self.channels - 1}",
                 received=self.frozen,
                 fix="Channels are counted from 0.",
             )
-        if self.kind not in ("image", "signal", "tokens"):
+        if not isinstance(self.kind, str) or self.kind not in ("image", "signal", "tokens"):
             raise InvalidParameter(
                 "kind", allowed="'image', 'signal' or 'tokens'", received=self.kind, fix="kind='image' is for pictures."
+            )
+
+    def _check_types(self) -> None:
+        """Raise for a field of another type than it is declared with."""
+        whole: tuple[Any, ...] = (int, np.integer)
+        real = (*whole, float, np.floating)
+        for name, kinds, allowed, example in (
+            ("size", whole, "two positive integers (height, width)", (224, 224)),
+            ("range", real, "(low, high) with low < high", (0.0, 1.0)),
+            ("mean", real, "finite numbers", (0.5,)),
+            ("std", real, "finite numbers", (0.25,)),
+            ("frozen", whole, "indices of channels", (3,)),
+        ):
+            values = getattr(self, name)
+            if not isinstance(values, (tuple, list)) or not all(_is(value, kinds) for value in values):
+                raise InvalidParameter(name, allowed=allowed, received=values, fix=f"For example {name}={example}.")
+        if not _is(self.channels, whole):
+            raise InvalidParameter(
+                "channels",
+                allowed="an integer of at least 1",
+                received=self.channels,
+                fix="RGB images have 3 channels.",
+            )
+        if len(self.range) != 2:
+            raise InvalidParameter(
+                "range", allowed="(low, high) with low < high", received=self.range, fix="For example range=(0, 1)."
             )
 
     def affine(self) -> tuple[Floats, Floats]:
@@ -88,6 +115,11 @@ class InputSpec:
         mean = np.broadcast_to(np.asarray(self.mean, np.float64), (self.channels,))
         std = np.broadcast_to(np.asarray(self.std, np.float64), (self.channels,))
         return (high - low) / std, (low - mean) / std
+
+
+def _is(value: object, kinds: tuple[Any, ...]) -> bool:
+    """Whether a value is a finite number of one of `kinds`; booleans are no numbers here."""
+    return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 A layer is an activation that can be read, edited and differentiated. Paths are the module paths of the model, joined by dots
 (``stage2.block1.conv1``). If a module runs several times in a forward pass, its second call is ``path#1``, its third
-``path#2``. The model's return value is the layer `OUTPUT`. The attention map of a module has the module's path followed by
-`ATTENTION`.
+``path#2``. If a module returns several tensors, `path` is the main one (its ``logits``, or else the first), and the others have
+the path of the module followed by an index or a key: ``path[1]``, ``path["aux"]``, ``path#1[1][0]``; the main one can be called by
+its own index as well. The model's return value is the layer `OUTPUT`, with parts ``output["aux"]``. The attention map of a
+module has the module's path followed by `ATTENTION`.
 """
 
 from __future__ import annotations
@@ -77,6 +79,10 @@ class Layer:
         Number of windows per image that the model folds into its batch axis.
     tokens : Tokens, optional
         The meaning of the tokens, if it is known; None for layers without tokens.
+    batch_axis : int, default 0
+        The batch axis in the framework's layout: 1 for the ``(T, N, C)`` of many transformers and recurrent networks.
+    part : str, default ""
+        For the main one of several tensors that a module returns, how it is written as a part, such as ``"[0]"``.
     """
 
     path: str
@@ -86,15 +92,18 @@ class Layer:
     channel_axis: int = -1
     windows: int = 1
     tokens: Tokens | None = None
+    batch_axis: int = 0
+    part: str = ""
 
     @property
     def axes(self) -> tuple[str, ...]:
-        """Names of the axes of `shape`: row, column, token, query, key, window, position, and channel (or head)."""
+        """Names of the axes of `shape`: depth, row, column, token, query, key, window, position, and channel (or head)."""
         if self.kind == "Attention":
             inner: tuple[str, ...] = ("query", "key", "head")
         else:
             sides = len(self.shape) - (2 if self.windows > 1 else 1)
-            inner = (*{0: (), 1: ("token",), 2: ("row", "column")}.get(sides, ("position",) * sides), "channel")
+            names = {0: (), 1: ("token",), 2: ("row", "column"), 3: ("depth", "row", "column")}
+            inner = (*names.get(sides, ("position",) * sides), "channel")
         return ("window", *inner) if self.windows > 1 else inner
 
     @property
@@ -119,21 +128,43 @@ class Layers(Mapping[str, Layer]):
         Name of the network, used in error messages.
     idle : iterable of str, optional
         Paths of modules that cannot be read, because they did not run or returned no activation.
+    aliases : mapping of str to str, optional
+        Other paths of modules that the model holds under several names, and the path under which each is read.
     """
 
-    def __init__(self, layers: Iterable[Layer], network: str, idle: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        network: str,
+        idle: Iterable[str] = (),
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
         self._layers = {layer.path: layer for layer in layers}
+        self._parts = {layer.path + layer.part: layer for layer in self._layers.values() if layer.part}
         self._network = network
         self.idle = frozenset(idle) - self._layers.keys()
+        self.aliases = dict(aliases or {})
 
     def __getitem__(self, path: str) -> Layer:
         try:
-            return self._layers[path]
+            return self._layers[path] if path in self._layers else self._parts[path]
         except (KeyError, TypeError):
-            raise UnknownLayer(path, self._layers, self._network, idle=path in self.idle) from None
+            raise UnknownLayer(
+                path,
+                self._layers,
+                self._network,
+                idle=isinstance(path, str) and path in self.idle,
+                alias=self._alias(path),
+            ) from None
+
+    def _alias(self, path: object) -> str | None:
+        """Return the path under which a module with several names is read, with the number of the call if one was given."""
+        module, mark, call = str(path).partition("#")
+        other = self.aliases.get(module)
+        return None if other is None else f"{other}{mark}{call}"
 
     def __contains__(self, path: object) -> bool:
-        return path in self._layers
+        return path in self._layers or path in self._parts
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -166,13 +197,13 @@ class Layers(Mapping[str, Layer]):
         chosen = [
             layer
             for layer in self._layers.values()
-            if fnmatch.fnmatchcase(layer.path, pattern)
+            if (layer.path == pattern or fnmatch.fnmatchcase(layer.path, pattern))
             and fnmatch.fnmatchcase(layer.kind, kind)
             and (spatial is None or layer.spatial == spatial)
         ]
         if not chosen:
-            raise UnknownLayer(pattern, self._layers, self._network)
-        return Layers(chosen, self._network)
+            raise UnknownLayer(pattern, self._layers, self._network, alias=self._alias(pattern))
+        return Layers(chosen, self._network, aliases=self.aliases)
 
     def last(self, paths: Iterable[str]) -> str:
         """Return the path in `paths` that is computed last."""

@@ -64,7 +64,9 @@ class Layout:
         return self.picked([*(None,) * new, *range(len(self.axes))]).resized(shape) if new >= 0 else None
 
     def reshaped(self, shape: Sequence[int]) -> Layout | None:
-        """The layout after a reshape; None if the reshape would split a factor of channels unevenly."""
+        """The layout after a reshape; None if it would split a factor of channels unevenly, or if there are no values."""
+        if 0 in shape:
+            return None
         rest = _runs([factor for axis in self.axes for factor in axis])
         axes: list[Axis] = []
         for side in shape:

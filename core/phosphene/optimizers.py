@@ -15,7 +15,7 @@ import numpy as np
 
 from phosphene.arrays import constant, expand, tree_map
 from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import integer, number, share
+from phosphene.kit.checks import boolean, integer, number, share
 from phosphene.types import Array, Namespace, Tree
 
 __all__ = ["Optimizer", "Schedule", "adam", "cosine", "nadam", "sgd"]
@@ -267,7 +267,12 @@ def sgd(
     InvalidParameter
         If a number is out of range.
     """
-    return Sgd(_rate(learning_rate), _schedule(schedule), _below_one("momentum", momentum, 0.9), bool(normalize))
+    return Sgd(
+        _rate(learning_rate),
+        _schedule(schedule),
+        _below_one("momentum", momentum, 0.9),
+        boolean("normalize", normalize),
+    )
 
 
 def cosine(steps: int, final: float = 0.0) -> Schedule:

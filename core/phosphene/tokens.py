@@ -1,9 +1,10 @@
 """Find the meaning of a transformer's tokens: which are special tokens, and which stand for which image patch.
 
 Special tokens (class, distillation, registers) are those that are equal for two different images at the first layer that has
-tokens. The tokens behind them must form the grid of an earlier layer, or a grid with the proportions of the image, and a probe
-must confirm it: if one position of that layer, or the pixels of one patch, change, its token must change most. Nothing is
-guessed: what cannot be confirmed stays unknown, and can be stated with ``ph.wrap(..., tokens=("class",))``.
+tokens and depends on the image, as a table of positions does not. The tokens behind them must form the grid of an earlier
+layer, or a grid with the proportions of the image, and a probe must confirm it: if one position of that layer, or the pixels of
+one patch, change, its token must change most. Nothing is guessed: what cannot be confirmed stays unknown, and can be stated
+with ``ph.wrap(..., tokens=("class",))``.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers
         fronts = _fronts(network, by_count)
     for count, group in by_count.items():
         front = fronts[count]
-        if front is None:
+        if front is None or not group:
             continue
         before = layers[: layers.index(group[0])]
         for grid, source in _grids(count - len(front), before, network.input.size):
@@ -80,7 +81,7 @@ def with_tokens(network: Network, stated: Sequence[str] | None = None) -> Layers
             f"fits the number that remains without {len(stated)} special token{'s' * (len(stated) != 1)}. "
             "Leave `tokens` out to find them automatically.",
         )
-    return Layers(_told(layers, known), network.name, network.layers.idle)
+    return Layers(_told(layers, known), network.name, network.layers.idle, network.layers.aliases)
 
 
 def _told(layers: Sequence[Layer], known: Mapping[str, Tokens]) -> Iterator[Layer]:
@@ -104,16 +105,28 @@ def _has_tokens(layer: Layer) -> bool:
     return len(layer.shape) == 2 and layer.windows == 1 and not _is_map(layer)
 
 
-def _fronts(network: Network, by_count: Mapping[int, Sequence[Layer]]) -> dict[int, tuple[str, ...] | None]:
-    """Names of the leading tokens that do not depend on the image, by number of tokens; None if others do not depend either."""
+def _fronts(network: Network, by_count: dict[int, list[Layer]]) -> dict[int, tuple[str, ...] | None]:
+    """Names of the leading tokens that do not depend on the image, by number of tokens; None if others do not depend either.
+
+    Layers in front of the first one that depends on the image, such as tables of positions, are taken out of `by_count`.
+    """
     random = np.random.default_rng(0).random((2, *network.input.size, network.input.channels))
-    firsts = [group[0] for group in by_count.values()]
     weights = network.weight_shapes()
-    fronts: dict[int, tuple[str, ...] | None] = {}
-    for layer, changes in zip(firsts, _changes(network, random, firsts), strict=True):
-        same = changes[0] <= 1e-6 * changes[0].max()
-        front = int(np.argmin(same))
-        fronts[layer.shape[0]] = None if same[front:].any() else _names(weights, front)
+    fronts: dict[int, tuple[str, ...] | None] = dict.fromkeys(by_count)
+    left = list(by_count)
+    while left:
+        # One forward pass for all, and another only if a first layer is constant.
+        firsts = [by_count[count][0] for count in left]
+        constant = []
+        for count, changes in zip(left, _changes(network, random, firsts), strict=True):
+            if not changes.any():
+                by_count[count].pop(0)
+                constant += [count] if by_count[count] else []
+                continue
+            same = changes[0] <= 1e-6 * changes[0].max()
+            front = int(np.argmin(same))
+            fronts[count] = None if same[front:].any() else _names(weights, front)
+        left = constant
     return fronts
 
 
@@ -197,28 +210,32 @@ def _agreed(network: Network, probe: _Probe, group: Sequence[Layer]) -> Sequence
     """Return the layers, of a group with equally many tokens, that agree with the probe.
 
     Attention mixes tokens, so the probe does not decide for later layers. The answer for the first layer then holds for them,
-    unless one layer disagrees, or something else may have as many rows: learned queries, or channels in place of tokens. In
-    that case only layers that agree themselves are returned.
+    unless one layer disagrees, or something else may have as many rows: learned queries, or in a layer with as many channels
+    as tokens, channels in place of tokens. In that case only layers that agree themselves are returned.
     """
     if probe.answers(group[:1])[0] is not True:
         return []
-    sampled = [group[round(place)] for place in np.linspace(0, len(group) - 1, min(SAMPLED, len(group)))]
-    if False not in probe.answers(sampled) and not _ambiguous(network.weight_shapes(), group):
-        return group
-    agreed: list[Layer] = []
-    for start in range(0, len(group), AT_ONCE):
-        some = group[start : start + AT_ONCE]
-        agreed += [layer for layer, answer in zip(some, probe.answers(some), strict=True) if answer]
-    return agreed
+    plain = [] if _queried(network.weight_shapes(), group[0].shape[0]) else [one for one in group if not _square(one)]
+    sampled = [plain[round(place)] for place in np.linspace(0, len(plain) - 1, min(SAMPLED, len(plain)))]
+    if False in probe.answers(sampled):
+        plain = []
+    known = {layer.path for layer in plain}
+    probed = [layer for layer in group if layer.path not in known]
+    for start in range(0, len(probed), AT_ONCE):
+        some = probed[start : start + AT_ONCE]
+        known |= {layer.path for layer, answer in zip(some, probe.answers(some), strict=True) if answer}
+    return [layer for layer in group if layer.path in known]
 
 
-def _ambiguous(weights: Mapping[str, tuple[int, ...]], group: Sequence[Layer]) -> bool:
-    count = group[0].shape[0]
-    queries = any(
+def _queried(weights: Mapping[str, tuple[int, ...]], count: int) -> bool:
+    return any(
         len(shape) > 1 and shape[-2] == count and any(word in path.lower() for word in QUERIES)
         for path, shape in weights.items()
     )
-    return queries or any(layer.shape[-1] == count for layer in group)
+
+
+def _square(layer: Layer) -> bool:
+    return layer.shape[-1] == layer.shape[0]
 
 
 def _changes(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
-from phosphene.backend import InputSpec, Interface, Network, backend_for, backend_named
+from phosphene.backend import InputSpec, Interface, Network, backend_for, backend_named, backend_names
 from phosphene.errors import InvalidParameter, MixedBackends, said
+from phosphene.kit.checks import choice, integer, integers, names, numbers, pair_of, text
 from phosphene.layers import OUTPUT
 from phosphene.tokens import with_tokens
 from phosphene.types import Size
 
 __all__ = ["wrap"]
+
+
+MOST_CHANNELS = 1 << 16
+"""Most channels of an image."""
 
 
 def wrap(
@@ -24,7 +28,7 @@ def wrap(
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
     range: tuple[float, float] = (0.0, 1.0),
-    frozen: Sequence[int] = (),
+    frozen: int | Sequence[int] = (),
     inputs: Mapping[str, Any] | Callable[[Any], Any] | None = None,
     output: str | int | Callable[[Any], Any] | None = None,
     channel_axis: Mapping[str, int] | None = None,
@@ -50,7 +54,7 @@ def wrap(
         Normalisation, one value per channel or one for all; the model sees ``(x - mean) / std``.
     range : (float, float), default (0, 1)
         Values to which 0 and 1 are mapped before the normalisation; ``(0, 255)`` for models that take bytes.
-    frozen : sequence of int, default ()
+    frozen : int or sequence of int, default ()
         Channels that gradient ascent leaves unchanged, at mid-grey.
     inputs : mapping or callable, optional
         Further arguments of a model that takes more than images: constants by name, each for one image or for all
@@ -73,7 +77,8 @@ def wrap(
     device, dtype : str, optional
         Device and precision of the computation (default: those of the model).
     name : str, optional
-        Name for titles and messages (default: the class name).
+        Name for titles and messages (default: the name of the architecture or the checkpoint that a model of timm or transformers
+        carries, otherwise the class name).
 
     Returns
     -------
@@ -84,7 +89,7 @@ def wrap(
     UnknownModel
         If no backend accepts the model.
     InvalidParameter
-        If the normalisation or the class names do not fit the model.
+        If an argument has the wrong type, or the normalisation or the class names do not fit the model.
     ModelFailed
         If the model raises on a grey image.
     """
@@ -92,21 +97,31 @@ def wrap(
         raise InvalidParameter(
             "model", allowed="a model", received=model, fix="It is wrapped already: use it as it is."
         )
-    owner = backend_for(model) if backend is None else backend_named(backend)
+    spec = InputSpec(
+        size=pair_of("size", size),
+        channels=integer("channels", channels, minimum=1, maximum=MOST_CHANNELS),
+        range=_pair(range),
+        mean=numbers("mean", mean, fix="For example mean=(0.485, 0.456, 0.406), or one number for all channels."),
+        std=numbers("std", std, fix="For example std=(0.229, 0.224, 0.225), or one number for all channels."),
+        frozen=integers("frozen", frozen, fix="For example frozen=(3,) for the fourth channel."),
+    )
+    interface = Interface(inputs, output, _axes(channel_axis))
+    classes = _names("classes", classes, 'For example classes=["cat", "dog"], in the order of the logits.')
+    tokens = _names("tokens", tokens, 'For example tokens=("class",), or () for none.')
+    for parameter, value, fix in (
+        ("device", device, 'For example device="cpu" or device="cuda:0".'),
+        ("dtype", dtype, 'For example dtype="float32" or dtype="bfloat16".'),
+        ("name", name, 'For example name="my network".'),
+    ):
+        if value is not None:
+            text(parameter, value, fix=fix)
+    owner = backend_for(model) if backend is None else backend_named(choice("backend", backend, backend_names()))
     if not owner.owns(model):
         raise MixedBackends(
             f"model: expected a model of {owner.name}, got {type(model).__module__}.{type(model).__qualname__}. "
             "Leave `backend` out to find it from the model."
         )
-    spec = InputSpec(
-        size=(size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
-        channels=channels,
-        range=range,
-        mean=_numbers(mean),
-        std=_numbers(std),
-        frozen=tuple(frozen),
-    )
-    interface = Interface(inputs, output, dict(channel_axis or {}))
+    name = name or carried_name(model)
     network = owner.wrap(model, input=spec, interface=interface, classes=classes, device=device, dtype=dtype, name=name)
     network.layers = with_tokens(network, tokens)
     if classes is not None and OUTPUT in network.layers and network.layers[OUTPUT].channels != len(classes):
@@ -119,5 +134,40 @@ def wrap(
     return network
 
 
-def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
-    return tuple(float(item) for item in np.atleast_1d(np.asarray(value, np.float64)))
+def carried_name(model: object) -> str | None:
+    """Return the name of the architecture or checkpoint that a model carries in its configuration, if it does.
+
+    Many architectures share one class, so that its name tells little: every EfficientNet of timm is an ``EfficientNet``.
+    """
+    published, configuration = getattr(model, "pretrained_cfg", None), getattr(model, "config", None)
+    if isinstance(published, Mapping):
+        architecture, tag = published.get("architecture"), published.get("tag")
+        if isinstance(architecture, str) and architecture:
+            return f"{architecture}.{tag}" if isinstance(tag, str) and tag else architecture
+    path = getattr(configuration, "name_or_path", None)
+    return PurePath(path).name or None if isinstance(path, str) else None
+
+
+def _pair(value: Any) -> tuple[float, float]:
+    fix = "For example range=(0, 1), or (0, 255) for a model that takes bytes."
+    pair = numbers("range", value, fix=fix)
+    if len(pair) != 2:
+        raise InvalidParameter("range", allowed="(low, high) with low < high", received=value, fix=fix)
+    return pair
+
+
+def _axes(value: Any) -> dict[str, int]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(path, str) for path in value):
+        raise InvalidParameter(
+            "channel_axis",
+            allowed="a mapping of paths or patterns to axes",
+            received=value,
+            fix='For example channel_axis={"blocks.*": 1}.',
+        )
+    return dict(value)
+
+
+def _names(name: str, value: Any, fix: str) -> tuple[str, ...] | None:
+    return None if value is None else names(name, value, fix=fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -321,3 +322,15 @@ def test_the_message_names_the_network_that_lacks_something(load: Load) -> None:
         compare([network, other], 15, steps=2, progress=False)
     with pytest.raises(errors.InvalidParameter, match="networks: expected Network objects, got 'specimen'"):
         compare([network, "specimen"], 3)  # type: ignore[list-item]
+
+
+def test_a_layer_for_each_network_that_all_of_them_have_is_warned_of(specimen: Network) -> None:
+    with pytest.warns(
+        errors.ModelWarning,
+        match=r"'stage1' of .* and 'stem' of .*\[\['stage1', 'stem'\], ",
+    ):
+        compare([specimen, specimen], images=CROPS, layers=["stage1", "stem"], progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", errors.ModelWarning)
+        compare([specimen, specimen], images=CROPS, layers=[["stage1"], ["stem"]], progress=False)
+        compare([specimen, specimen], images=CROPS, layers=["stem", "stem"], progress=False)

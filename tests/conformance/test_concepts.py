@@ -105,11 +105,23 @@ def test_without_a_target_it_is_only_read(specimen: Network) -> None:
     found = concept(specimen, "stage1", list(MARKED[:12]), PLAIN[:12], trials=20, folds=3)
     assert np.isnan(found.sensitivity) and np.isnan(found.p_used) and found.sensitivity_null.size == 0
     assert found.target == "" and found.counts == {"positives": 12, "negatives": 12, "images": 0}
-    assert found.significant == (found.p_present < 0.05)
+    assert not found.significant and found.undecided == (found.p_present < 0.05)
     assert np.linalg.norm(found.vector) == pytest.approx(1) and found.vector.shape == (32,)
     again = concept(specimen, "stage1", MARKED[:12], PLAIN[:12], trials=20, folds=3)
     np.testing.assert_array_equal(again.vector, found.vector)
     np.testing.assert_array_equal(again.accuracy_null, found.accuracy_null)
+
+
+def test_what_hangs_on_one_draw_is_not_significant(specimen: Network, tmp_path: Path) -> None:
+    few = concept(specimen, "stem", MARKED, PLAIN[:60], trials=20, folds=2)
+    assert few.p_present == pytest.approx(1 / 21) == few.resolution < 0.05
+    assert few.undecided and not few.significant
+    assert "smallest p with 20 random concepts: 0.048" in repr(few) and "give trials=200" in repr(few)
+    assert "smallest p with 20 random concepts: 0.048" in few.plot()._supxlabel.get_text()
+    more = concept(specimen, "stem", MARKED, PLAIN[:60], trials=40, folds=2)
+    assert more.significant and not more.undecided
+    # Few examples of few channels are cheap: more trials by default.
+    assert len(concept(specimen, "stem", MARKED[:10], PLAIN[:10], folds=2).accuracy_null) == 200
 
 
 def test_it_points_to_the_positives_and_is_a_target(specimen: Network) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 
 import phosphene as ph
 from chains import chain, rectifier
+from columns import REFERENCE
 from phosphene import errors
 from phosphene.backend import Network
 from phosphene.concepts.result import Concept
 from phosphene.data.crops import Crops
+from phosphene.errors import ModelWarning
+from phosphene.findings import Findings
 from small_models import linear_convolution
 
 Load = Callable[..., Network]
@@ -38,6 +42,51 @@ def test_a_range_that_the_network_was_not_trained_on(backend: str, load: Load) -
     found = ph.diagnose(wrong, images=Crops(72, seed=1).images())
     assert kinds(found) == [("input range", "images")] and not found.sound
     assert "mean=" in found.findings[0].fix
+
+
+def test_mean_and_std_that_were_forgotten(backend: str, load: Load) -> None:
+    """Half the contrast of training costs little accuracy, but much confidence."""
+    network, images = load("specimen", backend), Crops(72, seed=1).images()
+    spec = network.input
+    # Images at half the contrast, so that the usual range of [-1, 1] is that of training.
+    mean, std = np.asarray(spec.mean), np.asarray(spec.std)
+    paler = np.clip((images - mean) / std / 2 * 0.5 + 0.5, 0, 1).astype(np.float32)
+    wrong = ph.wrap(network.model, size=spec.size)  # type: ignore[attr-defined]
+    found = ph.diagnose(wrong, images=paler)
+    assert kinds(found) == [("input range", "images")] and "mean confidence of" in found.findings[0].said
+    right = ph.wrap(network.model, size=spec.size, mean=0.5, std=0.25)  # type: ignore[attr-defined]
+    assert ph.diagnose(right, images=paler).findings == ()
+
+
+def test_what_cannot_be_told_is_said(backend: str, load: Load) -> None:
+    found = ph.diagnose(load("specimen", backend))
+    assert found.findings == () and "input range (mean and std) is that of training is not known: give images=" in repr(
+        found
+    )
+    few = chain(backend, [("unit", lambda x: x * 2.0)])
+    assert "fewer than 10 classes" in repr(
+        ph.diagnose(few, images=np.random.default_rng(0).random((8, 8, 8, 3), np.float32))
+    )
+
+
+@pytest.mark.parametrize("found", [{"random": True}, {"mixes_images": True}, {"training": True}])
+def test_what_wrapping_found_is_said(backend: str, found: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    network = chain(backend, [("unit", lambda x: x * 2.0)])
+    assert ph.diagnose(network).findings == ()
+    monkeypatch.setattr(network, "findings", Findings(**found), raising=False)
+    kind = {"random": "random numbers", "mixes_images": "normalisation over the batch", "training": "training mode"}
+    diagnosis = ph.diagnose(network)
+    assert [finding.kind for finding in diagnosis.findings] == [kind[next(iter(found))]]
+    assert diagnosis.sound == (list(found) == ["training"])
+
+
+def test_the_first_layer_that_is_not_finite_is_named(backend: str) -> None:
+    network = chain(backend, [("fine", lambda x: x - 2.0), ("root", lambda x: x**0.5), ("end", lambda x: x * 1.0)])
+    found = ph.diagnose(network)
+    assert (
+        kinds(found) == [("not a number", "root")]
+        and "of its values on noise are NaN or infinite" in found.findings[0].said
+    )
 
 
 def test_units_that_no_gradient_passes(backend: str) -> None:
@@ -72,7 +121,9 @@ def test_dead_and_sleeping_units(backend: str) -> None:
 
 
 def test_normalisation_over_the_batch_is_seen(backend: str) -> None:
-    network = chain(backend, [("norm", lambda x: x - x.mean(0))])
+    measured = backend != REFERENCE  # which does not look at batches when it wraps
+    with pytest.warns(ModelWarning, match="images of") if measured else nullcontext():
+        network = chain(backend, [("norm", lambda x: x - x.mean(0))])
     found = ph.diagnose(network)
     assert [finding.kind for finding in found.findings] == ["normalisation over the batch"] and not found.sound
 

@@ -106,6 +106,54 @@ def test_what_is_found_renders_and_is_explained(specimen: Network) -> None:
     np.testing.assert_allclose(maps.values, read @ found[0], rtol=1e-4)
 
 
+def test_scaled_channels_are_told_apart() -> None:
+    """Three channels that are always strong hide five parts of the others, until each channel counts alike."""
+    rng = np.random.default_rng(0)
+    parts = np.repeat(np.eye(5), 4, axis=1)
+    codes = rng.random((800, 5)) * (rng.random((800, 5)) < 0.3)
+    strong = 50 + 20 * rng.random((800, 3))
+    rows = np.concatenate([strong, codes @ parts + 0.01 * rng.random((800, 20))], axis=1).astype(np.float32)
+
+    wanted = unit(np.concatenate([np.zeros((5, 3)), parts], axis=1))
+
+    def recovered(found: Features) -> int:
+        return int((np.abs(wanted @ found.vectors.T).max(axis=1) > 0.9).sum())
+
+    assert recovered(factorize(rows, "planted", 6)) <= 3
+    assert recovered(factorize(rows, "planted", 6, scaling="channel")) == 5
+    centred = factorize(rows, "planted", 8, scaling="standard", method="dictionary")
+    assert np.abs(centred.vectors[:, :3]).max() < 0.1 and centred.settings["scaling"] == "standard"
+    with pytest.raises(errors.InvalidParameter, match="scaling: expected 'none' or 'channel' for method='nmf'"):
+        factorize(rows, "planted", 8, scaling="standard")
+    with pytest.raises(errors.InvalidParameter, match="scaling: expected"):
+        factorize(rows, "planted", 8, scaling="chanel")
+
+
+def test_the_images_of_a_direction_are_shown(specimen: Network, tmp_path: Path) -> None:
+    read = ph.activations(specimen, IMAGES, "stage2")["stage2"]
+    found = factorize(read, "stage2", 4, images=IMAGES)
+    peaks = (read.reshape(-1, 64) @ np.linalg.pinv(found.vectors)).reshape(len(read), -1, 4).max(axis=1)
+    for index in range(4):
+        assert found.top[index, 0] in np.argsort(-peaks[:, index])[:4]
+        np.testing.assert_array_equal(found.photographs[index, 0], IMAGES[found.top[index, 0]])
+    assert len(found.plot().axes[2].images) == (found.top >= 0).sum()
+    np.testing.assert_array_equal(Features.load(found.save(tmp_path / "f.npz")).photographs, found.photographs)
+    # A store may lack images that could not be read.
+    stored = factorize(ph.activations(specimen, IMAGES, "stage2", out=tmp_path / "s"), "stage2", 4, images=IMAGES)
+    np.testing.assert_array_equal(stored.top, found.top)
+    with pytest.raises(errors.InvalidParameter, match=r"images: expected \d+ items \(one per row"):
+        factorize(read, "stage2", 4, images=IMAGES[:-1])
+
+
+def test_layers_that_fit_are_named(specimen: Network) -> None:
+    read = ph.activations(specimen, IMAGES[:6], ["stage2.norm2", "stage3"])
+    with pytest.raises(errors.InvalidParameter, match="Of these activations, 'stage3' fits"):
+        factorize(read, "stage2.norm2", 3)
+    for options in ({}, {"images": IMAGES[:6]}):
+        with pytest.raises(errors.InvalidParameter, match=r"nearest to 'stage2\.norm2': 'stage2'"):
+            factorize(read["stage2.norm2"], "stage2.norm2", 3, network=specimen, **options)  # type: ignore[arg-type]
+
+
 def test_a_table_and_a_file(tmp_path: Path) -> None:
     rows, _ = planted_parts(np.random.default_rng(0))
     found = factorize(rows, "planted", 4)

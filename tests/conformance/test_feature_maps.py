@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from phosphene.backend import Network
 from phosphene.channel_maps.call import feature_maps
 from phosphene.data import Crops
 from phosphene.embedding.call import embed, probe
+from phosphene.embedding.figure import look
 
 CROPS = Crops(72, seed=2)
 IMAGES = CROPS.images(0, 2)
@@ -98,3 +100,13 @@ def test_embeddings_that_cannot_be(specimen: Network) -> None:
             embed(specimen, CROPS, "stage3", **call)  # type: ignore[arg-type]
     with pytest.raises(errors.InvalidParameter, match="labels: expected 72 labels"):
         embed(specimen, CROPS, "stage3").plot([1, 2])
+
+
+def test_classes_of_an_embedding_are_told_apart() -> None:
+    looks = [look(number) for number in range(64)]
+    assert len(set(looks)) == 64 and len({colour for colour, _ in looks[:30]}) == 30
+    rgb = np.array([[int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)] for colour, _ in looks[:30]])
+    apart = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1) + 9 * np.eye(30)
+    assert apart.min() > 0.15
+    # Alike in brightness only where the hue or the marker differs, for those who see no colours.
+    assert all(one[1] != other[1] for one, other in itertools.pairwise(looks))

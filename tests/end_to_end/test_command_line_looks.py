@@ -123,7 +123,7 @@ def test_embed_colours_by_subfolder_and_draws_thumbnails(run, folder: Path, tmp_
     [
         (("--target", "coins"), "coins"),
         (("--target", "3", "--method", "guided_backprop"), "cat"),
-        (("--target", "stage2:5", "--layer", "stage1"), "stage2 : 5"),
+        (("--target", "stage2:4", "--layer", "stage1"), "stage2 : 4"),
     ],
 )
 def test_attribute_explains_a_target(run, backend: str, options: tuple[str, ...], label: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from phosphene.arrays import tree_leaves, tree_map
 from phosphene.backend import Backend, InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter, ModelFailed
 from phosphene.layers import OUTPUT, Layer, Layers
-from phosphene.types import Activations, Array, Edit, Floats, Namespace, Size, Tree
+from phosphene.types import Array, Edit, Floats, Namespace, Size, Tree
 
 defjvp(xp.astype, lambda g, ans, x, dtype: xp.astype(g, dtype))  # the one that autograd lacks
 
@@ -72,9 +72,7 @@ class ReferenceNetwork(Network):
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         return {path: value.shape for path, value in self.model.weights.items()}
 
-    def forward(
-        self, images: Array, layers: Sequence[str], *, weights: Tree = None, edit: Any = None, draw: Any = None
-    ) -> Activations:
+    def forward(self, images: Array, layers: Sequence[str], *, weights: Tree = None, edit: Any = None, **_: Any) -> Any:
         edit, seen = {self.layers[path].path: f for path, f in (edit or {}).items()}, {}
         wanted = {self.layers[path].path for path in layers}  # an error, for a path that is unknown
         for path, value in self._activations(images, weights or self.weights(), edit):

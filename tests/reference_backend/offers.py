@@ -9,6 +9,7 @@ HOST = "Most of it is work on the host, which is the same on every backend."
 
 NOT_OFFERED = {
     "end_to_end": "Commands run in a process of their own, in which it is not installed.",
+    "clipped rectifiers": "Its models have none; a model calls relu.",
     "attention": "It has no transformer, and its layers have no attention maps.",
     "foreign arrays": "Its arrays are NumPy's, and none of them is foreign.",
     "half precision": "NumPy has no bfloat16.",

@@ -91,6 +91,14 @@ def test_what_is_no_model_at_all() -> None:
         ph.render(3, ph.logit(0))  # type: ignore[arg-type]
 
 
+def test_the_class_of_a_model_is_not_a_model(backend: str) -> None:
+    kind = type(small_network(backend))
+    with pytest.raises(
+        errors.UnknownModel, match=rf"got the class {kind.__qualname__} itself\. Pass an instance of it"
+    ):
+        ph.wrap(kind, size=16)
+
+
 @pytest.mark.needs("training mode")
 def test_a_model_in_training_mode_is_handled_and_said(backend: str) -> None:
     with pytest.warns(

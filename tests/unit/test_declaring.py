@@ -99,6 +99,8 @@ DECLARED["objective"] = st.recursive(
         st.tuples(inner, finite).map(lambda pair: pair[1] * pair[0]),
         st.tuples(inner, inner).map(lambda pair: ph.objectives.interpolate(*pair)[2]),
         inner.map(lambda item: -item),
+        st.tuples(inner, finite).map(lambda pair: pair[1] - pair[0]),
+        st.tuples(inner, positive).map(lambda pair: pair[0] / pair[1] + pair[1]),
     ),
     max_leaves=5,
 )
@@ -127,7 +129,7 @@ def test_what_is_written_comes_back(group: str, tmp_path: Path) -> None:
 
 def test_every_kind_of_the_table_is_tried() -> None:
     tried = "fourier pixel maco pad jitter scale rotate flip crop resize noise roll colour total_variation l1 l2 blur decay clip"
-    tried += " adam nadam sgd cosine channel neuron logit layer direction group spatial"
+    tried += " adam nadam sgd cosine channel neuron logit layer number direction group spatial"
     assert sorted(kind.name for kinds in GROUPS.values() for kind in kinds) == sorted(tried.split())
 
 

@@ -70,6 +70,7 @@ def test_a_torch_factory_is_found_in_the_current_directory(factories: Write) -> 
     assert ph.load("my_torch_models:wrapped").input.size == (8, 8)
 
 
+@pytest.mark.filterwarnings("ignore:.*no inner layer")
 def test_a_jax_factory_is_found_as_well(factories: Write) -> None:
     pytest.importorskip("flax")
     factories("my_jax_models", JAX_FACTORY)
@@ -103,7 +104,8 @@ def test_what_is_wrong_with_a_factory_is_said(factories: Write) -> None:
     with pytest.raises(errors.ModelFailed, match=r"importing broken_models raised ModuleNotFoundError"):
         ph.load("broken_models:build", size=8)
     with pytest.raises(
-        errors.InvalidParameter, match=r"size: expected nothing for a factory that returns a Network, got 8"
+        errors.InvalidParameter,
+        match=r"size: expected nothing, since my_torch_models:wrapped .*, got 8. It is stated in the",
     ):
         ph.load("my_torch_models:wrapped", size=8)
     with pytest.raises(errors.MixedBackends, match=r"Leave `backend` out"):

@@ -17,6 +17,8 @@ from flax import linen, nnx  # noqa: E402
 import phosphene as ph  # noqa: E402
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no inner layer:phosphene.errors.ModelWarning")
+
 IMAGES = np.random.default_rng(0).random((2, 4, 4, 3)).astype(np.float32)
 MEAN = IMAGES.mean((1, 2))
 EXTRA = np.arange(3.0)

@@ -14,6 +14,7 @@ import jax.numpy as jnp  # noqa: E402
 from jax.ad_checkpoint import checkpoint_name  # noqa: E402
 
 from phosphene.errors import CoverageWarning  # noqa: E402
+from phosphene.findings import RECTIFIERS  # noqa: E402
 from phosphene.rules import Deconvolution, Guided, Redirected  # noqa: E402
 from phosphene_jax import backend  # noqa: E402
 from phosphene_jax.interpreter import Taps, interpret, marks_in  # noqa: E402
@@ -208,10 +209,14 @@ def test_a_rule_works_on_a_function_that_closes_over_tracers() -> None:
 
 
 def test_a_rule_leaves_units_without_a_row_for_each_image_and_says_so() -> None:
-    ruled = backend.with_rule(Deconvolution(), lambda x: jax.nn.relu(x.reshape(-1, 1)).reshape(x.shape))
-    with pytest.warns(CoverageWarning, match=r"shape \(10, 1\) has no row for each image"):
+    f = lambda x: jax.nn.relu(jnp.concatenate([x, x[:, ::-1]]) - 50)  # noqa: E731
+    ruled = backend.with_rule(Redirected(), f)
+    with pytest.warns(CoverageWarning, match=r"shape \(4, 5\) has no row for each image"):
         got = jax.grad(lambda x: ruled(x, jnp.ones(2)).sum())(X)
-    np.testing.assert_array_equal(got, X > 0)
+    assert not got.any()
+    # A rule that looks at each value alone does not need to know.
+    ruled = backend.with_rule(Deconvolution(), f)
+    np.testing.assert_array_equal(jax.grad(lambda x: ruled(x, jnp.ones(2)).sum())(X), np.full_like(X, 2))
 
 
 def test_a_derivative_of_the_users_own_is_kept_under_a_rule() -> None:
@@ -248,13 +253,107 @@ def test_nonlinearities_are_counted_by_name(f: Any, name: str) -> None:
     assert backend.nonlinearities(jax.jit(lambda x: f(f(x)) + 1), X) == {name: 2}
 
 
+CLIPPED: dict[str, tuple[Any, float]] = {
+    "relu6": (jax.nn.relu6, 6.0),
+    "clip": (lambda x: jnp.clip(x, 0, 3), 3.0),
+    "clip, no upper end": (lambda x: jnp.clip(x, 0), np.inf),
+    "clip between arrays": (lambda x: jnp.clip(x, jnp.zeros(()), np.float32(3)), 3.0),
+    "maximum and minimum": (lambda x: jnp.minimum(jnp.maximum(x, 0), 3), 3.0),
+    "minimum and maximum": (lambda x: jnp.maximum(jnp.minimum(x, 3), 0), 3.0),
+    "relu and minimum": (lambda x: jnp.minimum(jax.nn.relu(x), 3.0), 3.0),
+    "clamp": (lambda x: jax.lax.clamp(0.0, x, 3.0), 3.0),
+    "in jit": (jax.jit(lambda x: jnp.clip(x, 0.0, 3.0)), 3.0),
+    "in a scan": (lambda x: jax.lax.scan(lambda c, _: (jnp.clip(c, 0, 3), None), x, None, length=1)[0], 3.0),
+    "in remat": (jax.checkpoint(jax.nn.relu6), 6.0),
+    "in vmap": (jax.vmap(lambda x: jnp.clip(x, 0, 3)), 3.0),
+}
+
+
+@pytest.mark.parametrize("spelling", CLIPPED)
+def test_clipped_units_have_a_gate_at_both_ends(spelling: str) -> None:
+    f, ceiling = CLIPPED[spelling]
+    random = np.random.default_rng(0)
+    x, g = (np.asarray(scale * random.standard_normal((3, 4, 4, 5)), np.float32) for scale in (5, 1))
+    x.reshape(-1)[:3], x.reshape(-1)[3:6] = 0.0, min(ceiling, 3.0)
+    values, back = jax.vjp(f, x)
+    (plain,) = back(g)
+
+    def ruled(rule: Any) -> tuple[Any, Any]:
+        y, back = jax.vjp(backend.with_rule(rule, f), x, jnp.ones(3))
+        np.testing.assert_array_equal(y, values)
+        gradient, used = back(g)
+        return gradient, used
+
+    guided, used = ruled(Guided())
+    np.testing.assert_array_equal(guided, np.where((x > 0) & (x < ceiling) & (g > 0), g, 0))
+    np.testing.assert_array_equal(used, [1, 1, 1])
+    np.testing.assert_array_equal(ruled(Deconvolution())[0], np.maximum(g, 0))
+    # All rows are alive, so that the rule that wakes dead ones keeps the framework's own gradient, at the kinks too.
+    np.testing.assert_array_equal(ruled(Redirected())[0], plain)
+    counts = backend.nonlinearities(f, jnp.asarray(x))
+    assert sum(counts.values()) == 1 and set(counts) <= RECTIFIERS
+
+
+def _windows(x: Any) -> Any:
+    return x.reshape(len(x), 2, 4, 2, 4, 3).transpose(0, 1, 3, 2, 4, 5).reshape(-1, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [_windows, lambda x: x.reshape(-1, 3), lambda x: x.reshape(len(x), -1, 3).swapaxes(0, 1)],
+    ids=["windows in the rows", "positions in the rows", "batch second"],
+)
+def test_dead_rows_are_woken_however_the_images_are_arranged(arrange: Any) -> None:
+    weight = jax.random.normal(jax.random.key(0), (3, 4))
+    ruled = backend.with_rule(Redirected(), lambda x: jax.nn.relu6(arrange(x) @ weight - 50).sum())
+    x = jax.random.uniform(jax.random.key(1), (3, 8, 8, 3))
+    gradient, used = jax.jit(jax.grad(ruled, argnums=(0, 1)))(x, jnp.asarray([1.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(used, [1, 0, 1])
+    np.testing.assert_array_equal(np.abs(gradient).max((1, 2, 3)) > 0, [True, False, True])
+
+
+def test_positions_and_channels_are_told_apart_in_any_layout() -> None:
+    kernel = jax.random.normal(jax.random.key(0), (4, 3, 1, 1))
+    seen = []
+
+    def rule(xp: Any, x: Any, g: Any, gate: Any) -> tuple[Any, Any]:
+        seen.append(x.shape)
+        return g, gate
+
+    def f(x: Any) -> Any:
+        return jax.nn.relu(jax.lax.conv_general_dilated(x.transpose(0, 3, 1, 2), kernel, (1, 1), "SAME")).sum()
+
+    jax.grad(backend.with_rule(rule, f))(jnp.ones((2, 6, 5, 3)), jnp.ones(2))
+    assert seen == [(2, 6, 5, 4)]
+
+
+def test_only_what_is_between_image_and_target_is_counted() -> None:
+    table = jnp.arange(5.0)
+
+    def f(x: Any) -> Any:
+        jax.nn.gelu(x)  # on the way to nothing
+        last, _ = jax.lax.scan(
+            lambda c, _: ((c[0] + jnp.tanh(c[1]), jax.nn.sigmoid(c[1])), None), (x, table), None, length=2
+        )
+        return jax.nn.relu6(last[0] + jax.nn.relu(table)) + jax.nn.silu(jax.lax.stop_gradient(x))
+
+    assert backend.nonlinearities(f, X) == {"relu6": 1}
+
+
 def test_a_layer_named_like_a_nonlinearity_is_none() -> None:
     assert backend.nonlinearities(lambda x: checkpoint_name(x, "softmax") / jnp.exp(x).sum(), X) == {}
 
 
 def test_a_rule_reaches_what_is_counted_as_relu_and_nothing_else() -> None:
     gate = jnp.ones(2)
-    for f in (jax.nn.relu6, jax.nn.softplus, jax.nn.elu, jax.nn.silu):
+    for f in (
+        jax.nn.hard_swish,
+        jax.nn.hard_sigmoid,
+        lambda x: x * jnp.clip(x + 3, 0, 6) / 6,
+        jax.nn.softplus,
+        jax.nn.elu,
+        jax.nn.silu,
+    ):
         ruled = backend.with_rule(Deconvolution(), f)
         got, used = jax.grad(lambda x, gate, ruled=ruled: ruled(x, gate).sum(), argnums=(0, 1))(X, gate)
         np.testing.assert_allclose(got, jax.grad(lambda x, f=f: f(x).sum())(X), rtol=1e-6)

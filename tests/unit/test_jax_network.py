@@ -99,7 +99,7 @@ def test_layers_are_in_forward_order_with_calls_kinds_shapes_and_parameters() ->
     block = [f"blocks.0.{name}" for name in ("conv", "norm")] + ["blocks.0"]
     other = [path.replace("0", "1") for path in block]
     again = [f"{path}#1" for path in block]
-    assert list(layers) == ["stem", *block, *other, *again, "pair", "drop", "head", "output"]
+    assert list(layers) == ["stem", *block, *other, *again, "pair", 'pair[2]["rest"]', "drop", "head", "output"]
     rows = [(layers[path].kind, layers[path].shape, layers[path].parameters) for path in ("stem", "blocks.1", "drop")]
     assert rows == [("Conv", (4, 4, 4), 112), ("Wider", (4, 4, 4), 148 + 8), ("Dropout", (4,), 0)]
     assert layers["blocks.0#1"].kind == "Block"
@@ -170,7 +170,7 @@ def test_what_a_function_closes_over_is_read_anew() -> None:
 def test_a_function_may_hold_a_table_for_each_image_size() -> None:
     tables = {4: jnp.ones(4), 8: jnp.arange(8.0)}
     held = {"w": jnp.ones((3, 2))}
-    network = wrap(lambda x: (x * tables[x.shape[1]][:, None, None]).mean((1, 2)) @ held["w"])
+    network = wrap(lambda x: checkpoint_name(x * tables[x.shape[1]][:, None, None], "weighed").mean((1, 2)) @ held["w"])
     small = IMAGES[:, :4, :4]
     for _ in range(2):  # the second time with the trace of the first
         held["w"] = held["w"] * 5
@@ -188,7 +188,7 @@ def test_a_function_with_parameters() -> None:
         return {"logits": x, "other": x.sum(-1)}
 
     network = wrap((function, parameters))
-    assert list(network.layers) == ["twice", "twice#1", "output"]
+    assert list(network.layers) == ["twice", "twice#1", 'output["other"]', "output"]
     parameters["w"] = parameters["w"] * 2
     read = network.forward(IMAGES, ["output"])["output"]
     np.testing.assert_allclose(read, function(parameters, IMAGES)["logits"], rtol=1e-6)
@@ -219,7 +219,8 @@ def test_linen_modules_come_with_their_variables() -> None:
     assert [layer.parameters for layer in network.layers.values()] == [112, 8, 20, 20, 25, 165]
     wanted = module.apply(variables, IMAGES, train=False)
     np.testing.assert_allclose(network.forward(IMAGES, ["output"])["output"], wanted, rtol=1e-5, atol=1e-6)
-    assert list(wrap(linen.Dense(4).bind({"params": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}})).layers)
+    with pytest.warns(ModelWarning, match="no inner layer that could be read, because it calls no inner module"):
+        assert list(wrap(linen.Dense(4).bind({"params": {"kernel": jnp.ones((3, 4)), "bias": jnp.ones(4)}})).layers)
     with pytest.raises(UnknownModel, match=r"Write \(net, variables\)"):
         wrap(module)
 
@@ -314,7 +315,7 @@ def test_with_weights_is_another_network() -> None:
     [
         (lambda y: (y, jnp.argmax(y, -1)), True),
         (lambda y: {"logits": y, "features": y}, True),
-        (lambda y: (y, y), False),
+        (lambda y: (y, y * 2), False),
     ],
 )
 def test_the_output_is_the_logit_where_it_is_known(returned: Any, known: bool) -> None:
@@ -324,7 +325,8 @@ def test_the_output_is_the_logit_where_it_is_known(returned: Any, known: bool) -
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         network = wrap(function)
-    assert list(network.layers) == ["mean", *(["output"] if known else [])]
+    assert [path for path in network.layers if "[" not in path] == ["mean", *(["output"] if known else [])]
+    assert known or list(network.layers)[1:] == ["output[0]", "output[1]"]
     assert [warning.category for warning in caught] == ([] if known else [ModelWarning])
 
 
@@ -333,8 +335,12 @@ def test_a_layer_that_cannot_be_reached_is_said_once() -> None:
         x = x.mean((1, 2))
         return jax.lax.cond(x.sum() > 0, lambda x: checkpoint_name(x, "hidden"), lambda x: x, x)
 
-    with pytest.warns(CoverageWarning, match="layers inside cond cannot be read: hidden"):
+    with (
+        pytest.warns(CoverageWarning, match="layers inside cond cannot be read: hidden"),
+        pytest.warns(ModelWarning, match="no inner layer that could be read, because layers inside cond"),
+    ):
         network = wrap(function)
+    assert network.findings.unread == {"hidden": "it is inside cond, which runs as a whole"}
     network.forward(IMAGES, ["output"])
 
 
@@ -342,7 +348,8 @@ def test_shapes_at_another_size_and_what_does_not_fit() -> None:
     network = wrap(model())
     shapes = network.shapes((16, 12))
     assert (shapes["stem"], shapes["output"]) == ((8, 6, 4), (5,))
-    fixed = wrap(lambda x: x.reshape(x.shape[0], 192) @ jnp.ones((192, 2)))
+    with pytest.warns(ModelWarning, match="no inner layer"):
+        fixed = wrap(lambda x: x.reshape(x.shape[0], 192) @ jnp.ones((192, 2)))
     with pytest.raises(ModelFailed, match=r"on images of shape \(1, 9, 9, 3\)"):
         fixed.shapes((9, 9))
     with pytest.raises(ModelFailed, match="Check size and channels"):

@@ -12,6 +12,7 @@ import phosphene as ph
 from phosphene import rules, warps
 from phosphene.arrays import tree_map
 from phosphene.backend import backend_named
+from phosphene.findings import RECTIFIERS
 from phosphene.parameterizations import COLOUR
 from phosphene.parameterizations.spectral import fourier_basis
 from phosphene.regularizers.projections import gaussian_matrix
@@ -212,6 +213,34 @@ def test_rules_against_their_definitions(arrays: Any, rule: Any) -> None:
         ratio = (gradient[1, ..., 0] / np.where(g[1, ..., 0] > 0, g[1, ..., 0], np.nan)).ravel()
         order = np.argsort(flat[np.isfinite(ratio)])
         assert (np.diff(ratio[np.isfinite(ratio)][order]) >= 0).all(), "the position nearest to firing is pushed first"
+
+
+def test_a_unit_at_its_ceiling_everywhere_can_only_be_lowered(arrays: Any) -> None:
+    _, xp, give, take = arrays
+    x = np.full((3, 4, 4, 2), 9.0, np.float32)
+    x[:, 1, 2] = 6.5  # nearest to the ceiling
+    g = np.ones_like(x)
+    g[0] = -1.0
+    gate = np.array([1, 1, 0], np.float32)
+    unit = rules.Rectifier(6.0)
+    gradient, _ = (take(item) for item in rules.Redirected()(xp, give(x), give(g), give(gate), unit))
+    assert (gradient[0] < 0).all() and (gradient[0].reshape(16, 2).argmin(0) == 4 + 2).all()
+    np.testing.assert_allclose(gradient[0].sum((0, 1)), [-16, -16], rtol=1e-5)
+    assert not gradient[1:].any()
+
+
+def test_the_own_gradient_of_a_rectifier_at_its_kinks(arrays: Any) -> None:
+    _, xp, give, take = arrays
+    x, g = np.array([[-1, 0, 1, 6, 7]], np.float32), np.full((1, 5), 2, np.float32)
+    for unit, wanted in (
+        (rules.Rectifier(), [0, 0, 2, 2, 2]),
+        (rules.Rectifier(6.0), [0, 0, 2, 0, 0]),
+        (rules.Rectifier(6.0, 1.0, 1.0), [0, 2, 2, 2, 0]),
+        (rules.Rectifier(6.0, 0.5, 0.5), [0, 1, 2, 1, 0]),
+    ):
+        np.testing.assert_array_equal(take(unit.standard(xp, give(x), give(g))), [wanted])
+    assert [rules.Rectifier(ceiling).name for ceiling in (np.inf, 6.0, 2.0)] == ["relu", "relu6", "clipped relu"]
+    assert {"relu", "relu6", "clipped relu"} == RECTIFIERS
 
 
 def test_adam_and_sgd_have_a_clock_a_row(arrays: Any) -> None:

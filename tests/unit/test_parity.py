@@ -218,6 +218,7 @@ def test_images_that_do_not_fit(images: np.ndarray, message: str) -> None:
         parity(network, network, images)
 
 
+@pytest.mark.filterwarnings("ignore:.*no inner layer")
 def test_networks_and_numbers_that_do_not_fit() -> None:
     from torch import nn
 

@@ -307,3 +307,29 @@ def test_patches_cut_by_hand_are_found_on_every_backend(backend: str) -> None:
     makers = {"torch": _patching_module, "jax": _patching_function, "numpy-reference": _patching_generator}
     layers = ph.wrap(chosen(makers, backend)(weights, own), size=(12, 20)).layers
     assert layers["tokens"].tokens == Tokens(("class", "class"), (3, 5))
+
+
+class Encoder(nn.Module):
+    """Adds a table of positions, which is a layer of its own, and widens to as many channels as there are tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.table, self.norm = nn.Conv2d(3, 8, 4, 4), nn.Embedding(16, 8), nn.LayerNorm(8)
+        self.attention, self.wide, self.narrow = (
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            nn.Linear(8, 16),
+            nn.Linear(16, 8),
+        )
+
+    def forward(self, x: Any) -> Any:
+        places = self.table(torch.arange(16).expand(len(x), -1))
+        t = self.norm(places + self.patch(x).flatten(2).transpose(1, 2))
+        t = t + self.attention(t, t, t)[0]
+        return self.narrow(self.wide(t).relu()).mean(1)
+
+
+def test_a_constant_layer_and_one_as_wide_as_long_do_not_hide_the_tokens_of_others() -> None:
+    layers = wrapped(Encoder(), 16).layers
+    known = [path for path, layer in layers.items() if layer.tokens == Tokens((), (4, 4))]
+    assert [path for path in known if "@" not in path and "[" not in path] == ["norm", "attention", "wide", "narrow"]
+    assert layers["table"].tokens is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn import functional as F  # noqa: E402
 from phosphene import warps  # noqa: E402
 from phosphene.backend import Backend, InputSpec  # noqa: E402
 from phosphene.errors import InvalidParameter  # noqa: E402
+from phosphene.findings import RECTIFIERS  # noqa: E402
 from phosphene.rules import Deconvolution, Guided, Redirected  # noqa: E402
 from phosphene_torch import backend  # noqa: E402
 
@@ -231,6 +233,147 @@ def test_tensors_without_the_rows_of_the_gate_are_left_alone() -> None:
     assert used.tolist() == [0, 0, 0]
 
 
+CLIPPED: dict[str, tuple[Any, float]] = {
+    "F.relu6": (F.relu6, 6.0),
+    "nn.ReLU6": (nn.ReLU6(), 6.0),
+    "nn.ReLU6 in place": (lambda x: nn.ReLU6(inplace=True)(x * 1), 6.0),
+    "nn.Hardtanh": (nn.Hardtanh(0, 3), 3.0),
+    "F.hardtanh_": (lambda x: F.hardtanh_(x * 1, 0.0, 3.0), 3.0),
+    "torch.clamp": (lambda x: torch.clamp(x, 0, 3), 3.0),
+    "torch.clamp of tensors": (lambda x: torch.clamp(x, torch.zeros(()), torch.tensor(3.0)), 3.0),
+    "Tensor.clip": (lambda x: x.clip(min=0, max=3), 3.0),
+    "Tensor.clamp_": (lambda x: (x * 1).clamp_(0, 3), 3.0),
+    "clamp, no upper end": (lambda x: x.clamp(min=0), math.inf),
+    "clamp_min": (lambda x: x.clamp_min(0), math.inf),
+    "torch.clamp_min_": (lambda x: torch.clamp_min_(x * 1, 0), math.inf),
+    "maximum": (lambda x: torch.maximum(x, torch.zeros(())), math.inf),
+    "max": (lambda x: torch.max(torch.zeros_like(x), x), math.inf),
+    "threshold": (nn.Threshold(0, 0), math.inf),
+    "relu, then the upper end": (lambda x: F.relu(x).clamp(max=3), 3.0),
+    "the upper end, then relu": (lambda x: F.relu(x.clamp(max=3)), 3.0),
+    "maximum and minimum": (lambda x: torch.minimum(torch.maximum(x, torch.zeros(())), torch.tensor(3.0)), 3.0),
+    "exported relu": (lambda x: torch.ops.aten.relu.default(x), math.inf),
+    "exported hardtanh": (lambda x: torch.ops.aten.hardtanh.default(x, 0, 3), 3.0),
+}
+
+
+@pytest.mark.parametrize("spelling", CLIPPED)
+def test_clipped_units_have_a_gate_at_both_ends(spelling: str) -> None:
+    f, ceiling = CLIPPED[spelling]
+    random = torch.Generator().manual_seed(0)
+    x, g = (torch.randn((3, 5, 4, 4), generator=random) * scale for scale in (5, 1))
+    x.view(-1)[:3], x.view(-1)[3:6] = 0.0, min(ceiling, 3.0)
+    gate = torch.ones(3)
+    leaf = x.clone().requires_grad_()
+    values = f(leaf)
+    (plain,) = torch.autograd.grad(values, leaf, g)
+    y, guided, used = _ruled(Guided(), f, x, g, gate)
+    assert torch.equal(y, values)
+    assert torch.equal(guided, g * ((x > 0) & (x < ceiling) & (g > 0)))
+    assert used.tolist() == [1, 1, 1]
+    assert torch.equal(_ruled(Deconvolution(), f, x, g, gate)[1], g.clamp_min(0))
+    # All rows are alive, so that the rule that wakes dead ones keeps the framework's own gradient, at the kinks too.
+    assert torch.equal(_ruled(Redirected(), f, x, g, gate)[1], plain)
+    assert sum(backend.nonlinearities(f, x).values()) == 1
+    assert set(backend.nonlinearities(f, x)) <= RECTIFIERS
+
+
+@pytest.mark.parametrize(
+    ("f", "counts"),
+    [
+        (lambda x: x * F.relu6(x + 3) / 6, {"hardsigmoid": 1}),
+        (lambda x: nn.ReLU6(inplace=True)(x + 3.0) / 6, {"hardsigmoid": 1}),
+        (F.hardswish, {"hardswish": 1}),
+        (F.hardsigmoid, {"hardsigmoid": 1}),
+        (F.hardtanh, {"hardtanh": 1}),
+        (lambda x: x.clamp(0.5, 1), {}),
+        (lambda x: x.clamp(-1, 0), {}),
+    ],
+)
+def test_what_is_no_rectifier_keeps_its_gradient_and_its_name(f: Any, counts: dict[str, int]) -> None:
+    x, g = torch.randn(3, 4) * 3, torch.randn(3, 4)
+    leaf = x.clone().requires_grad_()
+    ruled = backend.with_rule(Deconvolution(), f)
+    (gradient, used), _ = backend.grad(lambda tree: ((ruled(*tree) * g).sum(), ()))((x, torch.ones(3)))
+    assert torch.equal(gradient, torch.autograd.grad(f(leaf), leaf, g)[0])
+    assert not used.any()
+    assert backend.nonlinearities(f, x) == counts
+
+
+def test_a_rule_of_four_arguments_has_the_own_gradient_at_a_ceiling() -> None:
+    def own(xp: Any, x: Any, g: Any, gate: Any) -> tuple[Any, Any]:
+        return xp.where(x > 0, 2 * g, 3 * g), xp.ones_like(gate)
+
+    x, g = torch.tensor([[-1.0, 2.0, 7.0]]), torch.ones(1, 3)
+    assert _ruled(own, F.relu6, x, g, torch.ones(1))[1].tolist() == [[3.0, 2.0, 0.0]]
+    assert _ruled(own, F.relu, x, g, torch.ones(1))[1].tolist() == [[3.0, 2.0, 2.0]]
+
+
+def _windows(x: Any) -> Any:
+    return x.view(len(x), 2, 4, 2, 4, 3).permute(0, 1, 3, 2, 4, 5).reshape(-1, 16, 3)
+
+
+ARRANGED: dict[str, tuple[Any, bool]] = {
+    "windows in the rows": (_windows, True),
+    "positions in the rows": (lambda x: x.reshape(-1, 3), True),
+    "batch second": (lambda x: x.flatten(1, 2).transpose(0, 1), True),
+    "two views, one after the other": (lambda x: torch.cat([x, x.flip(2)]), False),
+}
+
+
+@pytest.mark.filterwarnings("ignore::phosphene.errors.CoverageWarning")
+@pytest.mark.parametrize("arranged", ARRANGED)
+def test_dead_rows_are_woken_however_the_images_are_arranged(arranged: str) -> None:
+    arrange, found = ARRANGED[arranged]
+    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    f = lambda x: F.relu6(arrange(x) @ weight - 50)  # noqa: E731
+    x = torch.rand((3, 8, 8, 3), generator=torch.Generator().manual_seed(1))
+    g = torch.ones_like(f(x))
+    _, gradient, used = _ruled(Redirected(), f, x, g, torch.tensor([1.0, 0.0, 1.0]))
+    assert used.tolist() == ([1, 0, 1] if found else [0, 0, 0])
+    assert (gradient.abs().amax((1, 2, 3)) > 0).tolist() == ([True, False, True] if found else [False] * 3)
+    # Rules that look at each value alone do not need to know.
+    assert _ruled(Guided(), f, x, g, torch.ones(3))[2].tolist() == [1, 1, 1]
+
+
+CHANNELS: dict[str, tuple[Any, int]] = {
+    "convolution": (lambda x: F.conv2d(x, torch.ones(5, 6, 1, 1)), 1),
+    "channels last": (lambda x: x.permute(0, 2, 3, 1) @ torch.ones(6, 5), 3),
+    "layer normalisation": (lambda x: F.layer_norm(x.transpose(1, -1), (6,)), 3),
+    "one axis of positions": (lambda x: F.conv1d(x.flatten(2), torch.ones(5, 6, 1)), 1),
+    "tokens": (lambda x: F.conv2d(x, torch.ones(5, 6, 1, 1)).flatten(2).transpose(1, 2), 2),
+    "three axes of positions": (lambda x: F.conv3d(x[:, :, None], torch.ones(5, 6, 1, 1, 1)), 1),
+}
+
+
+@pytest.mark.parametrize("made", CHANNELS)
+def test_the_position_nearest_to_firing_is_found_whatever_the_channel_axis(made: str) -> None:
+    f, axis = CHANNELS[made]
+    x = torch.randn((2, 6, 7, 4), generator=torch.Generator().manual_seed(0))
+    seen: list[Any] = []
+
+    def rule(xp: Any, x: Any, g: Any, gate: Any) -> tuple[Any, Any]:
+        seen.append(tuple(x.shape))
+        return g, gate
+
+    made_shape = list(f(x).shape)
+    y = F.relu(f(x.clone().requires_grad_()))
+    _ruled(rule, lambda x: F.relu(f(x)), x, torch.ones_like(y), torch.ones(2))
+    made_shape.append(made_shape.pop(axis))
+    assert seen == [tuple(made_shape)]
+
+
+def test_only_what_is_between_image_and_target_is_counted() -> None:
+    table = nn.Parameter(torch.randn(4))
+
+    def f(x: Any) -> Any:
+        bias = F.relu(table)
+        F.gelu(x)  # on the way to nothing
+        return F.relu6(x + bias) + F.silu(x.detach())
+
+    assert backend.nonlinearities(f, torch.rand(2, 4)) == {"relu6": 1}
+
+
 def test_nonlinearities_are_counted_once_each() -> None:
     def f(x: Any) -> Any:
         x = nn.Sigmoid()(nn.SiLU()(nn.GELU()(F.relu_(x * 1))))
@@ -238,7 +381,7 @@ def test_nonlinearities_are_counted_once_each() -> None:
         return x.clamp(min=0) + x.clamp(0, 1)
 
     assert backend.nonlinearities(f, torch.rand(2, 3)) == {
-        "relu": 1,
+        "relu": 2,
         "gelu": 1,
         "silu": 1,
         "sigmoid": 1,
@@ -248,7 +391,7 @@ def test_nonlinearities_are_counted_once_each() -> None:
         "relu6": 1,
         "leaky_relu": 1,
         "elu": 1,
-        "clamp": 1,
+        "clipped relu": 1,
     }
 
 

@@ -235,7 +235,8 @@ class Windows(nn.Module):
 def test_windows_in_the_batch_axis_are_read_and_edited_image_by_image() -> None:
     torch.manual_seed(0)
     network, x = wrap(Windows().eval(), size=(8, 12)), images(size=(8, 12))
-    assert list(network.layers) == ["conv", "inside", "pooled", "output"]  # the rest has no batch axis in front
+    assert list(network.layers) == ["conv", "inside", "pooled", "sequence", "output"]  # the table has no batch axis
+    assert network.layers["sequence"].shape == (6, 4) and network.layers["sequence"].batch_axis == 1
     inside, pooled = network.layers["inside"], network.layers["pooled"]
     assert (inside.windows, inside.shape, inside.axes) == (6, (6, 16, 4), ("window", "token", "channel"))
     assert (pooled.windows, pooled.shape, pooled.axes) == (6, (6, 4), ("window", "channel"))
@@ -252,7 +253,8 @@ def test_windows_in_the_batch_axis_are_read_and_edited_image_by_image() -> None:
 
 def test_windows_in_another_order_are_left_out() -> None:
     network = wrap(Windows(apart=True).eval(), size=(8, 12))
-    assert list(network.layers) == ["conv", "output"]
+    assert list(network.layers) == ["conv", "sequence", "output"]
+    assert "in an order that is not known" in network.findings.unread["inside"]
 
 
 def test_a_stated_channel_axis_wins_and_is_checked() -> None:
@@ -275,7 +277,8 @@ def test_the_output_is_found_in_what_is_returned(output: Any) -> None:
 def test_an_output_that_is_not_plain_is_left_out_and_said() -> None:
     with pytest.warns(ModelWarning, match="features, scores"):
         network = wrap(returns(lambda f, y: {"features": f, "scores": y}))
-    assert list(network.layers) == ["a", "b"]
+    assert list(network.layers) == ["a", "b", 'output["features"]', 'output["scores"]']
+    assert network.forward(images(), ['output["scores"]'])['output["scores"]'].shape == (2, 5)
     with pytest.raises(InvalidParameter, match="features, scores"):
         network.forward(images(), ["output"])
     assert network.forward(images(), ["b"])["b"].shape == (2, 5)
@@ -284,7 +287,7 @@ def test_an_output_that_is_not_plain_is_left_out_and_said() -> None:
 def test_a_model_that_refuses_is_named_with_its_input() -> None:
     network = wrap(nn.Sequential(nn.Flatten(), nn.Linear(240, 4)).eval())
     with pytest.raises(ModelFailed, match=r"\(1, 3, 9, 9\)") as caught:
-        network.shapes((9, 9))
+        network.shapes((9, 9))["output"]
     assert isinstance(caught.value.__cause__, RuntimeError)
     with pytest.raises(UnknownLayer, match="Did you mean"):
         network.forward(images(), ["outptu"])

@@ -263,6 +263,7 @@ def test_what_is_no_weights_file_is_refused() -> None:
         load(weights())  # type: ignore[arg-type]
 
 
+@pytest.mark.filterwarnings("ignore:.*no inner layer")
 def test_a_jax_model_takes_arrays_by_their_paths() -> None:
     pytest.importorskip("flax")
     from safetensors.numpy import save_file

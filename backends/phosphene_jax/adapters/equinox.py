@@ -15,14 +15,16 @@ from typing import Any
 
 import jax
 
+from phosphene.errors import UnknownModel
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, count, mark, path_text, scope
+from phosphene_jax.adapters.adapted import Adapted, count, drawn_key, mark, path_text, scope
 from phosphene_jax.adapters.invocation import EVALUATION, Calling
 from phosphene_jax.batch_axis import front
 
 __all__ = ["adapt", "owns"]
 
-_OPTIONAL = inspect.Parameter("key", inspect.Parameter.KEYWORD_ONLY, default=None)
+MAINS = "_phosphene_mains"
+"""Attribute of a subclass that holds the index of the main output of its calls."""
 
 
 def owns(model: object) -> bool:
@@ -31,7 +33,8 @@ def owns(model: object) -> bool:
     if equinox is None:
         return False
     if isinstance(model, tuple):
-        return len(model) == 2 and isinstance(model[0], equinox.Module) and isinstance(model[1], equinox.nn.State)
+        known = len(model) == 2 and isinstance(model[0], equinox.Module)
+        return known and (isinstance(model[1], equinox.nn.State) or _is_partition(model))
     return isinstance(model, equinox.Module) and callable(model)
 
 
@@ -39,11 +42,22 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
     """See `phosphene_jax.adapters.Adapted`."""
     import equinox
 
+    if isinstance(model, tuple) and _is_partition(model):
+        whole = "the module" if model[1] is None else "eqx.combine(params, static)"
+        raise UnknownModel(
+            f"model: expected an Equinox module, or (module, state), got ({', '.join(type(part).__name__ for part in model)}). "
+            f"Hand over {whole}, with its state if it has one: ({whole}, state)."
+        )
     module, state = model if isinstance(model, tuple) else (model, None)
+    if state is None and "state" in _required(module):
+        raise UnknownModel(
+            f"model: {type(module).__name__} needs its state. Hand over (model, state), as eqx.nn.make_with_state returns them."
+        )
     # Equinox rejects a state that is used twice: use a copy.
     held, shape = (None, None) if state is None else jax.tree.flatten(state)
     name = type(module).__name__
     kinds: dict[str, str] = {}
+    mains: dict[str, str] = calling.mains
     parameters = {"": count(jax.tree.leaves(module))}
     training = getattr(module, "inference", None) is False
     for path, part in _parts(module):
@@ -57,27 +71,36 @@ def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted
             (f"state.{index}", leaf) for index, leaf in enumerate(held or ())
         ]
 
-    def call(weights: Sequence[Array], image: Array) -> Array | None:
+    def call(weights: Sequence[Array], image: Array, draw: Array | None) -> Array | None:
         given = iter(weights)
         leaves, structure = jax.tree.flatten(module)
         filled = jax.tree.unflatten(structure, [next(given) if _is_array(leaf) else leaf for leaf in leaves])
         copy = equinox.nn.inference_mode(filled)
+        marked: list[Any] = []
         for path, part in _parts(copy):
             kind: Any = type(part)
-            object.__setattr__(part, "__class__", _marking(kind, path))
+            marking = _marking(kind, path)
+            object.__setattr__(part, "__class__", marking)
+            marked.append(marking)
         settings: dict[str, Any] = dict(EVALUATION)
-        if inspect.signature(copy).parameters.get("key", _OPTIONAL).default is inspect.Parameter.empty:
-            settings["key"] = jax.random.key(0)
         if shape is not None:
             settings["state"] = jax.tree.unflatten(shape, list(given))
         with scope(""):
-            value = calling.call(copy, image, name=name, settings=settings, batched=False)
+            key = lambda _: drawn_key(draw)  # noqa: E731
+            value = calling.call(copy, image, name=name, settings=settings, key=key, batched=False)
+        for marking in marked:
+            mains.update(getattr(marking, MAINS))
         if isinstance(value, tuple):
             rest = [item for item in value if not isinstance(item, equinox.nn.State)]
             value = rest[0] if len(rest) == 1 else type(value)(rest) if len(rest) < len(value) else value
         return calling.output_of(value)
 
-    return Adapted(name, read, call, kinds, parameters, training, per_example=True)
+    return Adapted(name, read, call, kinds, mains, parameters, training, per_example=True)
+
+
+def _is_partition(model: Any) -> bool:
+    """Whether a pair is a module without state, or the arrays and the rest of a module that was partitioned."""
+    return model[1] is None or type(model[0]) is type(model[1])
 
 
 def _parts(module: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
@@ -100,15 +123,22 @@ def _parts(module: Any, inside: str = "") -> Iterator[tuple[str, Any]]:
 def _marking(kind: Any, path: str) -> Any:
     """Return a subclass of `kind` whose calls mark their outputs; cached, since JAX never frees registered classes."""
     original: Callable[..., Any] = kind.__call__
+    mains: dict[str, str] = {}
 
     @functools.wraps(original)
     def __call__(self: Any, *arguments: Any, **keywords: Any) -> Any:
         with scope(path):
             value = original(self, *arguments, **keywords)
         # Inside a vmap, over tokens for example, `front` puts the mapped axis first.
-        return mark(value, path, rank=1, move=front)
+        return mark(value, path, mains, move=front)
 
-    return type(kind)(kind.__name__, (kind,), {"__call__": __call__, "__module__": kind.__module__})
+    return type(kind)(kind.__name__, (kind,), {"__call__": __call__, "__module__": kind.__module__, MAINS: mains})
+
+
+def _required(module: Any) -> list[str]:
+    """Names of the arguments that a module cannot be called without."""
+    parameters = inspect.signature(module.__call__).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
 
 
 def _is_array(leaf: Any) -> bool:

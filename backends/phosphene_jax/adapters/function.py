@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
+from phosphene.errors import UnknownModel
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import Adapted, count, path_text
+from phosphene_jax.adapters.adapted import Adapted, count, drawn_key, path_text
 from phosphene_jax.adapters.invocation import Calling
 
 __all__ = ["adapt", "owns"]
@@ -23,6 +24,8 @@ __all__ = ["adapt", "owns"]
 
 def owns(model: object) -> bool:
     """Whether `model` is a function, or a pair of a function and its parameters; not a class or a PyTorch module."""
+    if _is_transformed(model):
+        return True
     function = model[0] if isinstance(model, tuple) and len(model) == 2 else model
     torch = sys.modules.get("torch")
     foreign = torch is not None and isinstance(function, torch.nn.Module)
@@ -31,9 +34,22 @@ def owns(model: object) -> bool:
 
 def adapt(model: Any, images: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     """See `phosphene_jax.adapters.Adapted`."""
+    if _is_transformed(model):
+        raise UnknownModel(
+            "model: expected a function and its parameters, got a pair of functions. Hand over (apply, parameters), where apply "
+            "is the second function of the pair and parameters are what the first one, init, returns."
+        )
     if isinstance(model, tuple):
         return _with_parameters(model[0], model[1], calling)
     return _closure(model, images, calling)
+
+
+def _is_transformed(model: object) -> bool:
+    """Whether a model is a pair of functions, init and apply, alone or with parameters."""
+    if not isinstance(model, tuple) or len(model) != 2:
+        return False
+    pair = model[0] if isinstance(model[0], tuple) else model
+    return len(pair) == 2 and all(callable(part) and jax.tree_util.all_leaves([part]) for part in pair)
 
 
 def _with_parameters(function: Callable[..., Any], parameters: Any, calling: Calling) -> Adapted:
@@ -43,33 +59,44 @@ def _with_parameters(function: Callable[..., Any], parameters: Any, calling: Cal
     def read() -> list[tuple[str, Array]]:
         return [(path_text(path), leaf) for path, leaf in leaves() if _is_array(leaf)]
 
-    def call(weights: Sequence[Array], images: Array) -> Array | None:
+    def call(weights: Sequence[Array], images: Array, draw: Array | None) -> Array | None:
         # Numbers and strings among the parameters, such as sizes, are needed while tracing and stay constants.
         given = iter(weights)
         filled = [next(given) if _is_array(leaf) else leaf for _, leaf in leaves()]
         tree = jax.tree.unflatten(jax.tree.structure(parameters), filled)
-        return calling.output_of(calling.call(function, images, name=_name_of(function), first=(tree,)))
+        value = calling.call(function, images, name=_name_of(function), first=(tree,), key=lambda _: drawn_key(draw))
+        return calling.output_of(value)
 
     total = count(leaf for _, leaf in read())
-    return Adapted(_name_of(function), read, call, kinds={}, parameters={"": total})
+    return Adapted(
+        _name_of(function),
+        read,
+        call,
+        kinds={},
+        mains=calling.mains,
+        parameters={"": total},
+        opaque=_opaque(function),
+        advice=_advice,
+    )
 
 
 def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
     parameters: dict[str, int] = {}
 
-    def traced(images: Any) -> Any:
-        def marked(images: Array) -> Array | None:
-            return calling.output_of(calling.call(function, images, name=_name_of(function)))
+    def traced(images: Any, draw: Any) -> Any:
+        def marked(images: Array, draw: Array | None) -> Array | None:
+            value = calling.call(function, images, name=_name_of(function), key=lambda _: drawn_key(draw))
+            return calling.output_of(value)
 
         # A new function each time, so that JAX does not reuse an earlier trace.
-        abstract = jax.ShapeDtypeStruct(images.shape, images.dtype)  # type: ignore[no-untyped-call]
-        return jax.make_jaxpr(marked)(abstract)
+        given = [None if x is None else jax.ShapeDtypeStruct(x.shape, x.dtype) for x in (images, draw)]  # type: ignore[no-untyped-call]
+        return jax.make_jaxpr(marked)(*given)
 
     def read() -> list[tuple[str, Array]]:
-        return [(f"closure.{index}", leaf) for index, leaf in enumerate(traced(home).consts)]
+        return [(f"closure.{index}", leaf) for index, leaf in enumerate(traced(home, None).consts)]
 
-    def call(weights: Sequence[Array], images: Array) -> Array | None:
-        closed = traced(images)
+    def call(weights: Sequence[Array], images: Array, draw: Array | None) -> Array | None:
+        closed = traced(images, draw)
         at_home = [leaf for _, leaf in read()]
         parameters[""] = count(at_home)
         # Tables that the function computes for an image size differ from those of the native size, and are not weights.
@@ -80,10 +107,33 @@ def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: 
             place = index if same else places.get(id(leaf))
             # In the dtype in which they were traced: the function itself converts them if its images are wider.
             constants.append(leaf if place is None else jnp.asarray(weights[place], leaf.dtype))
-        output = jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, constants))(images)
+        given = (images,) if draw is None else (images, draw)
+        output = jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, constants))(*given)
         return output[0] if output else None
 
-    return Adapted(_name_of(function), read, call, kinds={}, parameters=parameters)
+    return Adapted(
+        _name_of(function),
+        read,
+        call,
+        kinds={},
+        mains=calling.mains,
+        parameters=parameters,
+        opaque=_opaque(function),
+        advice=_advice,
+    )
+
+
+def _opaque(function: Any) -> str:
+    return (
+        f"{_name_of(function)} is called as a plain function, in which no value is named with "
+        "jax.ad_checkpoint.checkpoint_name"
+    )
+
+
+def _advice(error: Exception) -> str:
+    if type(error).__name__ == "TraceContextError" or "nnx.jit" in str(error):
+        return "A function that changes an nnx module from outside cannot be traced: hand over the module itself."
+    return ""
 
 
 def _alike(some: Sequence[Array], others: Sequence[Array]) -> bool:

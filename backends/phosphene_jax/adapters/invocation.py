@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from phosphene.errors import InvalidParameter, ModelFailed, said
+from phosphene.errors import InvalidParameter, ModelFailed, PhospheneError, said
 from phosphene.interface import Interface
 from phosphene.layers import OUTPUT
 from phosphene.types import Array
-from phosphene_jax.adapters.adapted import floating_in, is_floating, logits_of, main_array, named
+from phosphene_jax.adapters.adapted import floating_in, is_floating, logits_of, main_array, named, parts_of
 
 __all__ = ["EVALUATION", "Calling"]
 
@@ -27,6 +27,9 @@ EVALUATION = {
     "inference": True,
 }
 """Arguments that switch modules to evaluation mode, passed to modules that take them."""
+
+KEYS = frozenset({"key", "keys", "rng", "rngs", "rng_key", "prng_key", "random_key"})
+"""Names of arguments that take a key of random numbers, which is passed to functions that require it."""
 
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -43,11 +46,26 @@ class Calling:
         The user's name of the model, for error messages.
     returns : str
         Description of the return value if the output in it is ambiguous; set by `output_of`.
+    failure : Exception, optional
+        The exception that the model raised, after which a trace holds the layers before it; set by `call`.
+    switches : mapping of str to bool
+        Flags that the model takes and the user has not stated, with the opposite of their defaults; set by `call`.
+    keyed : bool
+        Whether keys of random numbers are passed also to arguments that have a default.
+    optional : bool
+        Whether there are such arguments; set by `call`.
+    mains : dict of str to str
+        Layer path to the index of the main one of several outputs; `output_of` sets that of the model.
     """
 
     interface: Interface
     name: str | None = None
     returns: str = ""
+    failure: Exception | None = None
+    switches: Mapping[str, bool] = field(default_factory=dict)
+    keyed: bool = False
+    optional: bool = False
+    mains: dict[str, str] = field(default_factory=dict)
 
     def call(
         self,
@@ -58,9 +76,10 @@ class Calling:
         name: str,
         settings: Mapping[str, Any] | None = None,
         first: Sequence[Any] = (),
+        key: Callable[[str], Any] | None = None,
         batched: bool = True,
     ) -> Any:
-        """Return ``function(images)`` with all further arguments.
+        """Return ``function(images)`` with all further arguments; None if it raised an exception, which is kept in `failure`.
 
         Parameters
         ----------
@@ -75,6 +94,8 @@ class Calling:
             Arguments that are passed if the function takes them and the user has not stated them.
         first : sequence, optional
             Arguments before the images.
+        key : callable, optional
+            ``name -> key``: the key of random numbers for an argument with a name in `KEYS`.
         batched : bool, default True
             Whether `images` has a batch axis, along which constants are repeated.
         """
@@ -85,24 +106,69 @@ class Calling:
             p.name: (settings or {})[p.name] for p in taken or () if p.name in (settings or {}) and p.kind in NAMED
         }
         inputs = self.interface.inputs
+        stated_names = () if callable(inputs) else tuple(inputs or ())
+        unstated = [p for p in taken or () if p.kind in NAMED and p.name not in (*given, *stated_names)]
+        self.switches = {p.name: not p.default for p in unstated if isinstance(p.default, bool)}
+        if key is not None and not callable(inputs):
+            given |= {taking: key(taking) for taking in self._keys(taken or (), unstated)}
         if callable(inputs):
             made = inputs(images)
             placed = () if isinstance(made, Mapping) else made if isinstance(made, tuple) else (made,)
             given |= dict(made) if isinstance(made, Mapping) else {}
         else:
-            stated = {key: _constant(value, images, batched) for key, value in (inputs or {}).items()}
+            stated = {stating: _constant(value, images, batched) for stating, value in (inputs or {}).items()}
             _check_names(stated, taken, name)
             given |= stated
             placed = (images,)
             free = [p.name for p in taken or () if p.kind in PLACED and p.name not in given]
-            if taken and taken[0].kind in NAMED and taken[0].name in given and free:
-                placed, given = (), {free[0]: images, **given}
+            if taken and taken[0].kind in NAMED and taken[0].name in given:
+                if free:
+                    placed, given = (), {free[0]: images, **given}
+                elif any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in taken):
+                    front = [p.name for p in taken if p.kind in PLACED and p.name in given]
+                    placed = (*(given.pop(before) for before in front), images)
         if taken is not None:
             _check_complete(taken, placed, given, name)
-        return function(*first, *placed, **given)
+        try:
+            return function(*first, *placed, **given)
+        except PhospheneError:
+            raise
+        except Exception as error:  # noqa: BLE001  (the network raises it, where a layer behind it is asked for)
+            self.failure = error
+            return None
+
+    def _keys(self, taken: Sequence[inspect.Parameter], unstated: Sequence[inspect.Parameter]) -> list[str]:
+        """Names of the arguments to which a key of random numbers is passed."""
+        places = [p.name for p in taken if p.kind in PLACED] + [
+            p.name for p in taken if p.kind not in (*PLACED, *NAMED)
+        ]
+        if KEYS.issuperset(places):  # the images need a place
+            return []
+        keys = {p.name: p.default for p in unstated if p.name in KEYS}
+        self.optional = any(default is None for default in keys.values())
+        return [
+            name
+            for name, default in keys.items()
+            if default is inspect.Parameter.empty or (self.keyed and default is None)
+        ]
+
+    @property
+    def switch(self) -> str:
+        """What to state for a model that is not in evaluation mode, as a sentence."""
+        if not self.switches:
+            return "Hand over a model that is in evaluation mode."
+        flags = " and ".join(f"{flag!r} ({not value} by default)" for flag, value in self.switches.items())
+        first, value = next(iter(self.switches.items()))
+        one = len(self.switches) == 1
+        return (
+            f"It takes the {'flag' if one else 'flags'} {flags}: state {'it' if one else 'the one that selects evaluation mode'}, "
+            f'as in ph.wrap(..., inputs={{"{first}": {value}}}).'
+        )
 
     def output_of(self, value: Any) -> Array | None:
-        """Return the layer `OUTPUT` of a model's return value, marked; None if it is ambiguous."""
+        """Return the layer `OUTPUT` of a model's return value, marked; None if it is ambiguous, or after a failure."""
+        if self.failure is not None:
+            return None
         wanted = self.interface.output
         if wanted is not None:
             array = main_array(_part(value, wanted))
@@ -114,6 +180,11 @@ class Calling:
             if array is None and len(floating) == 1:
                 array = floating[0]
             self.returns = "" if array is not None else _described(value)
+        for index, part in parts_of(value):
+            if part is array:
+                self.mains.setdefault(OUTPUT, index)
+            else:
+                named(part, OUTPUT + index)
         return None if array is None else named(array, OUTPUT)
 
 

@@ -16,7 +16,7 @@ from phosphene.atlas.grids import grid as cells_of
 from phosphene.atlas.layout import LayoutSettings, lay_out, line_up
 from phosphene.atlas.neighbours import GraphSettings, neighbour_graph
 from phosphene.errors import InvalidParameter, UnknownClass, said
-from phosphene.kit.checks import integer
+from phosphene.kit.checks import class_named, integer
 from phosphene.types import Floats
 
 __all__ = ["ClassMap", "class_map"]
@@ -202,9 +202,10 @@ def _class(atlas: Atlas, parameter: str, wanted: int | str) -> int:
         default=0,
     )
     if isinstance(wanted, str):
-        if wanted not in atlas.classes:
+        index = class_named(atlas.classes, wanted)
+        if index is None:
             raise UnknownClass(wanted, atlas.classes or None, count)
-        return atlas.classes.index(wanted)
+        return index
     number = integer(parameter, wanted)
     if number >= count:
         raise UnknownClass(number, atlas.classes or None, count)

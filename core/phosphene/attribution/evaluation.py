@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.arrays import tree_map
-from phosphene.attribution.programs import GradientReach, Value
+from phosphene.attribution.programs import Value
 from phosphene.backend import Network, native
+from phosphene.errors import InvalidParameter, said
+from phosphene.kit.progress import Progress, Teller
 from phosphene.objectives import Bound
 from phosphene.objectives.forms import Form
 from phosphene.types import Floats, Tree
 
-__all__ = ["MethodOutput", "Task", "run_program"]
+__all__ = ["Counter", "MethodOutput", "Task", "baseline_of", "run_program"]
+
+
+class Counter:
+    """Counts the images that the network has seen in a call, for `phosphene.Progress`.
+
+    Parameters
+    ----------
+    tell : callable
+        Called with the state after each batch.
+    """
+
+    def __init__(self, tell: Teller) -> None:
+        self._tell, self._start = tell, time.perf_counter()
+        self._done = self._total = 0
+
+    def expect(self, count: int) -> None:
+        """Announce `count` more images."""
+        self._total += count
+
+    def add(self, count: int) -> None:
+        """Report `count` images; there may be more than were announced."""
+        self._done += count
+        self._total = max(self._total, self._done)
+        self._tell(Progress(self._done, self._total, "images", time.perf_counter() - self._start))
 
 
 @dataclass(frozen=True)
@@ -41,6 +68,8 @@ class Task:
         Random seed.
     options : mapping
         Options of the method.
+    counter : Counter, optional
+        Told of each batch.
     """
 
     network: Network
@@ -52,6 +81,12 @@ class Task:
     batch: int
     seed: int
     options: Mapping[str, Any]
+    counter: Counter | None = None
+
+    def expect(self, count: int) -> None:
+        """Announce that `count` images will be run."""
+        if self.counter is not None:
+            self.counter.expect(count)
 
     def run(
         self, program: Callable[..., Tree], images: NDArray[Any], owners: NDArray[np.int64] | None = None
@@ -69,21 +104,14 @@ class Task:
             found = backend.run(program, self.weights, *given)
             outputs = found if isinstance(found, tuple) else (found,)
             parts.append([backend.to_numpy(output) for output in outputs])
+            if self.counter is not None:
+                self.counter.add(min(len(chosen), len(images) - int(chosen[0])))
         return [np.concatenate(column)[: len(images)] for column in zip(*parts, strict=True)]
 
     def values(self, images: NDArray[Any], owners: NDArray[np.int64] | None = None) -> Floats:
         """Value of the target for each image, ``(N,)``."""
         (value,) = self.run(Value(self.network, self.form), images, owners)
         return np.asarray(value, np.float64)
-
-    def gradient_sizes(self, paths: Sequence[str]) -> NDArray[Any]:
-        """Size of the gradient of the first image's target at each of these layers (for tokens, at the patches)."""
-        backend, first = self.network.backend, tree_map(lambda leaf: leaf[:1], self.arguments)
-        given = native(self.network, self.images[:1]), native(self.network, first)
-        (found,) = backend.to_numpy(
-            backend.run(GradientReach(self.network, self.form, tuple(paths)), self.weights, *given)
-        )
-        return np.asarray(found)
 
     def with_weights(self, weights: Tree) -> Task:
         """The same task with other weights."""
@@ -125,13 +153,34 @@ def run_program(
 
 @dataclass(frozen=True)
 class MethodOutput:
-    """The output of an attribution method; see `phosphene.Attribution` for `raw`, `values`, `scores` and `coverage`.
+    """The output of an attribution method; see `phosphene.Attribution` for `raw`, `values` and `scores`.
 
-    `spread` is the map at the size of the image ``(N, H, W)``, for methods where it is not `raw` upsampled.
+    `spread` is the map ``(N, h, w)`` that is upsampled to the size of the image, for methods where it is not `raw` itself.
+    `arrived` ``(N,)`` is whether any gradient is not exactly zero, for methods with gradients.
     """
 
     raw: NDArray[Any]
     values: Floats
+    arrived: NDArray[np.bool_] | None = None
     spread: NDArray[Any] | None = None
     scores: Mapping[str, Floats] = field(default_factory=dict)
-    coverage: str = ""
+
+
+def baseline_of(task: Task) -> NDArray[np.float64]:
+    """The baseline: a number or an image ``(H, W, C)``, in [0, 1]."""
+    given = np.asarray(task.options["baseline"], np.float64)
+    if given.ndim not in (0, 3) or (given.ndim == 3 and given.shape != task.images.shape[1:]):
+        raise InvalidParameter(
+            "baseline",
+            allowed=f"a number or an image of shape {task.images.shape[1:]}",
+            received=said(f"shape {given.shape}"),
+            fix="For example baseline=0, which is black.",
+        )
+    if not (np.all(np.isfinite(given)) and given.min() >= 0 and given.max() <= 1):
+        raise InvalidParameter(
+            "baseline",
+            allowed="values in [0, 1]",
+            received=task.options["baseline"],
+            fix="For example baseline=0, which is black.",
+        )
+    return given

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phosphene.attribution.result import PERCENTILE
 from phosphene.kit.figures import DIVERGING, SEQUENTIAL, colour_bar, grid, show_image
+from phosphene.kit.maps import normalised, smoothed
 
 if TYPE_CHECKING:
     from phosphene.attribution.result import Attribution
 
 __all__ = ["plot_attribution"]
+
+
+SMOOTHING = 0.015
+"""Standard deviation of the blur of a map with a value per pixel when it is laid over its image, as a share of the side."""
+
+OPAQUE = 0.9
+"""Opacity of the strongest value; small values are transparent."""
 
 
 def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int | None = None) -> Any:
@@ -22,7 +31,14 @@ def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int |
     figure, axes = grid(2 * count, 2 * wide, (1.55, 1.7), extra=0.8)
     low, colour_map = (-1.0, DIVERGING) if found.signed else (0.0, SEQUENTIAL)
     colours: dict[str, Any] = {"cmap": colour_map, "vmin": low, "vmax": 1.0}
-    title = found.method.replace("_", " ") + (f", {found.layer}" if found.layer else "")
+    title = found.title + (f", {found.layer}" if found.layer else "")
+    shown, scale = found.maps, "share of each image's largest value"
+    if _by_pixel(found):
+        scale = f"share of the {PERCENTILE:g}th percentile of each image"
+        if overlay:
+            # Single pixels are too small to be seen over a photograph, and neighbours of opposite sign alternate.
+            radius = max(0.5, SMOOTHING * min(found.maps.shape[1:]))
+            shown, scale = normalised(smoothed(shown, radius), PERCENTILE), f"{scale}, smoothed"
     for index in range(count):
         left, right = axes[2 * index : 2 * index + 2]
         show_image(left, found.images[index])
@@ -30,9 +46,15 @@ def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int |
         alpha = None
         if overlay:
             right.imshow(found.images[index].mean(axis=-1), cmap="gray", vmin=0, vmax=1)
-            # Small values are transparent.
-            alpha = np.clip(0.25 + np.abs(found.maps[index]), 0, 0.9)
-        right.imshow(found.maps[index], alpha=alpha, interpolation="bilinear", **colours)
-        right.set_title(title, fontsize=8)
-    colour_bar(figure, axes, "share of each image's largest value", **colours)
+            strength = np.abs(np.nan_to_num(shown[index]))
+            # The middle of the diverging colours is light: small values would be a veil over the photograph.
+            alpha = np.clip(strength**0.75 if found.signed else np.sqrt(strength), 0, OPAQUE)
+        right.imshow(shown[index], alpha=alpha, interpolation="bilinear", **colours)
+        right.set_title(title if np.all(np.isfinite(found.maps[index])) else f"{title} (not finite)", fontsize=8)
+    colour_bar(figure, axes, scale, **colours)
     return figure
+
+
+def _by_pixel(found: Attribution) -> bool:
+    """Whether the map has a value per pixel; class activation maps and windows are coarser."""
+    return found.raw.shape == found.images.shape

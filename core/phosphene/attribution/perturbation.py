@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.attribution.evaluation import MethodOutput, Task
+from phosphene.attribution.evaluation import MethodOutput, Task, baseline_of
 from phosphene.errors import InvalidParameter
 from phosphene.types import Floats, Size
 
@@ -27,6 +27,8 @@ def occlusion(task: Task) -> MethodOutput:
     stride = _sides("stride", task.options["stride"], window, window)
     rows, columns = _starts(height, window[0], stride[0]), _starts(width, window[1], stride[1])
     places = [(row, column) for row in rows for column in columns]
+    behind = np.broadcast_to(baseline_of(task), task.images.shape[1:])
+    task.expect((1 + len(places)) * len(task.images))
     values = task.values(task.images)
     lost = np.empty((len(task.images), len(places)))
     count = max(1, AT_ONCE // len(task.images))
@@ -34,7 +36,8 @@ def occlusion(task: Task) -> MethodOutput:
         chosen = places[start : start + count]
         covered = np.repeat(task.images[None], len(chosen), axis=0)
         for copy, (top, left) in zip(covered, chosen, strict=True):
-            copy[:, top : top + window[0], left : left + window[1]] = task.options["baseline"]
+            place = slice(top, top + window[0]), slice(left, left + window[1])
+            copy[(slice(None), *place)] = behind[place]
         owners = np.tile(np.arange(len(task.images)), len(chosen))
         seen = task.values(covered.reshape(-1, *task.images.shape[1:]), owners).reshape(len(chosen), -1)
         lost[:, start : start + count] = values[:, None] - seen.T
@@ -43,7 +46,7 @@ def occlusion(task: Task) -> MethodOutput:
         painted[:, top : top + window[0], left : left + window[1]] += lost[:, index, None, None]
         covering[top : top + window[0], left : left + window[1]] += 1
     raw = lost.reshape(len(task.images), len(rows), len(columns))
-    return MethodOutput(raw, values, painted / covering)
+    return MethodOutput(raw, values, spread=painted / covering)
 
 
 def curves(task: Task, maps: NDArray[np.float32], steps: int = 16, baseline: float = 0.5) -> tuple[Floats, Floats]:
@@ -59,6 +62,7 @@ def curves(task: Task, maps: NDArray[np.float32], steps: int = 16, baseline: flo
     rank = np.empty_like(ranked)
     np.put_along_axis(rank, ranked, np.arange(pixels)[None], axis=1)
     rank = rank.reshape(maps.shape)
+    task.expect(2 * (steps + 1) * count)
     deletion, insertion = np.empty((steps + 1, count)), np.empty((steps + 1, count))
     for step in range(steps + 1):
         gone = (rank < round(step / steps * pixels))[..., None]

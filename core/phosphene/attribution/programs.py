@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from phosphene.ascent.step import evaluate, read
 from phosphene.backend import Network, Rule
+from phosphene.errors import InvalidParameter, said
 from phosphene.layers import Tokens
 from phosphene.objectives.forms import Form
 from phosphene.types import Array, Edit, Namespace, Tree
 
-__all__ = ["CAMS", "ActivationMap", "GradientReach", "InputGradient", "Value", "add_offset"]
+__all__ = ["CAMS", "Activation", "ActivationMap", "GradientReach", "InputGradient", "Value", "add_offset"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,19 @@ class Value:
     def __call__(self, weights: Tree, images: Array, arguments: Tree) -> Array:
         activations = read(self.network, images, self.form, weights)
         return evaluate(self.form, self.network.backend, activations, arguments, images.shape[0])
+
+
+@dataclass(frozen=True)
+class Activation:
+    """``(weights, images, arguments) -> activation of the layer`` for `Backend.run`; the arguments have no effect."""
+
+    network: Network
+    layer: str
+
+    def __call__(self, weights: Tree, images: Array, arguments: Tree) -> Array:
+        xp, half = self.network.backend.xp, self.network.dtype in ("bfloat16", "float16")
+        given = xp.astype(images, getattr(xp, self.network.dtype)) if half else images
+        return xp.astype(self.network.forward(given, [self.layer], weights=weights)[self.layer], images.dtype)
 
 
 @dataclass(frozen=True)
@@ -48,9 +62,10 @@ class InputGradient:
 
 @dataclass(frozen=True)
 class ActivationMap:
-    """``(weights, images, arguments) -> (map (N, h, w), largest gradient at the layer (N,), value (N,))``.
+    """``(weights, images, arguments) -> (map (N, *positions), largest gradient at the layer (N,), value (N,))``.
 
-    The gradient is with respect to a zero offset added to the layer, so that nothing is differentiated below it.
+    The gradient is with respect to a zero offset added to the layer, so that nothing is differentiated below it. The map has the
+    positions of the layer: rows and columns, also of patch tokens; depth, rows and columns; or one axis.
     """
 
     network: Network
@@ -74,47 +89,56 @@ class ActivationMap:
 
         gradient, (activation, value) = backend.grad(objective)(_zeros(xp, images, shape))
         activation, gradient = (_on_grid(xp, array, self.tokens) for array in (activation, gradient))
-        arrived = xp.max(xp.reshape(xp.abs(gradient), (gradient.shape[0], -1)), axis=1)
-        return CAMS[self.method](xp, activation, gradient), arrived, value
+        return CAMS[self.method](xp, activation, gradient), _largest(xp, gradient), value
 
 
 @dataclass(frozen=True)
 class GradientReach:
-    """``(weights, images, arguments) -> largest gradient at each layer (N, layers)``; for tokens, at the patches."""
+    """``(weights, images, arguments) -> (largest gradient per channel (N, C), activation (N, ...)) of each layer, flattened``.
+
+    The layers come in the given order; for tokens the gradient is that of the patches. All of them are differentiated in one
+    pass, and nothing below the first.
+    """
 
     network: Network
     form: Form
     layers: tuple[str, ...]
+    tokens: tuple[Tokens | None, ...]
 
-    def __call__(self, weights: Tree, images: Array, arguments: Tree) -> Array:
+    def __call__(self, weights: Tree, images: Array, arguments: Tree) -> tuple[Array, ...]:
         network, backend, xp = self.network, self.network.backend, self.network.backend.xp
         shapes = network.shapes((images.shape[1], images.shape[2]))
         half = network.dtype in ("bfloat16", "float16")
         given = xp.astype(images, getattr(xp, network.dtype)) if half else images
+        paths = list(dict.fromkeys((*self.layers, *self.form.layers)))
 
-        def objective(offset: dict[str, Array]) -> tuple[Array, Array]:
+        def objective(offset: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
             edit = {path: add_offset(value) for path, value in offset.items()}
-            seen = network.forward(given, list(self.form.layers), weights=weights, edit=edit)
+            seen = network.forward(given, paths, weights=weights, edit=edit)
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()}
-            value = evaluate(self.form, backend, wide, arguments, images.shape[0])
-            return xp.sum(value), value
+            return xp.sum(evaluate(self.form, backend, wide, arguments, images.shape[0])), wide
 
-        found, _ = backend.grad(objective)({path: _zeros(xp, images, shapes[path]) for path in self.layers})
-        patches = [_on_grid(xp, found[path], network.layers[path].tokens) for path in self.layers]
-        return xp.stack([xp.max(xp.reshape(xp.abs(part), (part.shape[0], -1)), axis=1) for part in patches], axis=1)
+        found, seen = backend.grad(objective)({path: _zeros(xp, images, shapes[path]) for path in self.layers})
+        outputs: list[Array] = []
+        for path, tokens in zip(self.layers, self.tokens, strict=True):
+            slope = xp.abs(_on_grid(xp, found[path], tokens))
+            axes = tuple(range(1, slope.ndim - 1))
+            outputs += [xp.max(slope, axis=axes) if axes else slope, seen[path]]
+        return tuple(outputs)
 
 
 def gradcam(xp: Namespace, activation: Array, gradient: Array) -> Array:
     """Channels weighted by the mean of their gradient (Selvaraju et al. 2017)."""
-    return xp.sum(xp.mean(gradient, axis=(1, 2), keepdims=True) * activation, axis=-1)
+    return xp.sum(xp.mean(gradient, axis=_positions(gradient), keepdims=True) * activation, axis=-1)
 
 
 def gradcam_plus_plus(xp: Namespace, activation: Array, gradient: Array) -> Array:
     """Channels weighted by their positive gradients, position by position (Chattopadhay et al. 2018, equations 10 and 19)."""
     square, zero = gradient * gradient, xp.zeros_like(gradient)
-    total = xp.sum(activation, axis=(1, 2), keepdims=True)
+    total = xp.sum(activation, axis=_positions(activation), keepdims=True)
     share = xp.where(gradient != 0, square / (2.0 * square + total * square * gradient + 1e-6), zero)
-    weight = xp.sum(share * xp.where(gradient > 0, gradient, zero), axis=(1, 2), keepdims=True)
+    positive = xp.where(gradient > 0, gradient, zero)
+    weight = xp.sum(share * positive, axis=_positions(gradient), keepdims=True)
     return xp.sum(weight * activation, axis=-1)
 
 
@@ -134,19 +158,36 @@ CAMS: dict[str, Callable[[Namespace, Array, Array], Array]] = {
     "hirescam": hirescam,
     "layercam": layercam,
 }
-"""Class activation maps by name: ``f(xp, activation (N, h, w, C), its gradient) -> (N, h, w)``, signed."""
+"""Class activation maps by name: ``f(xp, activation (N, *positions, C), its gradient) -> (N, *positions)``, signed."""
+
+
+def _positions(array: Array) -> tuple[int, ...]:
+    return tuple(range(1, array.ndim - 1))
+
+
+def _largest(xp: Namespace, array: Array) -> Array:
+    """Largest absolute value of each row, ``(N,)``."""
+    return xp.max(xp.reshape(xp.abs(array), (array.shape[0], -1)), axis=1)
 
 
 def _zeros(xp: Namespace, images: Array, shape: tuple[int, ...]) -> Array:
     """Zeros ``(N, *shape)`` for the layer's activations of N images."""
     # Derived from the images to be on their device, which a tracer does not know.
-    return xp.reshape(images[:, 0, 0, 0] * 0, (-1,) + (1,) * len(shape)) + xp.zeros(shape, dtype=images.dtype)
+    rows = xp.reshape(images[:, 0, 0, 0] * 0, (-1,) + (1,) * len(shape))
+    return xp.broadcast_to(rows, (images.shape[0], *shape)) * 1
 
 
 def add_offset(offset: Array) -> Edit:
     """Make an edit that adds an offset to a layer; the gradient of a zero offset is that of the layer."""
 
     def add(xp: Namespace, activation: Array) -> Array:
+        if tuple(activation.shape) != tuple(offset.shape):
+            raise InvalidParameter(
+                "layer",
+                allowed=f"a layer whose shape does not depend on the image, {tuple(offset.shape[1:])}",
+                received=said(f"one of shape {tuple(activation.shape[1:])}"),
+                fix="A number of boxes or key points that depends on the image has no map: choose an earlier layer.",
+            )
         return activation + xp.astype(offset, activation.dtype)
 
     return add

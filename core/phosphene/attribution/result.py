@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from phosphene.kit.result import FIGURES, Result
 from phosphene.types import Floats
 
-__all__ = ["Attribution"]
+__all__ = ["PERCENTILE", "Attribution"]
+
+PERCENTILE = 99.5
+"""Percentile of the absolute values of a map with a value per pixel that becomes 1."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,15 @@ class Attribution(Result):
     ----------
     images : (N, H, W, C) float32
         The images that were explained, in [0, 1].
-    raw : (N, h, w) or (N, H, W, C)
-        What the method computed, signed: at the resolution of the layer for class activation maps, at that of the patches for
-        occlusion, and one value per pixel and channel for gradients.
+    raw : (N, h, w), (N, H, W, C), (N, T) or (N, D, h, w)
+        What the method computed, signed: at the positions of the layer for class activation maps (rows and columns; a sequence;
+        depth, rows and columns), at the windows for occlusion, and one value per pixel and channel for gradients.
     maps : (N, H, W) float32
-        At the size of the images, each scaled on its own: to [0, 1], or to [-1, 1] if `signed`.
+        At the size of the images, each scaled on its own: to [0, 1], or to [-1, 1] if `signed`. Class activation maps and
+        occlusion are divided by their largest absolute value. Maps with a value per pixel are divided by the 99.5th percentile
+        of their absolute values (of those that are not zero) and clipped, since the single largest pixel would leave the others
+        near zero. The values of a sequence are laid on the pixels that each position depends on, which is measured; a volume is
+        summed over its depth. NaN where `raw` is not finite.
     values : (N,)
         The target on each image.
     labels : tuple of str
@@ -57,7 +64,7 @@ class Attribution(Result):
     endings: ClassVar[tuple[str, ...]] = (".npz", *FIGURES)
 
     images: Annotated[NDArray[np.float32], "N H W C"]
-    raw: Annotated[NDArray[np.floating[Any]], "N _ _ | N H W C"]
+    raw: Annotated[NDArray[np.floating[Any]], "N _ ..."]
     maps: Annotated[NDArray[np.float32], "N H W"]
     values: Annotated[Floats, "N"]
     labels: Annotated[tuple[str, ...], "N"]
@@ -73,6 +80,14 @@ class Attribution(Result):
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def title(self) -> str:
+        """The method in words; if its backward rule reached nothing, what the maps are instead."""
+        words = self.method.replace("_", " ")
+        if not self.coverage.partition(": ")[2].startswith("0 of "):
+            return words
+        return f"{words} = {'gradcam x ' if self.layer else ''}gradient (no ReLU reached)"
 
     def plot(self, *, overlay: bool = True, columns: int | None = None) -> Any:
         """Draw each image beside its map.
@@ -90,7 +105,7 @@ class Attribution(Result):
 
     def __repr__(self) -> str:
         count, height, width = self.maps.shape
-        head = f"Attribution of {count} image{'s' * (count != 1)}, {height} x {width}, by {self.method}"
+        head = f"Attribution of {count} image{'s' * (count != 1)}, {height} x {width}, by {self.title}"
         lines = [head + (f" at {self.layer}" if self.layer else "")]
         width_of = max((len(label) for label in self.labels), default=0)
         for row, label in enumerate(self.labels[:12]):

@@ -15,7 +15,7 @@ from phosphene.kit.checks import choice, integer
 from phosphene.kit.images import check_images
 from phosphene.layers import Layer
 
-__all__ = ["feature_maps", "on_grid"]
+__all__ = ["feature_maps", "has_positions", "on_grid"]
 
 AGGREGATES = ("mean", "max")
 
@@ -37,7 +37,7 @@ def feature_maps(
     images : array-like (N, H, W, C) or (H, W, C)
         Floats in [0, 1].
     layer : str
-        Path of a layer with positions. Patch tokens are arranged in their rows and columns.
+        Path of a layer with positions, on any number of axes. Patch tokens are arranged in their rows and columns.
     channels : sequence of int, optional
         Channels to show (default: all).
     strongest : int, optional
@@ -57,6 +57,11 @@ def feature_maps(
         For a layer without positions, and for channels that the layer does not have.
     InvalidImages
         For images of the wrong shape, dtype or range.
+
+    Warns
+    -----
+    ModelWarning
+        For activations that are NaN or infinite. They are drawn as gaps, and left out of a mean and a maximum.
     """
     pictures = check_images(images, network.input)
     found = on_grid(activations(network, pictures, layer)[layer], network.layers[layer])
@@ -67,13 +72,21 @@ def feature_maps(
             choice(
                 "aggregate", name, AGGREGATES, fix='For example aggregate="mean", or both: aggregate=("mean", "max").'
             )
-        reduced = [found.mean(axis=-1) if name == "mean" else found.max(axis=-1) for name in wanted]
+        # A channel that is not finite would spread over the whole map; `activations` has warned of it.
+        valid = np.isfinite(found)
+        reduced = [
+            (np.where(valid, found, 0).sum(axis=-1) / np.maximum(valid.sum(axis=-1), 1))
+            if name == "mean"
+            else np.where(valid, found, -np.inf).max(axis=-1)
+            for name in wanted
+        ]
+        reduced = [np.where(valid.any(axis=-1), each, np.nan) for each in reduced]
         titles = tuple({"mean": "mean", "max": "maximum"}[name] for name in wanted)
         label = f"{layer}, over its {count} channels"
         return FeatureMaps(pictures, np.stack(reduced, axis=1).astype(np.float32), titles, label, aggregated=True)
     if strongest is not None:
         strongest = min(integer("strongest", strongest, minimum=1), count)
-        means = found.reshape(-1, count).mean(axis=0)
+        means = np.nan_to_num(found.reshape(-1, count).mean(axis=0), nan=-np.inf, posinf=-np.inf)
         channels = [int(index) for index in np.argsort(-means, kind="stable")[:strongest]]
     chosen = list(range(count)) if channels is None else [int(channel) for channel in channels]
     if not chosen or any(not 0 <= channel < count for channel in chosen):
@@ -88,7 +101,7 @@ def feature_maps(
 
 
 def on_grid(activation: NDArray[np.floating], layer: Layer) -> NDArray[np.floating]:
-    """Arrange an activation by position: ``(N, h, w, C)``, or ``(N, T, C)`` for tokens that are not image patches.
+    """Arrange an activation by position: ``(N, ..., C)`` with the axes of the layer, ``(N, h, w, C)`` for patch tokens.
 
     Raises
     ------
@@ -96,16 +109,21 @@ def on_grid(activation: NDArray[np.floating], layer: Layer) -> NDArray[np.floati
         For a layer without positions, for attention maps and for windows.
     """
     tokens = layer.tokens
-    if layer.axes == ("token", "channel"):
-        if tokens is None or activation.shape[1] != tokens.count:
-            return activation
+    if layer.axes == ("token", "channel") and tokens is not None and activation.shape[1] == tokens.count:
         patches = activation[:, len(tokens.prefix) :]
         return patches.reshape(len(patches), *tokens.grid, patches.shape[-1])
-    if layer.axes != ("row", "column", "channel"):
+    if not has_positions(layer):
         raise InvalidParameter(
             "layer",
             allowed="a layer with positions",
             received=said(f"{layer.path!r}, whose axes are {', '.join(layer.axes)}"),
-            fix="Choose an earlier layer; net.layers shows the shapes.",
+            fix="Attention maps and windows are not arranged by position: choose the layer before or after them."
+            if layer.spatial
+            else "Choose an earlier layer; net.layers shows the shapes.",
         )
     return activation
+
+
+def has_positions(layer: Layer) -> bool:
+    """Whether a layer has channels at positions, on any number of axes; attention maps and windows have not."""
+    return layer.spatial and layer.windows == 1 and layer.axes[-1] == "channel"

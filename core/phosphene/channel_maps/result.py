@@ -21,8 +21,9 @@ class FeatureMaps(Result):
     ----------
     images : (N, H, W, C) float32
         In [0, 1].
-    maps : (N, K, h, w) or (N, K, T) float32
-        Activations at the layer's own resolution: patch tokens in rows and columns, a signal along its one axis.
+    maps : (N, K, h, w), (N, K, T) or (N, K, ..., h, w) float32
+        Activations at the layer's own resolution: patch tokens in rows and columns, a signal along its one axis, a volume
+        slice by slice.
     titles : tuple of str
         What each of the K maps shows: a channel, or the mean or the maximum over channels.
     layer : str
@@ -34,7 +35,7 @@ class FeatureMaps(Result):
     endings: ClassVar[tuple[str, ...]] = (".npz", *FIGURES)
 
     images: Annotated[NDArray[np.float32], "N H W C"]
-    maps: Annotated[NDArray[np.float32], "N K h w | N K T"]
+    maps: Annotated[NDArray[np.float32], "N K ..."]
     titles: Annotated[tuple[str, ...], "K"]
     layer: str
     aggregated: bool = False
@@ -42,12 +43,12 @@ class FeatureMaps(Result):
     def plot(
         self, *, over_image: bool = False, shared: bool | None = None, grey: bool = False, columns: int | None = None
     ) -> Any:
-        """Draw the maps beside their images, or the values of a signal as lines.
+        """Draw the maps beside their images, the values of a signal as lines, and a volume as its slices side by side.
 
         Parameters
         ----------
         over_image : bool, default False
-            Whether to draw the maps over the image in grey, at its size.
+            Whether to draw the maps over the image in grey, at its size; not for signals and volumes.
         shared : bool, optional
             Whether all maps have one scale; otherwise each title states the map's largest value (default: True for channels,
             False for a mean and a maximum).

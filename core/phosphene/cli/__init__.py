@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -27,12 +30,30 @@ for command in (
 app.add_typer(atlas, name="atlas")
 
 
+@contextmanager
+def _progress_logged() -> Iterator[None]:
+    """A context in which lines of progress, of which there are any only without a terminal, go to the standard error stream."""
+    lines = logging.getLogger("phosphene.progress")
+    handler, level, propagate = logging.StreamHandler(), lines.level, lines.propagate
+    handler.setFormatter(logging.Formatter("phosphene: %(message)s"))
+    lines.addHandler(handler)
+    lines.setLevel(logging.INFO)
+    lines.propagate = False
+    try:
+        yield
+    finally:
+        lines.removeHandler(handler)
+        lines.setLevel(level)
+        lines.propagate = propagate
+
+
 def main() -> None:
     """Run the command line. The exit status is 0, 1 (the command failed) or 2 (invalid usage)."""
     from phosphene.errors import InvalidParameter, PhospheneError
 
     try:
-        app()
+        with _progress_logged():
+            app()
     except InvalidParameter as error:
         print(f"phosphene: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from phosphene.cli.options import Backend, InputSize, Model, OnError, Seed, Weights, check_out, parse_integers, split
+from phosphene.cli.options import (
+    Backend,
+    InputSize,
+    Model,
+    OnError,
+    Seed,
+    Weights,
+    check_out,
+    opened,
+    parse_integers,
+    split,
+)
 
 __all__ = ["atlas"]
 
@@ -45,7 +56,7 @@ def build(
     from phosphene.data.locations import source_at
 
     wanted = parse_integers("levels", levels) if levels else None
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     source = source_at(data, network.input.size, network.input.channels)
     settings = BuildSettings(icons=IconSettings() if icons else None, patches=PatchSettings() if patches else None)
     with ExitStack() as stack:

@@ -22,6 +22,8 @@ from phosphene.cli.options import (
     Steps,
     Weights,
     check_out,
+    loading,
+    opened,
     parse_targets,
     split,
 )
@@ -46,8 +48,8 @@ def parity(
     from phosphene.cli.image_arguments import read_images
 
     check_out(out, ".json")
-    a = ph.load(net_a, backend=backend_a, size=input_size)
-    b = ph.load(net_b, backend=backend_b, size=input_size)
+    a = opened(net_a, backend_a, None, input_size)
+    b = opened(net_b, backend_b, None, input_size)
     found = ph.parity(a, b, read_images(images, a.input.size, a.input.channels), tolerance=tolerance)
     found.save(out)
     figure = found.save(out.with_suffix(".png"))
@@ -92,7 +94,7 @@ def compare(
     wanted = parse_targets(target)
     backends = _one_per_model("backend", backend or [None], len(models))
     layers = _one_per_model("layer", [split(text) for text in layer], len(models)) if layer else None
-    networks = [ph.load(name, backend=own, size=input_size) for name, own in zip(models, backends, strict=True)]
+    networks = [opened(name, own, None, input_size) for name, own in zip(models, backends, strict=True)]
     found = ph.compare(
         networks,
         wanted or None,
@@ -147,18 +149,19 @@ def bench(
     if out is not None:
         check_out(out, ".json")
     options = {"weights": weights, "size": input_size}
-    found = ph.bench(
-        model,
-        layer=layer,
-        batches=batch or (1, 8, 32),
-        size=size,
-        steps=steps,
-        rounds=rounds,
-        backends=backend or None,
-        devices=device or None,
-        dtypes=dtype or None,
-        options={name: value for name, value in options.items() if value is not None},
-    )
+    with loading(model, input_size):
+        found = ph.bench(
+            model,
+            layer=layer,
+            batches=batch or (1, 8, 32),
+            size=size,
+            steps=steps,
+            rounds=rounds,
+            backends=backend or None,
+            devices=device or None,
+            dtypes=dtype or None,
+            options={name: value for name, value in options.items() if value is not None},
+        )
     typer.echo(found.table())
     if out is not None:
         typer.echo(f"{found.save(out)}")

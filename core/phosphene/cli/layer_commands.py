@@ -22,6 +22,7 @@ from phosphene.cli.options import (
     check_out,
     files_by_layer,
     one_target,
+    opened,
     parse_targets,
 )
 
@@ -31,11 +32,23 @@ GRAVE = 3
 """Gravity of findings for which the exit status is 1: pictures would be wrong."""
 
 
-def layers(model: Model, backend: Backend = None, weights: Weights = None, input_size: InputSize = None) -> None:
+def layers(
+    model: Model,
+    backend: Backend = None,
+    weights: Weights = None,
+    input_size: InputSize = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report",
+            help="Print instead what was found about the model: mode, memory layout, random numbers, what backward rules reach, "
+            "guesses, and modules that cannot be read, with the reason.",
+        ),
+    ] = False,
+) -> None:
     """List the layers of a model: path, kind, shape and parameters."""
-    import phosphene as ph
-
-    typer.echo(repr(ph.load(model, backend=backend, weights=weights, size=input_size).layers))
+    network = opened(model, backend, weights, input_size)
+    typer.echo(str(network.report()) if report else repr(network.layers))
 
 
 def diagnose(
@@ -52,7 +65,7 @@ def diagnose(
     from phosphene.data.locations import source_at
 
     wanted = parse_targets(targets)
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     source = None if images is None else source_at(images, network.input.size, network.input.channels)
     found = ph.diagnose(network, wanted, images=source, seed=seed)
     typer.echo(f"{found!r}")
@@ -89,7 +102,7 @@ def activations(
 
     if store is None:
         check_out(out, *FIGURES, ".npz")
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     spec = network.input
     source = source_at(images, spec.size, spec.channels)
     if store is not None:
@@ -126,7 +139,7 @@ def units(
     from phosphene.data.locations import source_at
 
     check_out(out, ".html")
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     source = source_at(images, network.input.size, network.input.channels)
     for path, page in files_by_layer(out, layer, network):
         found = ph.units(network, source, path, top=top, twins=twins, batch=batch, on_error=on_error)
@@ -156,7 +169,7 @@ def embed(
     from phosphene.data.locations import source_at
 
     check_out(out, *FIGURES, ".npz")
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     source = source_at(images, network.input.size, network.input.channels)
     labels = labels_of(images, source)
     drawn = {"thumbnails": True} if thumbnails and out.suffix != ".npz" else {}
@@ -198,7 +211,7 @@ def attribute(
 
     check_out(out, *FIGURES, ".npz")
     wanted = None if target == "predicted" else one_target(target)
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     spec = network.input
     pictures = read_images(images, spec.size, spec.channels, most=None if out.suffix == ".npz" else MOST_DRAWN)
     found = ph.attribute(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +40,9 @@ __all__ = [
     "Weights",
     "check_out",
     "files_by_layer",
+    "loading",
     "one_target",
+    "opened",
     "parse_integers",
     "parse_target",
     "parse_targets",
@@ -52,7 +56,9 @@ MODELS = "specimen, torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER or package.mo
 IMAGES = "folder, image file, text file of paths, or photos:N[:SEED]"
 TARGETS = "class (coins), channels (stage3:5, stage3:0-15) or neuron (stage3:5@2,3)"
 
-Model = Annotated[str, typer.Argument(help=f"Model: {MODELS}.")]
+FACTORY = "A factory is a function of yours that returns a model, or ph.wrap(model, size=...)."
+
+Model = Annotated[str, typer.Argument(help=f"Model: {MODELS}. {FACTORY}")]
 Targets = Annotated[list[str], typer.Argument(help=f"Targets: {TARGETS}.")]
 ImagesArgument = Annotated[str, typer.Argument(help=f"Images: {IMAGES}.")]
 PhotographArgument = Annotated[Path, typer.Argument(help="Image file.")]
@@ -62,7 +68,10 @@ Weights = Annotated[
     str | None, typer.Option(help="'random', or a .safetensors or .pt file (default: the published weights).")
 ]
 InputSize = Annotated[
-    int | None, typer.Option(help="Native input size of the model in pixels per side; required for a factory.")
+    int | None,
+    typer.Option(
+        help="Native input size of the model in pixels per side; required for a factory, unless it returns ph.wrap(...)."
+    ),
 ]
 ImagesOption = Annotated[str | None, typer.Option("--images", help=f"Images: {IMAGES}.")]
 RealImages = Annotated[str, typer.Option("--images", help=f"At least 200 real images: {IMAGES}.")]
@@ -80,6 +89,47 @@ Preset = Annotated[str | None, typer.Option(help=f"Preset recipe: {', '.join(pre
 OnError = Annotated[
     str, typer.Option(help="Whether to 'raise' for an unreadable image file, or to 'skip' and count it.")
 ]
+
+
+def opened(model: str, backend: str | None, weights: str | None, input_size: int | None) -> Network:
+    """Load the network of a command; errors speak of its options.
+
+    Raises
+    ------
+    PhospheneError
+        See `phosphene.load`.
+    """
+    import phosphene as ph
+
+    with loading(model, input_size):
+        return ph.load(model, backend=backend, weights=weights, size=input_size)
+
+
+@contextmanager
+def loading(model: str, input_size: int | None) -> Iterator[None]:
+    """A context in which errors about the arguments of `phosphene.load` name the options of the command line."""
+    from phosphene.errors import InvalidParameter, said
+
+    try:
+        yield
+    except InvalidParameter as error:
+        if error.parameter == "size" and input_size is None:
+            raise InvalidParameter(
+                "--input-size",
+                allowed="the native input size of the model in pixels per side",
+                received=said("nothing"),
+                fix=f"The model that {model} returns does not state it: add --input-size 224, or let the factory return "
+                "ph.wrap(model, size=...).",
+            ) from error
+        names = error.parameter.split(", ")
+        if all(name in OPTION_OF for name in names):
+            written = ", ".join(OPTION_OF[name] for name in names)
+            error.args = (written + str(error).removeprefix(error.parameter),)
+        raise
+
+
+OPTION_OF = {"size": "--input-size", "backend": "--backend", "weights": "--weights"}
+"""Options of the command line by the argument of `phosphene.load` that they set."""
 
 
 def check_out(path: Path, *endings: str) -> None:
@@ -176,27 +226,18 @@ def parse_target(text: str) -> list[Any]:
     InvalidParameter
         If it is written otherwise.
     """
-    import phosphene as ph
     from phosphene.errors import InvalidParameter
+    from phosphene.objectives.targets import parse
 
-    if ":" not in text:
-        return [ph.logit(int(text) if text.isdigit() else text)]
-    if text.endswith(":all"):
-        return [ph.objectives.layer(text.removesuffix(":all"))]
-    found = re.fullmatch(r"(.+):(\d+)(?:-(\d+))?(?:@(centre|\d+(?:,\d+)*))?", text)
-    if found is None:
+    found = parse(text)
+    if ":" in text and getattr(found[0], "wanted", None) == text:  # a class, whose name may have a colon only in Python
         raise InvalidParameter(
             "target",
             allowed="CLASS, LAYER:CHANNEL, LAYER:FIRST-LAST, LAYER:CHANNEL@ROW,COLUMN or LAYER:all",
             received=text,
             fix="For example stage3:0-15.",
         )
-    layer, first, last, place = found.groups()
-    channels = range(int(first), int(last or first) + 1)
-    if place is None:
-        return [ph.channel(layer, index) for index in channels]
-    at = None if place == "centre" else tuple(int(index) for index in place.split(","))
-    return [ph.neuron(layer, index, at) for index in channels]
+    return found
 
 
 def one_target(text: str) -> Any:

@@ -26,6 +26,7 @@ from phosphene.cli.options import (
     Weights,
     check_out,
     one_target,
+    opened,
     parse_integers,
     parse_targets,
 )
@@ -89,11 +90,11 @@ def render(
         check_out(save_config, ".toml")
         configuration.check_config({"model": model_options, "run": run | {"out": str(target)}})
     objectives = parse_targets(run["targets"])
-    network = ph.load(
+    network = opened(
         model_options["name"],
-        backend=model_options.get("backend"),
-        weights=model_options.get("weights"),
-        size=model_options.get("input_size"),
+        model_options.get("backend"),
+        model_options.get("weights"),
+        model_options.get("input_size"),
     )
     options = {key: value for key, value in run.items() if key not in ("targets", "out")}
     # --preset is a whole recipe, of which the file must not replace parts.
@@ -125,7 +126,7 @@ def invert(
     from phosphene.kit.pictures import read_image
 
     ph.Renders.check_path(out)
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     renders = ph.invert(network, read_image(image, size), layer, steps=steps, seed=seed)
     renders.save(out)
     typer.echo(f"{renders!r}\n{out}")
@@ -157,7 +158,7 @@ def dream(
 
     ph.Renders.check_path(out)
     wanted = reduce(operator.add, parse_targets(targets))
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     picture = photograph(image, size, network.input.channels)
     renders = ph.dream(network, picture, wanted, octaves=octaves, factor=factor, steps=steps, seed=seed)
     renders.save(out)
@@ -195,7 +196,7 @@ def accentuate(
 
     check_out(out, *FIGURES)
     wanted = one_target(target)
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     picture = photograph(image, size or network.input.size, network.input.channels)
     held: dict[str, Any] = {"weights": weight} if weight else {}
     found = ph.accentuate(network, picture, wanted, layer=layer, threshold=threshold, steps=steps, seed=seed, **held)
@@ -233,7 +234,7 @@ def sheet(
     page = out / "index.html"
     check_out(page, ".html")
     wanted = None if channels is None else parse_integers("channels", channels)
-    network = ph.load(model, backend=backend, weights=weights, size=input_size)
+    network = opened(model, backend, weights, input_size)
     source = None if images is None else source_at(images, network.input.size, network.input.channels)
     recipe: dict[str, Any] = {"steps": steps, "preset": preset}
     found = ph.render_all(
@@ -277,6 +278,6 @@ def replay(
                 raise InvalidParameter(name, allowed="None without --model", received=given, fix="Add --model NAME.")
         renders = again(picture, backend=backend)
     else:
-        renders = again(picture, network=ph.load(model, backend=backend, weights=weights, size=input_size))
+        renders = again(picture, network=opened(model, backend, weights, input_size))
     renders.save(out)
     typer.echo(f"{renders!r}\n{out}")

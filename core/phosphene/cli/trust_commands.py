@@ -20,6 +20,7 @@ from phosphene.cli.options import (
     Targets,
     Weights,
     check_out,
+    opened,
     parse_targets,
 )
 
@@ -110,7 +111,7 @@ def _rendered(model: tuple[Any, ...], targets: list[str], images: str, **options
 
     wanted = parse_targets(targets)
     name, backend, weights, input_size = model
-    network = ph.load(name, backend=backend, weights=weights, size=input_size)
+    network = opened(name, backend, weights, input_size)
     source = source_at(images, network.input.size, network.input.channels)
     return network, ph.render(network, wanted, **options), source
 

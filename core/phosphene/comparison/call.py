@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from phosphene.backend import Network
 from phosphene.comparison.layer_vectors import blocks, default_layers, sources_for
 from phosphene.comparison.result import Comparison
 from phosphene.comparison.similarity import LEAST, Alignment, Correlation, centred_gram, matched
-from phosphene.errors import InvalidImages, InvalidParameter, PhospheneError, said
+from phosphene.errors import InvalidImages, InvalidParameter, ModelWarning, PhospheneError, said
 from phosphene.extraction.call import ImagesLike
 from phosphene.kit.checks import canvas_size, choice, integer, one_per
+from phosphene.kit.finite import NotFinite
 from phosphene.kit.progress import Progress, reporter
 from phosphene.kit.provenance import describe
-from phosphene.objectives import Objective, channel, target_objective
+from phosphene.objectives import Objective, channel
+from phosphene.objectives.location import ShapesAt
+from phosphene.objectives.targets import target_objective
 from phosphene.rendering.call import render
 from phosphene.rendering.result import Renders
 from phosphene.types import Floats, Size, UserObjective
@@ -68,7 +73,9 @@ def compare(
         As in `phosphene.activations`; at least 8, and not an iterator. All networks get the same images: files are resized to
         the input size of each network, anything else bilinearly from the largest of these sizes.
     layers : sequence, optional
-        One path or list of paths per network, compared over `images` (default: up to 12 from the input to the output).
+        One path or list of paths per network, compared over `images` (default: up to 12 from the input to the output): for two
+        networks, ``["stage2", "stage3"]`` is stage2 of the first and stage3 of the second, and ``[["stage2", "stage3"]] * 2`` both
+        layers of both.
     units : int, optional
         Number of best-matched pairs of channels to render for two networks: channels of the layer that `layers` names for each
         network, or of the last one of a list.
@@ -94,6 +101,11 @@ def compare(
         For fewer than 8 images, and for images of the wrong shape, dtype or range.
     MissingDependency
         For `units` when SciPy, which comes with scikit-learn, is not installed.
+
+    Warns
+    -----
+    ModelWarning
+        For activations that are NaN or infinite, which are left out, and for `layers` of different names that all networks have.
     """
     nets = _networks(networks)
     names = names_of(nets)
@@ -114,7 +126,7 @@ def compare(
     for network, name, canvas in zip(nets, names, canvases, strict=True):
         with naming(name), network.scope():
             for one in wanted:  # before anything is rendered, which may take minutes
-                one.bind(network, network.shapes(canvas))
+                one.bind(network, ShapesAt(network, canvas))
     found, data = _Similarities({}, 0, np.empty((0, 0))), ""
     if images is not None:
         sources = sources_for(images, nets)
@@ -171,14 +183,42 @@ def naming(name: str) -> Iterator[None]:
 
 
 def names_of(networks: Sequence[Network]) -> tuple[str, ...]:
-    """Make the names of networks distinct: by their framework if there are several, otherwise by a number."""
+    """Make the names of networks distinct: by framework if there are several, by what differs, or else by a number.
+
+    What can differ between networks of one name is the number of their parameters, their input size and their weights.
+    """
     names = [network.name for network in networks]
     if len({network.backend.name for network in networks}) > 1:
         names = [f"{network.name} ({network.backend.name})" for network in networks]
+    for detail_of in (_parameters, _size, _weights):
+        if len(set(names)) == len(names):
+            break
+        own = [
+            detail_of(network) if names.count(name) > 1 else "" for network, name in zip(networks, names, strict=True)
+        ]
+        told = [f"{name}, {detail}" if detail else name for name, detail in zip(names, own, strict=True)]
+        # A detail that all networks of one name share tells nothing.
+        names = [
+            longer if len({other for base, other in zip(names, told, strict=True) if base == name}) > 1 else name
+            for name, longer in zip(names, told, strict=True)
+        ]
     return tuple(
         f"{name} {names[: index + 1].count(name)}" if names.count(name) > 1 else name
         for index, name in enumerate(names)
     )
+
+
+def _parameters(network: Network) -> str:
+    count = sum(math.prod(shape) for shape in network.weight_shapes().values())
+    return f"{count / 1e6:.1f} M parameters" if count >= 1e6 else f"{count:,} parameters"
+
+
+def _size(network: Network) -> str:
+    return f"{network.input.size[0]} x {network.input.size[1]} pixels"
+
+
+def _weights(network: Network) -> str:
+    return f"weights {network.fingerprint()[:6]}"
 
 
 def _pair_title(paths: Sequence[tuple[str, ...]], pair: Any) -> str:
@@ -259,6 +299,7 @@ def _paths(
         )
     one_per("layers", layers, len(nets), "network")
     paths = tuple((own,) if isinstance(own, str) else tuple(own) for own in layers)
+    _warn_of_mix_up(nets, names, layers)
     for network, name, own in zip(nets, names, paths, strict=True):
         with naming(name):
             for path in own:
@@ -279,6 +320,20 @@ def _paths(
     return paths
 
 
+def _warn_of_mix_up(nets: Sequence[Network], names: Sequence[str], layers: Sequence[Any]) -> None:
+    """Warn if `layers` names one other layer per network although all networks have all of them."""
+    if not all(isinstance(path, str) for path in layers) or len(set(layers)) == 1:
+        return
+    if all(path in network.layers for network in nets for path in layers):
+        read = " and ".join(f"{path!r} of {name}" for path, name in zip(layers, names, strict=True))
+        warnings.warn(
+            f"layers: one layer per network is read, {read}, although each network has all of these layers. To compare all of "
+            f"them, give a list of paths per network: layers={[list(layers)] * len(nets)}.",
+            ModelWarning,
+            stacklevel=4,
+        )
+
+
 def _over_images(
     nets: Sequence[Network],
     names: Sequence[str],
@@ -291,7 +346,11 @@ def _over_images(
     sums = {(0, other): Alignment.zeros(len(paths[0]), len(paths[other])) for other in range(1, len(nets))}
     channels = Correlation()
     start, seen, total = time.perf_counter(), 0, len(sources[0])
-    readers = [blocks(network, source, own) for network, source, own in zip(nets, sources, paths, strict=True)]
+    finite = [NotFinite(name) for name in names]
+    readers = [
+        blocks(network, source, own, counted)
+        for network, source, own, counted in zip(nets, sources, paths, finite, strict=True)
+    ]
     with reporter(progress, "compare", total) as tell:
         while seen < total:
             block = []
@@ -308,5 +367,7 @@ def _over_images(
             seen += count
             if tell(Progress(seen, total, "images", time.perf_counter() - start)) is False:
                 break
+    for counted in finite:
+        counted.warn(stacklevel=4)
     matrices: dict[tuple[int, int], Floats] = {pair: running.matrix() for pair, running in sums.items()}
     return _Similarities(matrices, seen, channels.matrix() if units else np.empty((0, 0)))

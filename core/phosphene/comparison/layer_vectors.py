@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.arrays import filled
 from phosphene.backend import Network
-from phosphene.channel_maps.call import on_grid
+from phosphene.channel_maps.call import has_positions, on_grid
 from phosphene.data.locations import FileSource
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.data.streams import stream
 from phosphene.errors import InvalidParameter
-from phosphene.extraction.call import ImagesLike, activations
+from phosphene.extraction.call import ImagesLike, read_layers
+from phosphene.kit.finite import NotFinite, mean_over_positions, without_gaps
 from phosphene.kit.maps import upsample
 from phosphene.kit.memory import batch_by_memory
 from phosphene.layers import OUTPUT, Layer
@@ -70,8 +70,13 @@ def sources_for(images: ImagesLike, networks: Sequence[Network]) -> list[Source]
     return [source_of(images, spec.size if files else largest, spec.channels) for spec in specs]
 
 
-def blocks(network: Network, source: Source, layers: Sequence[str]) -> Iterator[list[Floats]]:
-    """Yield vectors ``(n, C)`` of each layer in the order of the images, for blocks of about equal n, at most `BLOCK`."""
+def blocks(
+    network: Network, source: Source, layers: Sequence[str], finite: NotFinite | None = None
+) -> Iterator[list[Floats]]:
+    """Yield vectors ``(n, C)`` of each layer in the order of the images, for blocks of about equal n, at most `BLOCK`.
+
+    `finite` counts values that are NaN or infinite; the mean of the channel in the block stands in their place.
+    """
     spec, total = network.input, len(source)
     length = -(-total // -(-total // BLOCK))
     batch = min(batch_by_memory(network, layers), length)
@@ -79,14 +84,14 @@ def blocks(network: Network, source: Source, layers: Sequence[str]) -> Iterator[
     kept: dict[str, Floats] = {}
     for whole, _ in stream(source, None, spec.channels, batch):
         images = resized(whole, spec.size)
-        for path, value in activations(network, filled(images, batch), unique, batch=batch).items():
-            part = _averaged(value[: len(images)], network.layers[path])
+        for path, value in read_layers(network, images, unique, batch, finite).items():
+            part = _averaged(value, network.layers[path])
             kept[path] = np.concatenate([kept[path], part]) if path in kept else part
         while len(kept[unique[0]]) >= length:
-            yield [kept[path][:length] for path in layers]
+            yield [without_gaps(kept[path][:length]) for path in layers]
             kept = {path: value[length:] for path, value in kept.items()}
     if kept and len(kept[unique[0]]):
-        yield [kept[path] for path in layers]
+        yield [without_gaps(kept[path]) for path in layers]
 
 
 def resized(images: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
@@ -98,9 +103,9 @@ def resized(images: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
 
 
 def _averages(layer: Layer) -> bool:
-    return layer.windows == 1 and layer.axes in (("channel",), ("token", "channel"), ("row", "column", "channel"))
+    return has_positions(layer) or layer.axes == ("channel",)
 
 
 def _averaged(value: NDArray[Any], layer: Layer) -> Floats:
     cells = on_grid(value, layer) if layer.spatial else value
-    return np.asarray(cells.reshape(len(cells), -1, cells.shape[-1]).mean(axis=1, dtype=np.float64))
+    return mean_over_positions(cells)

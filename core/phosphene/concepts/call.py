@@ -19,9 +19,12 @@ from phosphene.errors import InvalidImages, InvalidParameter, said
 from phosphene.extraction.call import ImagesLike, activations
 from phosphene.features.factorization import scikit_learn
 from phosphene.kit.checks import integer
+from phosphene.kit.finite import finite_part, mean_over_positions
 from phosphene.kit.images import check_images
 from phosphene.kit.provenance import describe
-from phosphene.objectives import Objective, target_objective
+from phosphene.objectives import Objective
+from phosphene.objectives.location import ShapesAt
+from phosphene.objectives.targets import target_objective
 from phosphene.types import Floats, UserObjective
 
 __all__ = ["concept"]
@@ -30,7 +33,13 @@ FEWEST = 5
 """Smallest number of images per set; fewer allow too few permutations."""
 
 FEWEST_TRIALS = int(1 / LEVEL)
-"""Smallest number of trials; with fewer no result could be significant, since the smallest p is ``1 / (1 + trials)``."""
+"""Smallest number of trials; with fewer no p could be below the level, since the smallest is ``1 / (1 + trials)``."""
+
+USUAL_TRIALS, MOST_TRIALS = 60, 200
+"""Default numbers of trials for large and for small matrices of examples and channels."""
+
+CHEAP = 4_000_000
+"""Trials times examples times channels up to which more trials than usual are run: some seconds."""
 
 
 def concept(
@@ -41,7 +50,7 @@ def concept(
     *,
     target: int | str | Objective | UserObjective | None = None,
     images: ImagesLike | None = None,
-    trials: int = 60,
+    trials: int | None = None,
     folds: int = 5,
     seed: int = 0,
     label: str = "concept",
@@ -51,7 +60,7 @@ def concept(
     The direction is the normal of a linear classifier between positives and negatives, trained on the layer's activations
     averaged over positions. Such a direction exists for any two sets of images, so its accuracy, and the sensitivity of the
     target along it, are compared with those of random concepts, for which positives and negatives are permuted. For two sets
-    that differ only by chance, each of the two tests is significant in one case of twenty.
+    that differ only by chance, each of the two tests is significant in at most one case of twenty.
 
     Parameters
     ----------
@@ -66,8 +75,10 @@ def concept(
         The target whose use of the concept is tested: a class by index or name, or any objective.
     images : array-like (N, H, W, C), path, sequence or iterable, optional
         Images on which the sensitivity of the target is measured (default: the negatives).
-    trials : int, default 60
-        Number of random concepts, at least 20. The smallest p is ``1 / (1 + trials)``.
+    trials : int, optional
+        Number of random concepts, at least 20 (default: from 60 for many examples and channels to 200 for few). The smallest p is
+        ``1 / (1 + trials)``, and nothing is significant that one random concept more or less would change: that takes at
+        least 40.
     folds : int, default 5
         Number of cross-validation folds.
     seed : int, default 0
@@ -93,7 +104,8 @@ def concept(
         When scikit-learn is not installed.
     """
     network.layers[layer]
-    trials, folds = integer("trials", trials, minimum=FEWEST_TRIALS), integer("folds", folds, minimum=2)
+    trials = None if trials is None else integer("trials", trials, minimum=FEWEST_TRIALS)
+    folds = integer("folds", folds, minimum=2)
     seed = integer("seed", seed)
     if target is None and images is not None:
         raise InvalidParameter(
@@ -111,9 +123,20 @@ def concept(
     if wanted is not None:  # before training the classifiers, so that an invalid target is reported at once
         if images is not None:
             shown = _pictures(network, images, "images", 1)
-        bound = wanted.bind(network, network.shapes((shown.shape[1], shown.shape[2])))
+        bound = wanted.bind(network, ShapesAt(network, (shown.shape[1], shown.shape[2])))
         slopes, title, looked = steepest(network, bound, layer, shown), bound.label, len(shown)
     vectors = np.concatenate([_averaged(network, examples, layer), _averaged(network, others, layer)])
+    rows, columns = finite_part(vectors)
+    if not rows.all() or not columns.any():
+        raise InvalidParameter(
+            "layer",
+            allowed="a layer with finite activations for all examples",
+            received=layer,
+            fix="ph.diagnose finds the first layer whose values are NaN or infinite.",
+        )
+    if trials is None:
+        trials = max(USUAL_TRIALS, min(MOST_TRIALS, CHEAP // vectors.size))
+    vectors[:, ~columns] = 0.0  # a constant channel is ignored; `activations` has warned
     order = np.arange(len(vectors)) < len(examples)
     readings = [_read(vectors, order, folds, seed)]
     random = generator(seed, "concept", layer)
@@ -188,9 +211,7 @@ def _share(values: Floats) -> float:
 
 def _averaged(network: Network, images: NDArray[np.float32], layer: str) -> Floats:
     """Activations averaged over positions, ``(N, C)``."""
-    read = activations(network, images, layer)[layer].astype(np.float64)
-    vectors: Floats = read.reshape(len(read), -1, read.shape[-1]).mean(axis=1)
-    return vectors
+    return mean_over_positions(activations(network, images, layer)[layer])
 
 
 def _pictures(network: Network, images: Any, name: str, fewest: int) -> NDArray[np.float32]:

@@ -26,6 +26,12 @@ def plot_concept(found: Concept) -> Any:
     for axis, (own, null, chance, title) in zip(axes, panels, strict=True):
         _among(axis, own, null, found.label)
         axis.set_xlabel(f"{title} (p = {chance:.3f})", fontsize=8)
+    trials = len(found.accuracy_null)
+    note = f"smallest p with {trials} random concepts: {found.resolution:.3f}"
+    if found.undecided:
+        note += "; one random concept more would decide: give more trials"
+    # Below the figure, so that it is not cropped away unnoticed.
+    figure.supxlabel(note, fontsize=7)
     axes[0].set_ylabel("random concepts", fontsize=8)
     axes[0].legend(fontsize=7, frameon=False)
     return figure

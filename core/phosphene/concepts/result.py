@@ -69,9 +69,32 @@ class Concept(Result):
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def resolution(self) -> float:
+        """Smallest p that this number of random concepts can give, and the step from one p to the next: 1 / (1 + trials)."""
+        return 1.0 / (1 + len(self.accuracy_null))
+
+    @property
     def significant(self) -> bool:
-        """Whether the layer represents the concept and the target, if any, depends on it: both p below 0.05."""
-        return self.p_present < LEVEL and (not self.target or self.p_used < LEVEL)
+        """Whether the layer represents the concept and the target, if any, depends on it.
+
+        Both p must be below 0.05, and stay there if one more of the random concepts had reached the concept: a verdict that hangs
+        on a single draw is none.
+        """
+        return self._clear(self.p_present) and (not self.target or self._clear(self.p_used))
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the result is not significant only because one random concept would decide it; more trials will tell."""
+        both = [self.p_present, *([self.p_used] if self.target else [])]
+        return not self.significant and all(p < LEVEL for p in both)
+
+    def _clear(self, p: float) -> bool:
+        return p + self.resolution < LEVEL
+
+    def _verdict(self, p: float, yes: str) -> str:
+        if self._clear(p):
+            return yes
+        return "not more than chance" if not p < LEVEL else "undecided, one random concept more would change it"
 
     def objective(self) -> Objective:
         """Make an objective of the direction, to render, attribute or combine; see `phosphene.direction`."""
@@ -85,22 +108,23 @@ class Concept(Result):
 
     def __repr__(self) -> str:
         trials, counts = len(self.accuracy_null), self.counts
-        verdict = "it is there" if self.p_present < LEVEL else "not more than chance"
+        verdict = self._verdict(self.p_present, "it is there")
         lines = [
             f"Concept {self.label!r} at {self.layer}, from {counts['positives']} images with it and {counts['negatives']} without",
             f"  read with an accuracy of {self.accuracy:.1%}; {trials} random concepts with {self.accuracy_null.mean():.1%} on "
             f"average (p = {self.p_present:.3f}): {verdict}",
         ]
         if self.target:
-            verdict = "not more than chance"
-            if self.p_used < LEVEL:
-                verdict = (
-                    f"it speaks {'for' if self.sensitivity > self.sensitivity_null.mean() else 'against'} {self.target}"
-                )
+            side = "for" if self.sensitivity > self.sensitivity_null.mean() else "against"
+            verdict = self._verdict(self.p_used, f"it speaks {side} {self.target}")
             lines.append(
                 f"  {self.target} on {counts['images']} images: sensitivity {self.sensitivity:+.3f}; random concepts "
                 f"{self.sensitivity_null.mean():+.3f} with a deviation of {np.std(self.sensitivity_null):.3f} "
                 f"(p = {self.p_used:.3f}): {verdict}"
             )
-        lines.append(f"  {'significant' if self.significant else 'not significant'}")
+        lines.append(f"  smallest p with {trials} random concepts: {self.resolution:.3f}")
+        if self.undecided:
+            lines.append(f"  not significant with {trials} random concepts: give trials={max(200, 4 * trials)}")
+        else:
+            lines.append(f"  {'significant' if self.significant else 'not significant'}")
         return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from phosphene.data.streams import loaded
 from phosphene.diagnosis.result import Diagnosis, Finding
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
-from phosphene.extraction.call import ImagesLike, activations, read_layers
+from phosphene.extraction.call import ImagesLike, read_layers
 from phosphene.layers import OUTPUT
-from phosphene.objectives import Objective, as_objective
+from phosphene.objectives import Objective
 from phosphene.objectives.declarations import Bound
+from phosphene.objectives.targets import as_objective
 from phosphene.receptive_field import receptive_field
 from phosphene.rules import Redirected
 from phosphene.types import Floats, UserObjective
@@ -41,8 +43,11 @@ RANGES: dict[str, tuple[Any, Any]] = {
 }
 """The usual input ranges of models, as ``mean`` and ``std`` of images in [0, 1]."""
 
-BETTER = 0.25
-"""Gain of information, in nats, above which another input range is reported."""
+BETTER, BETTER_TOGETHER = 0.25, 0.1
+"""Gain of information, in nats, above which another input range is reported, and if the network is more confident in it as well."""
+
+SURER, ERRORS = 0.05, 3.0
+"""Gain in mean confidence that counts, and standard errors by which the predictions must be surer, image by image."""
 
 FEWEST_CLASSES = 10
 """Smallest number of classes for which the input range is tested; a few random outputs are as informative as few classes."""
@@ -76,7 +81,7 @@ def diagnose(
     Returns
     -------
     Diagnosis
-        Findings, most severe first; empty when no problem was found.
+        Findings, most severe first; empty when no problem was found. Its `notes` say what could not be found out.
 
     Raises
     ------
@@ -102,34 +107,80 @@ def diagnose(
                 fix="Give about a hundred varied images.",
             )
     found: list[Finding] = []
+    notes: list[str] = []
     with network.scope():
         shapes = network.shapes(spec.size)
         bound = [objective.bind(network, shapes) for objective in wanted]
         found += _batch(network, noise)
+        found += _modes(network)
         for item in bound:
             found += _gradient(network, item, noise, pictures)
         found += _shallow(network, bound)
     for concept in concepts:
         found += _concept(network, concept)
-    if pictures is not None:
-        found += _range(network, pictures)
-    return Diagnosis(network.name, tuple(sorted(found, key=lambda finding: -finding.gravity)), len(wanted))
+    off, note = _range(network, pictures)
+    found += off
+    notes += note
+    ranked = tuple(sorted(found, key=lambda finding: -finding.gravity))
+    return Diagnosis(network.name, ranked, len(wanted), tuple(notes))
 
 
 def _batch(network: Network, noise: NDArray[np.float32]) -> Iterator[Finding]:
     """Whether the activations of an image depend on the other images of its batch."""
     last = OUTPUT if OUTPUT in network.layers else list(network.layers)[-1]
-    alone = activations(network, noise[:1], last, batch=1)[last][0]
+    alone = read_layers(network, noise[:1], (last,), 1)[last][0]
     others = np.concatenate([noise[:1], np.clip(noise[1:4] * 3.0 - 1.0, 0, 1)])
-    company = activations(network, others, last, batch=len(others))[last][0]
+    company = read_layers(network, others, (last,), len(others))[last][0]
+    if not np.all(np.isfinite(alone)):
+        yield _not_finite(network, noise[:1], last)
+        return
     apart = float(np.abs(alone - company).max())
-    if apart > 1e-2 * max(float(np.abs(alone).max()), 1e-6):
+    changed = apart > 1e-2 * max(float(np.abs(alone).max()), 1e-6) and not network.findings.random
+    if changed or network.findings.mixes_images:
         yield Finding(
             "normalisation over the batch",
             last,
             3,
-            f"the output for an image changes by {apart:.2g} with the other images of its batch",
+            f"the output for an image changes by {apart:.2g} with the other images of its batch"
+            if changed
+            else "the activations of an image depend on the other images of its batch, as was found when it was wrapped",
             "Put the model in evaluation mode: model.eval() in PyTorch, use_running_average=True or deterministic=True in flax.",
+        )
+
+
+def _not_finite(network: Network, images: NDArray[np.float32], last: str) -> Finding:
+    """The first layer with values that are NaN or infinite."""
+    paths = tuple(network.layers)
+    read = read_layers(network, images, paths, 1)
+    first = next((path for path in paths if not np.all(np.isfinite(read[path]))), last)
+    bad = int((~np.isfinite(read[first])).sum())
+    return Finding(
+        "not a number",
+        first,
+        3,
+        f"{bad:,} of {read[first].size:,} of its values on noise are NaN or infinite, the first layer with such values",
+        "Look for such values in its weights, or use a wider precision: dtype='float32'.",
+    )
+
+
+def _modes(network: Network) -> Iterator[Finding]:
+    """What was found about the model when it was wrapped: random numbers, and training mode."""
+    if network.findings.random:
+        yield Finding(
+            "random numbers",
+            "model",
+            2,
+            "it draws random numbers in evaluation mode, as by dropout that is always on, so that one image has many activations",
+            "Pictures are optimized over new draws at every step, and repeat with their seed. If it is not meant, pass the mode on "
+            "to the dropout: F.dropout(x, training=self.training) in PyTorch, deterministic=True in flax.",
+        )
+    if network.findings.training:
+        yield Finding(
+            "training mode",
+            "model",
+            1,
+            "it is in training mode; it is read in evaluation mode, and its mode is not changed",
+            "Call model.eval() if you compare results with your own.",
         )
 
 
@@ -262,40 +313,70 @@ def _neighbours(network: Network, layer: str) -> list[str]:
     return [*paths[max(0, place - 1) : place], *paths[place + 1 : place + 2]]
 
 
-def _range(network: Network, pictures: NDArray[np.float32]) -> Iterator[Finding]:
-    """Whether the network's outputs are more informative about images in another input range."""
+def _range(network: Network, pictures: NDArray[np.float32] | None) -> tuple[list[Finding], list[str]]:
+    """Whether the outputs say more about images in another input range; if that cannot be told, a sentence that says why."""
+    unknown = "whether the input range (mean and std) is that of training is not known: "
     if OUTPUT not in network.layers or len(network.layers[OUTPUT].shape) != 1:
-        return
+        return [], [unknown + "the output is not one value per class"]
     if network.layers[OUTPUT].channels < FEWEST_CLASSES:
-        return
+        return [], [f"{unknown}with fewer than {FEWEST_CLASSES} classes it cannot be told"]
+    if pictures is None:
+        return [], [unknown + "give images= to test it"]
     scale, offset = (np.asarray(part, np.float64) for part in network.input.affine())
-    now = _information(network, pictures.astype(np.float64), scale, offset)
-    scores = {}
+    now = _predictions(network, pictures.astype(np.float64))
+    others = {}
     for name, (mean, std) in RANGES.items():
         if np.ndim(mean) and len(mean) != network.input.channels:
             continue
         wanted = (pictures - np.asarray(mean)) / np.asarray(std)
-        scores[name] = _information(network, (wanted - offset) / scale, scale, offset)
-    best = max(scores, key=lambda name: scores[name])
-    if scores[best] > now + BETTER:
-        yield Finding(
+        others[name] = _predictions(network, (wanted - offset) / scale)
+    name, best = max(others.items(), key=lambda item: item[1].information)
+    surer = now.entropies - best.entropies
+    error = float(surer.std(ddof=1)) / np.sqrt(len(surer)) + 1e-12
+    clear = best.confidence > now.confidence + SURER and surer.mean() > ERRORS * error
+    gain = best.information - now.information
+    if gain > BETTER or (gain > BETTER_TOGETHER and clear):
+        finding = Finding(
             "input range",
             "images",
             3,
-            f"the outputs for {len(pictures)} images carry {now:.2f} nats of information about them, and {scores[best]:.2f} in "
-            "another range",
-            f"If the model was trained with it, wrap it with {best}.",
+            f"the outputs for {len(pictures)} images carry {now.information:.2f} nats of information about them, with a mean "
+            f"confidence of {now.confidence:.1%}; in another range {best.information:.2f} nats, with {best.confidence:.1%}",
+            f"If the model was trained with it, wrap it with {name}.",
         )
+        return [finding], []
+    if now.information < BETTER:
+        return [], [
+            f"{unknown}in every usual range the outputs say little about these images ({now.information:.2f} nats), as those of a "
+            "network that is not trained, or was trained on others"
+        ]
+    return [], []
 
 
-def _information(network: Network, images: Floats, scale: Floats, offset: Floats) -> float:
-    """Mutual information of output and image in nats: entropy of the mean prediction minus the mean entropy.
+@dataclass(frozen=True)
+class _Predictions:
+    """How much the outputs say about images.
 
-    Confidence alone is not enough: a network is confident of one class for all images when its inputs are far too large.
+    Attributes
+    ----------
+    information : float
+        Mutual information of output and image in nats: entropy of the mean prediction minus the mean entropy. Confidence alone is
+        not enough: a network is confident of one class for all images when its inputs are far too large.
+    confidence : float
+        Mean probability of the first class.
+    entropies : (N,)
+        Entropy of the prediction for each image.
     """
+
+    information: float
+    confidence: float
+    entropies: Floats
+
+
+def _predictions(network: Network, images: Floats) -> _Predictions:
     raw = read_layers(network, images, (OUTPUT,), min(16, len(images)))[OUTPUT].astype(np.float64)
     if not np.all(np.isfinite(raw)):
-        return 0.0
+        return _Predictions(0.0, 0.0, np.full(len(raw), np.log(raw.shape[1])))
     shares = np.exp(raw - raw.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
 
@@ -303,7 +384,9 @@ def _information(network: Network, images: Floats, scale: Floats, offset: Floats
         result: Floats = -(p * np.log(np.maximum(p, 1e-30))).sum(axis=-1)
         return result
 
-    return float(entropy(shares.mean(axis=0)) - entropy(shares).mean())
+    entropies = entropy(shares)
+    information = float(entropy(shares.mean(axis=0)) - entropies.mean())
+    return _Predictions(information, float(shares.max(axis=1).mean()), entropies)
 
 
 def _slopes(network: Network, item: Bound, images: NDArray[np.float32], rule: Rule | None) -> tuple[Floats, Floats]:

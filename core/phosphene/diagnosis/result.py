@@ -17,8 +17,8 @@ class Finding:
     Attributes
     ----------
     kind : str
-        "normalisation over the batch", "no gradient", "not a number", "dead unit", "asleep", "input range", "shallow layer",
-        "other network" (of a concept), "concept not there" or "concept not used".
+        "normalisation over the batch", "random numbers", "training mode", "no gradient", "not a number", "dead unit", "asleep",
+        "input range", "shallow layer", "other network" (of a concept), "concept not there" or "concept not used".
     where : str
         The objective, or the part of the network.
     gravity : int
@@ -44,13 +44,17 @@ class Diagnosis(Result):
     findings : tuple of Finding
     objectives : int
         Number of objectives that were examined.
+    notes : tuple of str
+        What could not be found out, and why.
     """
 
     kind: ClassVar[str] = "diagnosis"
+    added: ClassVar[tuple[str, ...]] = ("notes",)
 
     network: str
     findings: tuple[Finding, ...]
     objectives: int
+    notes: tuple[str, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -59,9 +63,8 @@ class Diagnosis(Result):
 
     def __repr__(self) -> str:
         head = f"Diagnosis of {self.network}, {self.objectives} objective{'s' * (self.objectives != 1)}: "
-        if not self.findings:
-            return head + "nothing was found"
-        lines = [head + f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)}"]
+        count = len(self.findings)
+        lines = [head + (f"{count} finding{'s' * (count != 1)}" if count else "nothing was found")]
         for finding in self.findings:
             lines += [f"  {finding.kind} ({finding.where}): {finding.said}.", f"    {finding.fix}"]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])

@@ -16,8 +16,9 @@ from phosphene.data.sources import source_of
 from phosphene.data.streams import stream
 from phosphene.embedding.result import Embedding
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.extraction.call import ImagesLike, activations
+from phosphene.extraction.call import BATCH, ImagesLike, read_layers
 from phosphene.kit.checks import choice, integer, one_per
+from phosphene.kit.finite import NotFinite, finite_part, mean_over_positions
 from phosphene.kit.maps import upsample
 from phosphene.kit.progress import Progress
 from phosphene.kit.provenance import describe
@@ -88,6 +89,12 @@ def embed(
         For an unknown method, an invalid number of dimensions, or too few images.
     MissingDependency
         When scikit-learn or umap-learn is not installed.
+
+    Warns
+    -----
+    ModelWarning
+        For activations that are NaN or infinite. Channels with such values are left out; an image without others is a point at
+        NaN.
     """
     choice("method", method, SOURCES)
     if dimensions not in (2, 3):
@@ -97,12 +104,28 @@ def embed(
     source = source_of(images, spec.size, spec.channels, count=count)
     read, small = _vectors(network, source, (layer,), 28 if thumbnails else 0)
     vectors = read[layer]
+    rows, columns = finite_part(vectors)
+    if not columns.any():
+        raise InvalidParameter(
+            "layer",
+            allowed="a layer with finite activations",
+            received=layer,
+            fix="All of its values are NaN or infinite: ph.diagnose finds the first layer that has such values.",
+        )
+    vectors = vectors[rows][:, columns]
     if len(vectors) < 2 * dimensions:
         raise InvalidParameter(
             "images",
             allowed=f"at least {2 * dimensions} images for {dimensions} dimensions",
-            received=said(f"{len(vectors)}"),
+            received=said(f"{len(vectors)}" + ("" if rows.all() else " with finite activations")),
             fix="Give more images; a useful embedding needs hundreds.",
+        )
+    if vectors.shape[1] < dimensions:
+        raise InvalidParameter(
+            "layer",
+            allowed=f"a layer with at least {dimensions} channels" + ("" if columns.all() else " that are finite"),
+            received=layer,
+            fix="Choose another layer: net.layers shows the channels.",
         )
     points, variance = _points(vectors, method, dimensions, seed, options)
     judged = np.random.default_rng(seed).permutation(len(vectors))[:MOST_POINTS]
@@ -115,6 +138,10 @@ def embed(
         "method": method,
         "options": options,
     }
+    if not rows.all():  # one point per image, so that labels still fit
+        everywhere = np.full((len(rows), points.shape[1]), np.nan)
+        everywhere[rows] = points
+        points = everywhere
     return Embedding(
         points.astype(np.float32), method, SOURCES[method], layer, float(trust), neighbours, variance, small, settings
     )
@@ -184,9 +211,17 @@ def probe(
     one_per("labels", wanted, min(len(vectors) for vectors in read.values()), "image")  # an iterable may end early
     result = {}
     for path, vectors in read.items():
+        rows, columns = finite_part(vectors)
+        if not columns.any():
+            raise InvalidParameter(
+                "layers",
+                allowed="layers with finite activations",
+                received=path,
+                fix="All of its values are NaN or infinite: ph.diagnose finds the first layer that has such values.",
+            )
         classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), linear.LogisticRegression(max_iter=1000))
         parts = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
-        scores = selection.cross_val_score(classifier, vectors, wanted, cv=parts)
+        scores = selection.cross_val_score(classifier, vectors[rows][:, columns], wanted[rows], cv=parts)
         result[path] = float(scores.mean()), float(scores.std(ddof=1) / np.sqrt(folds))
     return result
 
@@ -197,20 +232,22 @@ def _vectors(
     """Activations of each layer averaged over positions, and thumbnails of that side (0: none), in one pass over the images."""
     spec = network.input
     vectors: dict[str, list[Floats]] = {path: [] for path in layers}
-    small = []
+    small, finite = [], NotFinite(network.name)
     for whole, good in stream(source, spec.size, spec.channels, 64):
         if not good.any():
             continue
-        for path, value in activations(network, whole[good], layers).items():
+        read = read_layers(network, whole[good], tuple(layers), min(BATCH, int(good.sum())), finite)
+        for path, value in read.items():
             kind = network.layers[path]
             cells = on_grid(value, kind) if kind.spatial else value
-            vectors[path].append(cells.reshape(len(cells), -1, cells.shape[-1]).mean(axis=1))
+            vectors[path].append(mean_over_positions(cells))
         if thumbnail:
             planes = [upsample(whole[good][..., colour], (thumbnail, thumbnail)) for colour in range(spec.channels)]
             small.append(np.stack(planes, axis=-1))
+    finite.warn(stacklevel=4)
     empty = np.empty((0, 0, 0, spec.channels), np.float32)
-    read: dict[str, Floats] = {path: np.concatenate(parts).astype(np.float64) for path, parts in vectors.items()}
-    return read, np.concatenate(small) if small else empty
+    found: dict[str, Floats] = {path: np.concatenate(parts).astype(np.float64) for path, parts in vectors.items()}
+    return found, np.concatenate(small) if small else empty
 
 
 def _points(vectors: Floats, method: str, dimensions: int, seed: int, options: dict[str, Any]) -> tuple[Floats, Floats]:

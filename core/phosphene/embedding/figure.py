@@ -17,9 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_embedding"]
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKS = "o^sDvPX"
-"""Colours of Okabe and Ito (2008); with more classes than colours, the markers differ as well."""
+COLOURS = tuple(
+    (
+        "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #000000 #69001E "
+        "#3C0096 #691EFF #87E1A5 #A52D69 #784B00 #8778FF #D200B4 #D2C3E1 "
+        "#4BF03C #0F3C4B #0000D2 #FF4B69 #A5B496 #692D78 #2D5A4B #FF78D2 "
+        "#695A87 #A55A4B #78C35A #A54BD2 #004B96 #0FE1FF #009600 #4B69F0 "
+    ).split()
+)
+"""Thirty-two colours: seven of Okabe and Ito (2008), then each as far as possible from those before it in Oklab (Ottosson 2020), as
+seen with normal, protanopic and deuteranopic vision (Machado et al. 2009), and from white."""
+
+MARKS = "o^sDvPX*"
+"""Classes that follow each other differ in their marker, too; more classes than colours repeat them with other markers."""
+
+
+LEGEND_ROWS = 34
+"""Classes in one column of the legend."""
 
 
 def plot_embedding(
@@ -74,28 +88,46 @@ def plot_embedding(
 
 
 def _classes(axis: Any, points: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str] | None) -> None:
-    for number, label in enumerate(np.unique(labels)):
+    present = np.unique(labels)
+    for number, label in enumerate(present):
         chosen = labels == label
         text = str(label) if names is None or not np.issubdtype(labels.dtype, np.integer) else names[int(label)]
+        colour, mark = look(number)
         axis.scatter(
             *points[chosen].T,
             s=12,
-            color=COLOURS[number % len(COLOURS)],
-            marker=MARKS[number // len(COLOURS) % len(MARKS)],
-            alpha=0.65,
+            color=colour,
+            marker=mark,
+            alpha=0.8,
             linewidths=0,
             label=text,
         )
-    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=1.4)
+    legend = axis.legend(
+        fontsize=7,
+        frameon=False,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        markerscale=1.4,
+        ncols=-(-len(present) // LEGEND_ROWS),
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def look(number: int) -> tuple[str, str]:
+    """Colour and marker of a class: no two are alike among the first 256."""
+    return COLOURS[number % len(COLOURS)], MARKS[(number + number // len(COLOURS)) % len(MARKS)]
 
 
 def _thumbnails(axis: Any, found: Embedding) -> None:
     """Draw small images at their points, skipping those that would overlap one already drawn."""
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-    spread = np.ptp(found.points, axis=0)
+    spread = np.ptp(found.points[np.isfinite(found.points).all(axis=1)], axis=0)
     taken = np.empty((0, 2))
     for place, image in zip(found.points, found.thumbnails, strict=True):
+        if not np.all(np.isfinite(place)):
+            continue
         if len(taken) == 0 or (np.abs((taken - place) / spread) > 0.05).any(axis=1).all():
             picture = as_picture(image)
             small = OffsetImage(

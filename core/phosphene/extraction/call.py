@@ -19,6 +19,7 @@ from phosphene.data.sources import source_of
 from phosphene.data.streams import loaded
 from phosphene.errors import CorruptFile, InvalidParameter
 from phosphene.kit.checks import integer
+from phosphene.kit.finite import NotFinite
 from phosphene.kit.images import check_images
 from phosphene.kit.progress import Progress
 from phosphene.types import Array, Tree
@@ -136,6 +137,11 @@ def activations(
         When `out` holds a store of another model, other data or other settings.
     UnwritablePath
         When `out` cannot be written.
+
+    Warns
+    -----
+    ModelWarning
+        For activations that are NaN or infinite, with the first layers and the number of such values.
     """
     paths = (layers,) if isinstance(layers, str) else tuple(layers)
     if not paths:
@@ -170,14 +176,16 @@ def activations(
             raise CorruptFile(source.name(0), f"cannot be read, and neither can any other of the {len(source)} images")
     else:
         array = check_images(images, spec)
-    found = read_layers(network, array, paths, min(batch or BATCH, len(array)))
+    finite = NotFinite(network.name)
+    found = read_layers(network, array, paths, min(batch or BATCH, len(array)), finite)
+    finite.warn()
     return found if dtype is None else {path: value.astype(dtype) for path, value in found.items()}
 
 
 def read_layers(
-    network: Network, array: NDArray[np.floating], paths: tuple[str, ...], batch: int
+    network: Network, array: NDArray[np.floating], paths: tuple[str, ...], batch: int, finite: NotFinite | None = None
 ) -> dict[str, NDArray[np.floating]]:
-    """Read layers of images whose range is not checked, ``(N, H, W, C)``."""
+    """Read layers of images whose range is not checked, ``(N, H, W, C)``; `finite` counts values that are not."""
     backend = network.backend
     found: dict[str, NDArray[np.floating]] = {}
     with network.scope():
@@ -190,6 +198,8 @@ def read_layers(
                 if path not in found:
                     found[path] = np.empty((len(array), *part.shape[1:]), part.dtype)
                 found[path][start : start + len(rows)] = part[: len(rows)]
+                if finite is not None:
+                    finite.add(path, part[: len(rows)])
     return found
 
 

@@ -19,6 +19,7 @@ from phosphene.data.streams import check_on_error, stream
 from phosphene.errors import InvalidParameter
 from phosphene.extraction.call import Reading
 from phosphene.kit.checks import choice
+from phosphene.kit.finite import NotFinite
 from phosphene.kit.memory import batch_by_memory
 from phosphene.kit.progress import Progress, reporter
 from phosphene.kit.provenance import describe
@@ -101,7 +102,7 @@ def _fill(
 ) -> None:
     """Compute the missing shards in order; consecutive shards share one stream of images."""
     backend, manifest, start_time = network.backend, store.manifest, time.perf_counter()
-    reading = Reading(network, store.names)
+    reading, finite = Reading(network, store.names), NotFinite(network.name)
     total = sum(stop - start for start, stop in map(manifest.span, missing))
     done = skipped = 0
     # One buffer for all shards: concatenating batches would need twice the memory.
@@ -139,6 +140,7 @@ def _fill(
                 for name in store.names:
                     values = backend.to_numpy(read[name])[: len(images)]
                     whole[name][row - first : row - first + len(images)] = values
+                    finite.add(name, values[good])
                 kept += [row - first + int(place) for place in np.flatnonzero(good)]
                 skipped += int((~good).sum())
                 row += len(images)
@@ -150,6 +152,7 @@ def _fill(
             everything = len(kept) == last - first
             values_of = {name: array[: last - first] for name, array in whole.items()}
             store.write(shard, values_of, None if everything else kept)
+    finite.warn(stacklevel=5)
     if skipped:
         LOG.warning("%d of %d images could not be read and were skipped", skipped, total)
 

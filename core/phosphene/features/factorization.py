@@ -52,13 +52,6 @@ class Fit:
 
 
 def _nmf(rows: Rows, k: int, active: int, seed: int) -> Fit:
-    if rows.min() < 0:
-        raise InvalidParameter(
-            "method",
-            allowed="'kmeans' or 'dictionary' for a layer with negative activations",
-            received="nmf",
-            fix="Non-negative matrix factorization needs a layer after a ReLU.",
-        )
     model = scikit_learn("decomposition").NMF(k, init="nndsvda", max_iter=ROUNDS, random_state=seed)
     with _silent():
         codes = model.fit_transform(rows)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phosphene.kit.figures import DIVERGING, colour_bar, figure_class
+from phosphene.kit.figures import DIVERGING, GREY, colour_bar, figure_class
+from phosphene.kit.pictures import as_picture
 
 if TYPE_CHECKING:
     from phosphene.features.result import Features
@@ -20,6 +21,10 @@ MOST_DIRECTIONS, MOST_CHANNELS = 24, 40
 """Limits of a figure; more could not be read."""
 
 
+GAP = 4
+"""Pixels between photographs."""
+
+
 def plot_features(found: Features) -> Any:
     """Draw `Features`; see `Features.plot`."""
     count, channels = found.vectors.shape
@@ -27,8 +32,11 @@ def plot_features(found: Features) -> Any:
     vectors = found.vectors[:rows]
     # Of many channels, those with the largest components, in their own order.
     kept = np.sort(np.argsort(-np.abs(vectors).max(axis=0, initial=0), kind="stable")[:MOST_CHANNELS])
-    figure = figure_class()(figsize=(9.0, 1.5 + 0.22 * rows), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1.0, 3.0])
+    shown = len(found.photographs) > 0 and rows > 0
+    figure = figure_class()(figsize=(9.0 + 3.6 * shown, 1.5 + (0.55 if shown else 0.22) * rows), layout="constrained")
+    left, right, *beside = figure.subplots(1, 2 + shown, width_ratios=[1.0, 3.0, 2.2][: 2 + shown])
+    for axis in beside:
+        _photographs(axis, found, rows)
     left.barh(np.arange(rows), found.strength[:rows], color=BLUE)
     left.set_ylim(max(rows, 1) - 0.5, -0.5)
     left.set_xlabel("share of all codes", fontsize=8)
@@ -45,3 +53,36 @@ def plot_features(found: Features) -> Any:
         axis.tick_params(labelsize=7)
     colour_bar(figure, [right], "part of the direction", cmap=DIVERGING, vmin=-most, vmax=most)
     return figure
+
+
+def _photographs(axis: Any, found: Features, rows: int) -> None:
+    """Draw the photographs of each direction in the row of its bar."""
+    some = found.photographs[:rows]
+    _, many, height, width, _ = some.shape
+    for row in range(rows):
+        for place in range(many):
+            if found.top[row, place] < 0:
+                continue
+            picture = as_picture(some[row, place])
+            # In units of rows: as high as a bar and its gap, as wide as the image is in proportion.
+            scale = 1.0 / (max(height, width) + GAP)
+            middle = place + 0.5, float(row)
+            box = (
+                middle[0] - width * scale / 2,
+                middle[0] + width * scale / 2,
+                middle[1] + height * scale / 2,
+                middle[1] - height * scale / 2,
+            )
+            grey = picture.shape[-1] == 1
+            axis.imshow(
+                picture[..., 0] if grey else picture,
+                extent=box,
+                aspect="auto",
+                cmap=GREY if grey else None,
+                vmin=0,
+                vmax=1,
+            )
+    axis.set_xlim(0, many)
+    axis.set_ylim(rows - 0.5, -0.5)
+    axis.axis("off")
+    axis.set_title("images on which it is strongest", fontsize=8)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter
 from phosphene.kit.checks import integer
@@ -41,10 +42,17 @@ class Features(Result):
         worse than the mean alone.
     settings : mapping
         Everything that is needed to find the directions again. Plain JSON.
+    top : (k, K) int, or empty
+        Images in which each direction is strongest at one of the positions that were used, in descending order; -1 for none.
+    top_values : (k, K), or empty
+        The largest code of the direction in each of them.
+    photographs : (k, K, h, w, channels) float32, or empty
+        These images, at most 64 pixels a side, if they were given.
     """
 
     kind: ClassVar[str] = "features"
     endings: ClassVar[tuple[str, ...]] = (".npz", *FIGURES)
+    added: ClassVar[tuple[str, ...]] = ("top", "top_values", "photographs")
 
     layer: str
     method: str
@@ -53,6 +61,11 @@ class Features(Result):
     strength: Annotated[Floats, "k"]
     explained: float
     settings: Mapping[str, Any] = field(default_factory=dict)
+    top: Annotated[NDArray[np.int64], "_ _"] = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    top_values: Annotated[Floats, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
+    photographs: Annotated[NDArray[np.float32], "_ _ _ _ _"] = field(
+        default_factory=lambda: np.empty((0, 0, 0, 0, 0), np.float32)
+    )
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -95,7 +108,7 @@ class Features(Result):
         return [self.objective(index) for index in range(len(self)) if np.any(self.vectors[index])]
 
     def plot(self) -> Any:
-        """Draw the strength of each direction, and its components in the channels that matter most."""
+        """Draw the strength of each direction, its components in the channels that matter most, and its images, if given."""
         from phosphene.features.figure import plot_features
 
         return plot_features(self)

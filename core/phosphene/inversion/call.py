@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.backend import Network
-from phosphene.errors import InvalidParameter, said
+from phosphene.errors import InvalidParameter, refuse_foreign, said
 from phosphene.extraction.call import activations
-from phosphene.kit.checks import canvas_size
+from phosphene.kit.checks import a_network, canvas_size, floats
 from phosphene.kit.images import check_images
 from phosphene.kit.progress import Progress
 from phosphene.objectives import match
+from phosphene.objectives.location import ShapesAt
 from phosphene.optimizers import adam
 from phosphene.parameterizations import Parameterization, fourier
 from phosphene.regularizers.penalties import Penalty, total_variation
@@ -75,8 +76,9 @@ def invert(
     InvalidParameter
         For a source that is neither images nor activations of the layer, and for the same reasons as in `phosphene.render`.
     """
+    a_network(network)
     network.layers[layer]
-    wanted, canvas, sources = _wanted(network, np.asarray(source), layer, size)
+    wanted, canvas, sources = _wanted(network, _array(source), layer, size)
     objectives = [
         replace(match(layer, item, measure=measure, cosine_power=cosine_power), identity=(origin,))
         for item, origin in zip(wanted, sources, strict=True)
@@ -87,10 +89,10 @@ def invert(
         size=canvas,
         steps=steps,
         seed=seed,
-        parameterization=parameterization or fourier(decay=1.0),
+        parameterization=fourier(decay=1.0) if parameterization is None else parameterization,
         transforms=[jitter(1)] if transforms is None else transforms,
         regularizers=[total_variation(0.05)] if regularizers is None else regularizers,
-        optimizer=optimizer or adam(0.05),
+        optimizer=adam(0.05) if optimizer is None else optimizer,
         slots=slots,
         progress=progress,
     )
@@ -110,11 +112,18 @@ def cosine(left: Floats, right: Floats) -> Floats:
     return result
 
 
+def _array(source: ArrayLike) -> NDArray[Any]:
+    """The source as an array of its own kind; anything but numbers is refused."""
+    refuse_foreign(source, "source")
+    floats("source", source)
+    return np.asarray(source)
+
+
 def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size | None) -> tuple[Floats, Size, Floats]:
     """Activations to match with a leading N, the size of the pictures, and the source of each."""
     spec = network.input
     canvas = canvas_size(network, size)
-    shape = network.layers[layer].shape if size is None else tuple(network.shapes(canvas)[layer])
+    shape = network.layers[layer].shape if size is None else ShapesAt(network, canvas)[layer]
     if source.shape == shape or source.shape[1:] == shape:
         wanted = source if source.shape[1:] == shape else source[None]
         if not np.issubdtype(wanted.dtype, np.floating) or not np.all(np.isfinite(wanted)):

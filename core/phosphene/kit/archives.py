@@ -401,12 +401,18 @@ class _Record:
     def read(self, node: Any, where: str, take: Take, sizes: dict[str, int]) -> Any:
         if not isinstance(node, dict):
             raise Mismatch(where, f"the fields of {self.cls.__name__}", _shown(node))
-        for names, trouble in ((self.codecs.keys() - node.keys(), "missing"), (node.keys() - self.codecs, "unknown")):
+        # A file of an earlier version lacks fields that were added since: they have their defaults.
+        needed = self.codecs.keys() - getattr(self.cls, "added", ())
+        for names, trouble in ((needed - node.keys(), "missing"), (node.keys() - self.codecs, "unknown")):
             if names:
                 raise ValueError(f"{_within(where, min(names))}: a field that is {trouble}")
         own: dict[str, int] = {}
         return self.cls(
-            **{name: codec.read(node[name], _within(where, name), take, own) for name, codec in self.codecs.items()}
+            **{
+                name: codec.read(node[name], _within(where, name), take, own)
+                for name, codec in self.codecs.items()
+                if name in node
+            }
         )
 
 

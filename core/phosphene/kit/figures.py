@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ SEQUENTIAL, DIVERGING, GREY = "magma", "PuOr_r", "gray"
 """Perceptually uniform and safe for colour-blind readers; signed values are orange above zero and purple below."""
 
 
+@functools.cache
 def figure_class() -> Any:
-    """Import matplotlib's `Figure`, which needs no pyplot: no window, no global state.
+    """Return a class of matplotlib's `Figure` that a notebook shows without pyplot: no window, no global state.
 
     Raises
     ------
@@ -40,7 +42,22 @@ def figure_class() -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependency("matplotlib", "plot") from error
-    return Figure
+
+    class ShownFigure(Figure):
+        """A figure that is displayed where it is the value of a notebook's cell."""
+
+        def _repr_png_(self) -> bytes:
+            return figure_bytes(self, "png")
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _blank, (), self.__getstate__()  # a class that is made here cannot be found by its name
+
+    return ShownFigure
+
+
+def _blank() -> Any:
+    """A figure to which a pickled state is given."""
+    return figure_class().__new__(figure_class())
 
 
 def grid(count: int, columns: int | None, cell: tuple[float, float], *, extra: float = 0.0) -> tuple[Any, list[Any]]:

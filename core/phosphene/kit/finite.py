@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phosphene.errors import ModelWarning
 
-__all__ = ["NotFinite"]
+__all__ = ["NotFinite", "finite_part", "mean_over_positions", "without_gaps"]
 
 
 class NotFinite:
@@ -50,3 +50,40 @@ class NotFinite:
             ModelWarning,
             stacklevel=stacklevel,
         )
+
+
+def mean_over_positions(cells: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean of the finite values of ``(N, ..., C)`` over all positions, ``(N, C)``; NaN where there are none."""
+    rows = cells.reshape(len(cells), -1, cells.shape[-1])
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = np.asarray(rows.mean(axis=1, dtype=np.float64))
+    if np.all(np.isfinite(mean)):
+        return mean
+    valid = np.isfinite(rows)
+    count = valid.sum(axis=1)
+    some = np.where(valid, rows, 0).sum(axis=1, dtype=np.float64) / np.maximum(count, 1)
+    return np.where(count > 0, some, np.nan)
+
+
+def finite_part(vectors: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of the rows and the columns of vectors ``(N, C)`` that can be used where some values are NaN or infinite.
+
+    A row without any finite value is left out; of the other rows, a column that is not finite everywhere is.
+
+    Returns
+    -------
+    rows : (N,)
+    columns : (C,)
+    """
+    valid = np.isfinite(vectors)
+    rows = np.asarray(valid.any(axis=1), np.bool_)
+    return rows, np.asarray(valid[rows].all(axis=0) & rows.any(), np.bool_)
+
+
+def without_gaps(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Vectors ``(N, C)`` with the mean of the other values of a column in place of NaN and infinity; 0 if it has no others."""
+    valid = np.isfinite(vectors)
+    if valid.all():
+        return vectors
+    mean = np.where(valid, vectors, 0).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+    return np.where(valid, vectors, mean)

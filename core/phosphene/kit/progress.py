@@ -1,8 +1,11 @@
-"""Progress reports: to a callback, to a bar in a terminal or notebook, or to nobody."""
+"""Progress reports: to a callback, to a bar in a terminal or notebook, to the log elsewhere, or to nobody."""
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -10,6 +13,14 @@ from dataclasses import dataclass
 from phosphene.errors import InvalidParameter
 
 __all__ = ["Progress", "Teller", "reporter"]
+
+LOG = logging.getLogger("phosphene.progress")
+
+EVERY = 30.0
+"""Seconds between two lines where there is no terminal or notebook."""
+
+REDRAWN = 0.5
+"""Seconds between two states of a line of text that is drawn over in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,9 @@ def reporter(progress: Teller | bool | None, title: str, total: int) -> Abstract
     Parameters
     ----------
     progress : callable, bool or None
-        A function to call, True for a bar, False for none, or None for a bar in a terminal or notebook only.
+        A function to call, False for none, or True or None for a bar in a terminal or notebook. Elsewhere a line is logged every
+        half minute, under ``phosphene.progress`` at the level INFO; with True it is written to the standard error stream if
+        that level is not logged.
     title : str
         Title of the bar.
     total : int
@@ -65,7 +78,7 @@ def reporter(progress: Teller | bool | None, title: str, total: int) -> Abstract
     InvalidParameter
         When `progress` is anything else.
     """
-    if callable(progress):
+    if callable(progress) and not isinstance(progress, type):
         return _plain(progress)
     if progress is not None and not isinstance(progress, bool):
         raise InvalidParameter(
@@ -74,9 +87,14 @@ def reporter(progress: Teller | bool | None, title: str, total: int) -> Abstract
             received=progress,
             fix="For example progress=False for no bar.",
         )
-    if progress or (progress is None and _watched()):
+    if progress is False:
+        return _plain(lambda state: None)
+    if _in_notebook():
+        # Bars of a notebook are widgets; without them text is drawn over in place.
+        return _bar(title, total) if importlib.util.find_spec("ipywidgets") else _redrawn(title)
+    if sys.stderr is not None and sys.stderr.isatty():
         return _bar(title, total)
-    return _plain(lambda state: None)
+    return _plain(_Lines(title, aloud=progress is True))
 
 
 @contextmanager
@@ -100,10 +118,69 @@ def _bar(title: str, total: int) -> Iterator[Teller]:
         task = bar.add_task(title, total=total, rate="")
 
         def tell(state: Progress) -> None:
-            bar.update(task, completed=state.done, rate=f"{state.rate:,.0f} {state.unit}/s {state.message}")
+            bar.update(
+                task, completed=state.done, total=state.total, rate=f"{state.rate:,.0f} {state.unit}/s {state.message}"
+            )
 
         yield tell
 
 
-def _watched() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+class _Lines:
+    """Tells the progress in a line every `EVERY` seconds; a short run is not told of."""
+
+    def __init__(self, title: str, *, aloud: bool) -> None:
+        self.title, self.aloud, self.last = title, aloud, time.monotonic()
+
+    def __call__(self, state: Progress) -> None:
+        if time.monotonic() - self.last < EVERY:
+            return
+        self.last = time.monotonic()
+        if LOG.isEnabledFor(logging.INFO):
+            LOG.info("%s", _line(self.title, state))
+        elif self.aloud:
+            _write(f"{_line(self.title, state)}\n")
+
+
+@contextmanager
+def _redrawn(title: str) -> Iterator[Teller]:
+    last = -REDRAWN
+    widest = 0
+
+    def tell(state: Progress) -> None:
+        nonlocal last, widest
+        if time.monotonic() - last < REDRAWN and state.done < state.total:
+            return
+        last, text = time.monotonic(), _line(title, state)
+        widest = max(widest, len(text))
+        _write(f"\r{text:<{widest}}")
+
+    try:
+        yield tell
+    finally:
+        if widest:
+            _write(f"\r{'':<{widest}}\r")
+
+
+def _write(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def _line(title: str, state: Progress) -> str:
+    """Such as ``render: 34%, 1,200 of 3,500 steps, about 3 min left``."""
+    share = f"{100 * state.done / state.total:.0f}%, " if state.total > 0 else ""
+    left = state.seconds_left
+    rest = "" if not 0 < left < float("inf") else f", about {_duration(left)} left"
+    message = f" ({state.message})" if state.message else ""
+    return f"{title}: {share}{state.done:,} of {state.total:,} {state.unit}{rest}{message}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules

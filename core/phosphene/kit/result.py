@@ -32,10 +32,13 @@ class Result:
         Name of the kind of result in an archive.
     endings : tuple of str
         Endings of the files that `save` can write.
+    added : tuple of str
+        Fields that archives of earlier versions lack; they then have their defaults.
     """
 
     kind: ClassVar[str]
     endings: ClassVar[tuple[str, ...]] = (".npz",)
+    added: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def check_path(cls, path: str | Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidParameter, ModelWarning, nearest, said
+from phosphene.kit.checks import integer, names, pair_of, text
 from phosphene.loaders import factory, specimens
 from phosphene.loaders.request import RANDOM, Loaded, Request, placed
 from phosphene.types import Size
@@ -56,7 +57,7 @@ def load(
         "torchvision:NAME" or "timm:NAME": an architecture of these packages. "hf:NAME": a model of transformers, on the
         Hugging Face hub or in a folder written by ``save_pretrained``; with ``weights="random"`` also a model type, such as
         "vit". "package.module:factory": the model that your own function returns; modules in the current directory can be
-        imported.
+        imported. The function may also return ``ph.wrap(model, size=...)``, which then states everything.
     backend : str, optional
         "torch" or "jax" (default: found from the model; "torch" for the embedded networks, which exist in both).
     weights : str or Path, optional
@@ -64,7 +65,8 @@ def load(
         ``.pth``, ``.bin``, ``.ckpt``) that fits the architecture in all keys and shapes (default: the published weights; for
         a factory, the weights of the model that it returns). No file is ever unpickled.
     size : int or (int, int), optional
-        The model's native input size (height, width) in pixels (default: from its configuration; required for a factory).
+        The model's native input size (height, width) in pixels (default: from its configuration; required for a factory
+        that returns a model).
     classes : sequence of str, optional
         Names of the classes; with `weights` they also set the number of outputs.
     device, dtype : str, optional
@@ -94,27 +96,42 @@ def load(
         If a factory raises, or the model does not accept images of that size.
     """
     _check(name, weights, options)
+    for parameter, value, example in (
+        ("backend", backend, "torch"),
+        ("device", device, "cpu"),
+        ("dtype", dtype, "float32"),
+    ):
+        if value is not None:
+            text(parameter, value, fix=f'For example {parameter}="{example}".')
+    fix = 'For example classes=["cat", "dog"], in the order of the logits.'
     request = Request(
         name,
         weights=weights,
-        seed=seed,
+        seed=integer("seed", seed, maximum=LARGEST_SEED),
         backend=backend,
-        size=None if size is None else (size, size) if isinstance(size, int) else (int(size[0]), int(size[1])),
-        classes=None if classes is None else tuple(classes),
-        arguments=dict(arguments or {}),
+        size=None if size is None else pair_of("size", size),
+        classes=None if classes is None else names("classes", classes, fix=fix),
+        arguments=_arguments(arguments),
     )
     loaded, ours = _loaded(request)
     for note in loaded.notes:
         warnings.warn(f"{note}.", ModelWarning, stacklevel=2)
-    given = {"size": size, "classes": request.classes, "backend": backend, "device": device, "dtype": dtype, **options}
+    given: dict[str, Any] = {
+        "size": size,
+        "classes": request.classes,
+        "backend": backend,
+        "device": device,
+        "dtype": dtype,
+        **options,
+    }
     given = {key: value for key, value in given.items() if value is not None}
     if isinstance(loaded.model, Network):
         if given:
             raise InvalidParameter(
                 ", ".join(given),
-                allowed="nothing for a factory that returns a Network",
+                allowed=f"nothing, since {name} returns a network that is wrapped already",
                 received=said(", ".join(map(repr, given.values()))),
-                fix="Set it where the factory calls ph.wrap.",
+                fix="It is stated in the factory, where it calls ph.wrap: change it there.",
             )
         return loaded.model
     if "size" not in {**loaded.settings, **given}:
@@ -148,6 +165,23 @@ def _loaded(request: Request) -> tuple[Loaded, bool]:
         else "A model of a package needs its prefix, for example 'torchvision:resnet50'."
     )
     raise InvalidParameter("name", allowed=f"{', '.join(FORMS[:-1])} or {FORMS[-1]}", received=name, fix=fix)
+
+
+LARGEST_SEED = 2**63 - 1
+"""Largest seed that every framework takes."""
+
+
+def _arguments(given: Any) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise InvalidParameter(
+            "arguments",
+            allowed="a mapping of names to values",
+            received=given,
+            fix='For example arguments={"num_classes": 10}.',
+        )
+    return dict(given)
 
 
 def _check(name: object, weights: object, options: Mapping[str, Any]) -> None:

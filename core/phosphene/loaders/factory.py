@@ -15,6 +15,7 @@ from phosphene.errors import InvalidParameter, ModelFailed, PhospheneError, near
 from phosphene.loaders.assignment import fill_module
 from phosphene.loaders.request import RANDOM, Loaded, Request
 from phosphene.loaders.weight_files import read_torch
+from phosphene.wrapping import carried_name
 
 __all__ = ["load"]
 
@@ -61,13 +62,15 @@ def load(request: Request, schemes: Iterable[str] = ()) -> Loaded:
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
+    # Many factories build one class: their names say which model it is. Some models carry a name of their own.
+    settings = {} if carried_name(model) else {"name": request.name.rpartition(":")[2].rpartition(".")[2]}
     if request.file is None:
-        return Loaded(model)
+        return Loaded(model, settings)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(model, torch.nn.Module):
         arrays, notes = read_torch(request.file, model.state_dict())
         fill_module(model, arrays, str(request.file), FIX)
-        return Loaded(model, notes=notes)
+        return Loaded(model, settings, notes)
     if isinstance(model, Network) or "jax" not in sys.modules:
         raise InvalidParameter(
             "weights",
@@ -77,7 +80,7 @@ def load(request: Request, schemes: Iterable[str] = ()) -> Loaded:
         )
     from phosphene.loaders.jax_weights import fill_jax
 
-    return Loaded(fill_jax(model, request.file))
+    return Loaded(fill_jax(model, request.file), settings)
 
 
 def _found(name: str, schemes: Iterable[str]) -> Any:

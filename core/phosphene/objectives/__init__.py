@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import choice, number
+from phosphene.kit.checks import choice, floats, names, number
 from phosphene.objectives.combinations import diverse, group, interpolate, spatial
 from phosphene.objectives.declarations import (
     Bound,
@@ -42,7 +40,7 @@ __all__ = [
 ]
 
 
-def neuron(layer: str, channel: int, at: Sequence[int] | str | None = None) -> Objective:
+def neuron(layer: str, channel: int, at: int | Sequence[int] | str | None = None) -> Objective:
     """Maximise one channel at one position (activation maximization; Erhan et al. 2009).
 
     Parameters
@@ -51,9 +49,9 @@ def neuron(layer: str, channel: int, at: Sequence[int] | str | None = None) -> O
         Path of the layer.
     channel : int
         Index of the channel, from 0.
-    at : sequence of int or str, optional
-        Position in the layer: ``(row, column)``, also for tokens that stand for image patches; ``(token,)``; or the name of a
-        token, such as "class" (default: the centre).
+    at : int, sequence of int or str, optional
+        Position in the layer: ``(row, column)``, also for tokens that stand for image patches; one integer for a layer with one
+        axis of positions, such as tokens; or the name of a token, such as "class" (default: the centre).
 
     Returns
     -------
@@ -83,7 +81,7 @@ def direction(
     layer: str,
     vector: ArrayLike,
     *,
-    at: Sequence[int] | str = "mean",
+    at: int | Sequence[int] | str = "mean",
     cosine_power: float = 0.0,
     measure: str = "dot",
     label: str = "",
@@ -96,7 +94,7 @@ def direction(
         Path of the layer.
     vector : array-like (C,)
         The direction v; its length scales the objective.
-    at : "mean", "centre", sequence of int or str, default "mean"
+    at : "mean", "centre", int, sequence of int or str, default "mean"
         Where h is read: averaged over positions, at the central position, or at a given one (as in `neuron`).
     cosine_power : float, default 0
         The power p, at least 0: 0 is the plain dot product; larger values favour the direction over the length of h.
@@ -124,7 +122,9 @@ def direction(
             received=cosine_power,
             fix="Leave cosine_power out, or use measure='dot'.",
         )
-    return Direction(layer, np.asarray(vector, np.float64), place_of(at), power, label, measure)
+    if not isinstance(label, str):
+        raise InvalidParameter("label", allowed="a string", received=label, fix='For example label="edges".')
+    return Direction(layer, floats("vector", vector), place_of(at), power, label, measure)
 
 
 def layer(layer: str) -> Objective:
@@ -142,14 +142,14 @@ def layer(layer: str) -> Objective:
     return WholeLayer(layer)
 
 
-def logit(wanted: int | str, at: Sequence[int] | str | None = None) -> Objective:
+def logit(wanted: int | str, at: int | Sequence[int] | str | None = None) -> Objective:
     """Maximise the logit of a class, before any softmax (Simonyan et al. 2014).
 
     Parameters
     ----------
     wanted : int or str
-        Index or name of the class.
-    at : sequence of int or "centre", optional
+        Index or name of the class. A name that several classes have is refused: give the index.
+    at : int, sequence of int or "centre", optional
         Position in a dense output, such as a segmentation (default: the mean over all positions).
 
     Returns
@@ -183,7 +183,7 @@ def match(layer: str, wanted: ArrayLike, *, measure: str = "squared", cosine_pow
         If `measure` is unknown.
     """
     choice("measure", measure, ("squared", "cosine"))
-    return Match(layer, np.asarray(wanted), measure, float(cosine_power))
+    return Match(layer, floats("wanted", wanted), measure, number("cosine_power", cosine_power, minimum=0.0))
 
 
 def objective(function: UserObjective, layers: Sequence[str] | None = None) -> Objective:
@@ -195,7 +195,7 @@ def objective(function: UserObjective, layers: Sequence[str] | None = None) -> O
         ``f(xp, activations) -> (N,)``: `activations` maps layer paths to channel-last arrays with a batch axis; `xp` is the
         array-API namespace of the framework.
     layers : sequence of str, optional
-        Paths of the layers that the function reads (default: found by running it once).
+        Paths of the layers that the function reads (default: found by running it once on a grey image of the size in use).
 
     Returns
     -------
@@ -213,16 +213,14 @@ def objective(function: UserObjective, layers: Sequence[str] | None = None) -> O
             received=function,
             fix='For example ph.channel("stage3", 5).',
         )
-    return User(function, None if layers is None else tuple(layers))
-
-
-def target_objective(target: Any) -> Objective:
-    """Return the objective of a target: a class by name or index, an objective, or a function."""
-    if isinstance(target, (int, np.integer)) and not isinstance(target, bool):
-        return logit(int(target))
-    return logit(target) if isinstance(target, str) else as_objective(target)
-
-
-def as_objective(value: Any) -> Objective:
-    """Return an objective unchanged, and a function as an objective."""
-    return value if isinstance(value, Objective) else objective(value)
+    if layers is None:
+        return User(function, None)
+    paths = names("layers", layers, fix='For example layers=["stage2", "stage3"].')
+    if not paths:
+        raise InvalidParameter(
+            "layers",
+            allowed="at least one path, or None",
+            received=layers,
+            fix="Leave it out: layers are found by running it.",
+        )
+    return User(function, paths)

@@ -11,12 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, said
-from phosphene.kit.checks import integer, number
+from phosphene.kit.checks import floats, integer, integers, number, numbers
 from phosphene.objectives.declarations import Bound, Objective, Sum, layer_shape
 from phosphene.objectives.forms import DirectionForm, DiversityForm, LinearForm, SpatialForm
 from phosphene.objectives.location import Place, Shapes, place_of, place_text, position_of
+from phosphene.objectives.targets import as_objective
 
 __all__ = ["diverse", "group", "interpolate", "spatial"]
+
+EXAMPLE = 'For example ph.objectives.group("stage3", [3, 8, 21]).'
+
+MOST = 10_000
+"""Most objectives of one call."""
 
 
 class Company:
@@ -136,34 +142,41 @@ def group(
     InvalidParameter
         If there is no channel or a repeated one, if there is not one weight per channel, or if the weights sum to zero.
     """
-    given = dict(channels) if isinstance(channels, Mapping) else dict.fromkeys(channels, 1.0)
-    count = len(channels)
+    mapped = isinstance(channels, Mapping)
+    listed = integers("channels", tuple(channels) if mapped else channels, fix=EXAMPLE)
+    given = (
+        dict(zip(listed, channels.values(), strict=True))
+        if isinstance(channels, Mapping)
+        else dict.fromkeys(listed, 1.0)
+    )
+    count = len(listed)
     if not given or len(given) != count:
         raise InvalidParameter(
             "channels",
             allowed="at least one channel, each of them once",
-            received=list(channels),
-            fix='For example ph.objectives.group("stage3", [3, 8, 21]).',
+            received=list(listed),
+            fix=EXAMPLE,
         )
     if weights is not None:
-        if isinstance(channels, Mapping) or len(weights) != count:
+        own = numbers("weights", weights, fix="For example ph.objectives.group(layer, {3: 1.0, 8: 0.5}).")
+        if mapped or len(own) != count:
             raise InvalidParameter(
                 "weights",
                 allowed=f"{count} number{'s' * (count != 1)} (one per channel), or None if channels is a mapping",
-                received=list(weights),
+                received=list(own),
                 fix="For example ph.objectives.group(layer, {3: 1.0, 8: 0.5}).",
             )
-        given = dict(zip(given, weights, strict=True))
-    values = np.asarray(list(given.values()), np.float64)
+        given = dict(zip(given, own, strict=True))
+    values = np.asarray([number("weights", value) for value in given.values()], np.float64)
     total = values.sum()
-    if not np.all(np.isfinite(values)) or abs(total) <= 1e-9 * np.abs(values).max(initial=1e-300):
+    if abs(total) <= 1e-9 * np.abs(values).max(initial=1e-300):
         raise InvalidParameter(
             "weights",
             allowed="finite numbers whose sum is not zero",
             received=values.tolist(),
             fix="To contrast two channels subtract objectives: ph.channel(layer, 1) - ph.channel(layer, 2).",
         )
-    place = "mean" if at == "mean" else place_of(at)
+    place = place_of(at)
     pairs = zip(given, values / total, strict=True)
     return WeightedGroup(layer, tuple((int(channel), float(weight)) for channel, weight in pairs), place)
 
@@ -189,7 +202,7 @@ def spatial(layer: str, pattern: ArrayLike, *, cosine_power: float = 0.0) -> Obj
     InvalidParameter
         If `cosine_power` is negative.
     """
-    return Spatial(layer, np.asarray(pattern, np.float64), number("cosine_power", cosine_power, minimum=0.0))
+    return Spatial(layer, floats("pattern", pattern), number("cosine_power", cosine_power, minimum=0.0))
 
 
 def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Objective]:
@@ -206,7 +219,8 @@ def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Obj
     list of Objective
         ``(1 - t) * first + t * second`` for t from 0 to 1.
     """
-    count = integer("count", count, minimum=2)
+    count = integer("count", count, minimum=2, maximum=MOST)
+    first, second = as_objective(first, "first"), as_objective(second, "second")
     return [Sum((first, second), (1.0 - t, t)) for t in np.linspace(0.0, 1.0, count).tolist()]
 
 
@@ -235,7 +249,8 @@ def diverse(objective: Objective, count: int, layer: str, weight: float = 1.0) -
     InvalidParameter
         If there are fewer than two pictures, or the weight is not positive.
     """
-    count = integer("count", count, minimum=2)
+    objective = as_objective(objective)
+    count = integer("count", count, minimum=2, maximum=MOST)
     factor = number("weight", weight, minimum=0.0, open_minimum=True)
     company = Company()
     return [Diverse(objective, layer, factor, index, company) for index in range(count)]

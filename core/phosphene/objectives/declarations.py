@@ -7,6 +7,7 @@ returns a `Bound`: a static form and its arguments.
 from __future__ import annotations
 
 import abc
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, UnknownClass, said
+from phosphene.kit.checks import class_named
 from phosphene.layers import OUTPUT
 from phosphene.objectives.forms import (
     ChannelForm,
+    ConstantForm,
     DirectionForm,
     Form,
     LayerForm,
@@ -27,9 +30,10 @@ from phosphene.objectives.forms import (
     NeuronForm,
     ProductForm,
     UserForm,
+    called,
 )
-from phosphene.objectives.location import Place, Shapes, place_text, position_of
-from phosphene.types import Array, Floats, Namespace, Tree, UserObjective
+from phosphene.objectives.location import Place, Shapes, ShapesAt, place_text, position_of
+from phosphene.types import Array, Floats, Size, Tree, UserObjective
 
 __all__ = ["Bound", "Objective"]
 
@@ -66,7 +70,10 @@ class Bound:
 
 
 class Objective(abc.ABC):
-    """An objective to maximise; combine with ``+``, ``-`` and ``*`` (by numbers or other objectives)."""
+    """An objective to maximise; combine with ``+``, ``-``, ``*`` (numbers or objectives) and ``/`` (by a number)."""
+
+    __array_ufunc__ = None
+    """Makes NumPy leave ``np.float64(2) * objective`` to `__rmul__`."""
 
     @abc.abstractmethod
     def bind(self, network: Network, shapes: Shapes) -> Bound:
@@ -77,21 +84,92 @@ class Objective(abc.ABC):
     def label(self) -> str:
         """A short title for pictures and tables."""
 
-    def __add__(self, other: Objective) -> Objective:
-        return Sum((self, other), (1.0, 1.0)) if isinstance(other, Objective) else NotImplemented
+    def __add__(self, other: float | Objective) -> Objective:
+        if isinstance(other, Objective):
+            return Sum((self, other), (1.0, 1.0))
+        return self._shifted(_number("+", other))
 
-    def __sub__(self, other: Objective) -> Objective:
-        return Sum((self, other), (1.0, -1.0)) if isinstance(other, Objective) else NotImplemented
+    __radd__ = __add__
+
+    def __sub__(self, other: float | Objective) -> Objective:
+        if isinstance(other, Objective):
+            return Sum((self, other), (1.0, -1.0))
+        return self._shifted(-_number("-", other))
+
+    def _shifted(self, number: float) -> Objective:
+        if not number:
+            return self  # sum([...]) begins with 0
+        return Sum((self, Constant(abs(number))), (1.0, 1.0 if number > 0 else -1.0))
+
+    def __rsub__(self, other: float) -> Objective:
+        number = _number("-", other)
+        return Sum((Constant(number), self), (1.0, -1.0)) if number else -self
 
     def __mul__(self, other: float | Objective) -> Objective:
-        if isinstance(other, Objective):
-            return Product(self, other)
-        return Sum((self,), (float(other),)) if isinstance(other, (int, float)) else NotImplemented
+        return Product(self, other) if isinstance(other, Objective) else Sum((self,), (_number("*", other),))
 
     __rmul__ = __mul__
 
+    def __truediv__(self, other: float) -> Objective:
+        divisor = other if isinstance(other, Objective) else _number("/", other)
+        if isinstance(divisor, Objective) or abs(divisor) < TINY:
+            raise _meaningless("/", "a divisor that is a number other than 0", other, "For a ratio write a function")
+        return Sum((self,), (1.0 / divisor,))
+
+    def __rtruediv__(self, other: Any) -> Objective:
+        allowed = "a number as the divisor, not an objective"
+        raise _meaningless("/", allowed, other, "To lower a unit write -objective; for a ratio write a function")
+
+    def __pow__(self, other: Any) -> Objective:
+        raise _meaningless("**", "+, -, * or / in its place", other, "Write objective * objective, or a function")
+
     def __neg__(self) -> Objective:
         return Sum((self,), (-1.0,))
+
+    def __pos__(self) -> Objective:
+        return self
+
+
+TINY = 1e-300
+"""Smallest number by which an objective is divided."""
+
+
+def _number(operator: str, value: Any) -> float:
+    """A finite real number, also as a NumPy scalar or an array without axes."""
+    plain: Any = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
+    real = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
+    if real and -MOST < plain < MOST:
+        return float(plain)
+    fix = "Combine objectives with each other or with finite numbers; for anything else write a function"
+    raise _meaningless(operator, "a finite number or an objective", value, fix)
+
+
+MOST = 1e300
+"""Largest magnitude of a number in an objective."""
+
+
+def _meaningless(operator: str, allowed: str, received: object, fix: str) -> InvalidObjective:
+    shown = said(received.label) if isinstance(received, Objective) else received
+    return InvalidObjective(
+        f"objective {operator}",
+        allowed=allowed,
+        received=shown,
+        fix=f"{fix}: ph.objective(lambda xp, activations: ...).",
+    )
+
+
+@dataclass(frozen=True)
+class Constant(Objective):
+    """A number: a term of a sum, which shifts its values and leaves its gradient."""
+
+    value: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.value:g}"
+
+    def bind(self, network: Network, shapes: Shapes) -> Bound:
+        return Bound(ConstantForm(), (np.asarray(self.value, np.float64),), self.label)
 
 
 @dataclass(frozen=True)
@@ -180,13 +258,15 @@ class Logit(Objective):
 
     @property
     def label(self) -> str:
-        name = self.wanted if isinstance(self.wanted, str) else f"class {self.wanted}"
+        named = isinstance(self.wanted, str) and not self.wanted.isdecimal()
+        name = str(self.wanted) if named else f"class {self.wanted}"
         return name if self.at is None else f"{name} at {place_text(self.at)}"
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
         index = class_index(network, self.wanted)
+        layer_shape(network, shapes, OUTPUT)
         number = np.asarray(index, np.int32)
-        name = self.label if network.classes is None else Logit(network.classes[index], self.at).label
+        name = class_title(network, index) + ("" if self.at is None else f" at {place_text(self.at)}")
         if self.at is None:
             return Bound(ChannelForm(OUTPUT), (number,), name)
         place = position_of(network, shapes, OUTPUT, self.at)
@@ -229,7 +309,8 @@ class User(Objective):
         return str(getattr(self.function, "__name__", type(self.function).__name__))
 
     def bind(self, network: Network, shapes: Shapes) -> Bound:
-        layers = self.layers or _layers_read(self.function, network)
+        size = shapes.size if isinstance(shapes, ShapesAt) else network.input.size
+        layers = self.layers or _layers_read(self.function, network, size, list(shapes))
         for path in layers:
             layer_shape(network, shapes, path)
         return Bound(UserForm(self.function, layers), (), self.label)
@@ -243,7 +324,7 @@ class Sum(Objective):
     @property
     def label(self) -> str:
         parts = [
-            (term.label if abs(weight) == 1 else f"{abs(weight):g} x {term.label}", weight < 0)
+            (_term(term, weight), weight < 0)
             for term, weight in zip(self.terms, self.weights, strict=True)
             if weight or not any(self.weights)
         ]
@@ -256,6 +337,12 @@ class Sum(Objective):
         weights = np.asarray(self.weights, np.float64)
         identity = (weights, tuple(item.key for item in bound))
         return Bound(form, (weights, tuple(item.arguments for item in bound)), self.label, identity, _company(bound))
+
+
+def _term(term: Objective, weight: float) -> str:
+    """A term of a sum as text: a sum inside it stands in brackets where it has a factor or a minus."""
+    inner = f"({term.label})" if isinstance(term, Sum) and len(term.terms) > 1 and weight != 1 else term.label
+    return inner if abs(weight) == 1 else f"{abs(weight):g} x {inner}"
 
 
 @dataclass(frozen=True)
@@ -285,12 +372,34 @@ def class_index(network: Network, wanted: int | str) -> int:
         )
     count = network.layers[OUTPUT].channels
     if isinstance(wanted, str):
-        if network.classes is None or wanted not in network.classes:
+        index = class_named(network.classes or (), wanted)
+        if index is not None:
+            return index
+        if not (wanted.isdecimal() and wanted.isascii()) or len(wanted) > MOST_DIGITS:
             raise UnknownClass(wanted, network.classes, count)
-        return network.classes.index(wanted)
+        wanted = int(wanted)  # an index, as on the command line
+    if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)):
+        raise InvalidParameter(
+            "class",
+            allowed="a class by name or index",
+            received=wanted,
+            fix='For example ph.logit(0), or ph.logit("coins").',
+        )
     if not 0 <= wanted < count:
         raise UnknownClass(int(wanted), network.classes, count)
     return int(wanted)
+
+
+MOST_DIGITS = 9
+"""Digits of the longest text that is read as the index of a class."""
+
+
+def class_title(network: Network, index: int) -> str:
+    """The name of a class, with its index if other classes have the same name; "class 5" without names."""
+    if network.classes is None:
+        return f"class {index}"
+    name = network.classes[index]
+    return f"{name} (class {index})" if network.classes.count(name) > 1 else name
 
 
 def _company(parts: Sequence[Bound]) -> object:
@@ -300,7 +409,7 @@ def _company(parts: Sequence[Bound]) -> object:
 
 def layer_shape(network: Network, shapes: Shapes, path: str) -> tuple[int, ...]:
     layer = network.layers[path]  # raises UnknownLayer with the nearest names
-    return tuple(shapes.get(path, layer.shape))
+    return shapes[path] if isinstance(shapes, ShapesAt) else tuple(shapes.get(path, layer.shape))
 
 
 def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArray[np.int32]:
@@ -318,11 +427,13 @@ def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArr
 class _Recorder(Mapping[str, Array]):
     """Activations that record which layers are read."""
 
-    def __init__(self, activations: Mapping[str, Array], network: Network) -> None:
-        self.activations, self.network, self.asked = activations, network, dict[str, None]()
+    def __init__(self, activations: Mapping[str, Array], network: Network, size: Size) -> None:
+        self.activations, self.network, self.size, self.asked = activations, network, size, dict[str, None]()
 
     def __getitem__(self, path: str) -> Array:
         self.asked[self.network.layers[path].path] = None
+        if path not in self.activations:
+            raise ShapesAt(self.network, self.size).failure(path)
         return self.activations[path]
 
     def __iter__(self) -> Any:
@@ -332,15 +443,14 @@ class _Recorder(Mapping[str, Array]):
         return len(self.activations)
 
 
-def _layers_read(function: UserObjective, network: Network) -> tuple[str, ...]:
-    """Run a user's function once on a grey image and record which layers it reads."""
+def _layers_read(function: UserObjective, network: Network, size: Size, known: Sequence[str]) -> tuple[str, ...]:
+    """Run a user's function once on a grey image of `size`, and record which of the `known` layers it reads."""
     backend = network.backend
     with network.scope():
-        grey: Floats = np.full((1, *network.input.size, network.input.channels), 0.5)
+        grey: Floats = np.full((1, *size, network.input.channels), 0.5)
         images = backend.from_numpy(grey, device=network.device, dtype=network.dtype)
-        recorder = _Recorder(network.forward(images, list(network.layers)), network)
-        xp: Namespace = backend.xp
-        function(xp, recorder)
+        recorder = _Recorder(network.forward(images, known), network, size)
+        called(function, backend.xp, recorder)
     if not recorder.asked:
         raise InvalidObjective(
             "objective",

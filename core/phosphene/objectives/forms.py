@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from phosphene.arrays import arange, row_sum, take_channel
+from phosphene.errors import InvalidObjective, PhospheneError, said
+from phosphene.failures import line_of
 from phosphene.types import Activations, Array, Namespace, Tree
 
 __all__ = [
     "ChannelForm",
+    "ConstantForm",
     "DirectionForm",
     "DiversityForm",
     "Form",
@@ -224,6 +227,18 @@ class ProductForm:
 
 
 @dataclass(frozen=True)
+class ConstantForm:
+    """A number, the same for every image; arguments ``(number (N,),)``."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
+        return arguments[0]
+
+
+@dataclass(frozen=True)
 class UserForm:
     """A user's function of the activations of `layers`; no arguments."""
 
@@ -231,12 +246,43 @@ class UserForm:
     layers: tuple[str, ...]
 
     def __call__(self, xp: Namespace, activations: Activations, arguments: Tree) -> Array:
-        return self.function(xp, activations)
+        return called(self.function, xp, activations)
 
     def __repr__(self) -> str:
         # Random numbers are keyed by it, and the address in a function's repr changes from run to run.
         name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
         return f"UserForm({getattr(self.function, '__module__', '')}.{name}, {self.layers})"
+
+
+def called(function: Callable[[Namespace, Activations], Array], xp: Namespace, activations: Activations) -> Array:
+    """Call a user's function of activations.
+
+    Raises
+    ------
+    InvalidObjective
+        If it raises; the message says where. Errors of phosphene and a lack of memory are passed on.
+    """
+    try:
+        return function(xp, activations)
+    except PhospheneError:
+        raise
+    except Exception as error:
+        if (
+            isinstance(error, MemoryError)
+            or "OutOfMemory" in type(error).__name__
+            or "RESOURCE_EXHAUSTED" in str(error)
+        ):
+            raise
+        where = line_of(error)
+        name = getattr(function, "__name__", type(function).__name__)
+        raise InvalidObjective(
+            "objective",
+            allowed="a function f(xp, activations) that returns one value per image",
+            received=said(
+                f"{type(error).__name__} from {name!r}: {str(error).strip()}"[:500] + f" (at {where})" * bool(where)
+            ),
+            fix="Activations are channel-last with a batch axis: (N, H, W, C), (N, T, C) or (N, C).",
+        ) from error
 
 
 def position_mean(xp: Namespace, activation: Array) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phosphene.arrays import sigmoid
+from phosphene.arrays import complex_of, sigmoid
 from phosphene.kit.checks import number
 from phosphene.parameterizations.contract import Canvas, Parameterization
 from phosphene.parameterizations.spectral import inverse_transform
@@ -43,7 +43,7 @@ class Phases(Parameterization):
 
     def decode(self, xp: Namespace, parameters: Array, constants: Tree, canvas: Canvas) -> Array:
         magnitude, colours = constants
-        spectrum = magnitude * xp.cos(parameters) + 1j * (magnitude * xp.sin(parameters))
+        spectrum = complex_of(xp, magnitude * xp.cos(parameters), magnitude * xp.sin(parameters))
         return xp.moveaxis(sigmoid(xp, inverse_transform(xp, spectrum, colours, canvas)), 1, -1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phosphene.errors import InvalidParameter, said
-from phosphene.kit.checks import choice, number
+from phosphene.kit.checks import boolean, choice, floats, number
 from phosphene.parameterizations.contract import Canvas, Parameterization
 from phosphene.regularizers.projections import Ball, Clip, Projection
 from phosphene.types import Array, Floats, Namespace, Tree
@@ -91,8 +91,9 @@ def pixel(spread: float = 0.01, *, uniform: bool = False) -> Parameterization:
     InvalidParameter
         If `spread` is negative, or larger than 0.5 with `uniform`.
     """
+    uniform = boolean("uniform", uniform)
     largest = 0.5 if uniform else math.inf
-    return Pixel(number("spread", spread, minimum=0.0, maximum=largest, example=0.01), bool(uniform))
+    return Pixel(number("spread", spread, minimum=0.0, maximum=largest, example=0.01), uniform)
 
 
 def perturbation(image: ArrayLike, radius: float, norm: str = "l2") -> Parameterization:
@@ -116,7 +117,7 @@ def perturbation(image: ArrayLike, radius: float, norm: str = "l2") -> Parameter
     InvalidParameter
         If the image, the radius or the norm is invalid.
     """
-    given = np.asarray(image, np.float64)
+    given = floats("image", image)
     if given.ndim != 3 or not np.all((given >= 0) & (given <= 1)):
         raise InvalidParameter(
             "image",

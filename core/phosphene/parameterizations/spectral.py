@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phosphene.arrays import sigmoid
-from phosphene.kit.checks import number
+from phosphene.arrays import complex_of, sigmoid
+from phosphene.kit.checks import boolean, number
 from phosphene.parameterizations.contract import Canvas, Parameterization
 from phosphene.parameterizations.statistics import ImageStatistics, amplitudes, colour_axes, frequencies
 from phosphene.types import Array, Floats, Namespace, Tree
@@ -48,7 +48,7 @@ class Fourier(Parameterization):
             # The batch shares one value per low frequency, so that the gradients of all pictures act on it.
             parameters = parameters + low * (xp.mean(parameters, axis=0, keepdims=True) - parameters)
         scaled = parameters * scale
-        values = inverse_transform(xp, scaled[:, 0, ...] + 1j * scaled[:, 1, ...], colours, canvas)
+        values = inverse_transform(xp, complex_of(xp, scaled[:, 0, ...], scaled[:, 1, ...]), colours, canvas)
         return xp.moveaxis(sigmoid(xp, values), 1, -1)
 
     def encode(self, image: Floats) -> Floats:
@@ -99,7 +99,7 @@ def fourier(
     """
     return Fourier(
         number("decay", decay, minimum=0.0),
-        bool(decorrelate),
+        boolean("decorrelate", decorrelate),
         number("spread", spread, minimum=0.0, example=0.01),
         statistics,
         number("shared", shared, minimum=0.0, maximum=0.5, example=0.05),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import floats, sequence
 from phosphene.types import Floats
 
 __all__ = ["COLOUR", "ImageStatistics", "amplitudes", "colour_axes", "frequencies", "image_statistics"]
@@ -75,7 +76,7 @@ def image_statistics(images: NDArray[Any] | Iterable[ArrayLike]) -> ImageStatist
     Spectra are computed with a Hann window, since the discontinuity between opposite borders would otherwise dominate the high
     frequencies. The statistics are described by Torralba and Oliva (2003).
     """
-    pictures = [np.asarray(image, np.float64) for image in images]
+    pictures = [floats("images", image) for image in sequence("images", images)]
     channels = {image.shape[-1] for image in pictures if image.ndim == 3}
     if len(pictures) < 2 or len(channels) != 1 or any(min(image.shape[:2]) < 8 for image in pictures):
         raise InvalidParameter(

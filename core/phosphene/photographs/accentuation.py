@@ -14,9 +14,12 @@ from phosphene.attribution.programs import Value
 from phosphene.backend import Network
 from phosphene.errors import InvalidParameter
 from phosphene.extraction.call import activations
+from phosphene.kit.checks import a_network, number, numbers
 from phosphene.kit.progress import Progress
-from phosphene.objectives import Objective, as_objective, match
+from phosphene.objectives import Objective, match
 from phosphene.objectives.declarations import Sum
+from phosphene.objectives.location import ShapesAt
+from phosphene.objectives.targets import as_objective
 from phosphene.optimizers import adam
 from phosphene.parameterizations import Parameterization, fourier
 from phosphene.photographs.deepdream import photograph_for
@@ -35,7 +38,7 @@ ALONG = 65
 def accentuate(
     network: Network,
     image: ArrayLike,
-    objective: Objective | UserObjective,
+    objective: str | Objective | UserObjective,
     *,
     layer: str,
     threshold: float | None = None,
@@ -57,7 +60,7 @@ def accentuate(
     network : Network
     image : array-like (H, W, C)
         Photograph in [0, 1].
-    objective : Objective or function
+    objective : Objective, str or function
         What is raised.
     layer : str
         Layer in which the distance to the photograph is measured; an earlier layer preserves the image more closely.
@@ -78,15 +81,18 @@ def accentuate(
     InvalidParameter
         For a threshold that the photograph already reaches, weights that are not positive, and a photograph that is too small.
     """
+    a_network(network).layers[layer]
     wanted = as_objective(objective)
-    photograph, _ = photograph_for(network, image, wanted)
-    if not weights or not all(0 < weight < float("inf") for weight in weights):
+    weights = numbers("weights", weights, minimum=0.0, open_minimum=True, fix=f"The default is {WEIGHTS}.")
+    if not weights:
         raise InvalidParameter(
             "weights",
             allowed="at least one number, all of them above 0",
-            received=list(weights),
-            fix="The default is (10, 3, 1, 0.3, 0.1, 0.03).",
+            received=weights,
+            fix=f"The default is {WEIGHTS}.",
         )
+    threshold = None if threshold is None else number("threshold", threshold)
+    photograph, _ = photograph_for(network, image, wanted)
     before = float(_values(network, wanted, photograph[None])[0])
     if threshold is not None and not threshold > before:
         raise InvalidParameter(
@@ -104,10 +110,10 @@ def accentuate(
         steps=steps,
         seed=seed,
         start=photograph,
-        parameterization=parameterization or fourier(decay=1.0),
+        parameterization=fourier(decay=1.0) if parameterization is None else parameterization,
         transforms=[jitter(1)] if transforms is None else transforms,
         regularizers=[],
-        optimizer=optimizer or adam(0.02),
+        optimizer=adam(0.02) if optimizer is None else optimizer,
         progress=progress,
     )
     values = _values(network, wanted, renders.images)
@@ -159,6 +165,6 @@ def _smallest(
 def _values(network: Network, wanted: Objective, images: NDArray[np.float32]) -> Floats:
     """Values of the objective on untransformed images, ``(N,)``."""
     with network.scope():
-        bound = wanted.bind(network, network.shapes((images.shape[1], images.shape[2])))
+        bound = wanted.bind(network, ShapesAt(network, (images.shape[1], images.shape[2])))
     (values,) = run_program(network, bound, Value(network, bound.form), images, 16)
     return np.asarray(values, np.float64)

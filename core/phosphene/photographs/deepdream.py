@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidParameter, said
-from phosphene.kit.checks import integer, number
+from phosphene.kit.checks import a_network, integer, number
 from phosphene.kit.images import check_images
 from phosphene.kit.maps import upsample
 from phosphene.kit.progress import Progress, reporter
-from phosphene.objectives import Objective, as_objective
+from phosphene.objectives import Objective
+from phosphene.objectives.location import ShapesAt
+from phosphene.objectives.targets import as_objective
 from phosphene.optimizers import Optimizer, sgd
 from phosphene.receptive_field import receptive_field
 from phosphene.rendering.call import render
@@ -24,11 +26,13 @@ from phosphene.types import Size, UserObjective
 
 __all__ = ["dream", "photograph_for"]
 
+MOST_OCTAVES = 64
+
 
 def dream(
     network: Network,
     image: ArrayLike,
-    objective: Objective | UserObjective,
+    objective: str | Objective | UserObjective,
     *,
     octaves: int = 4,
     factor: float = 1.4,
@@ -48,7 +52,7 @@ def dream(
         A network that accepts images of other sizes than its own; with ``octaves=1`` any network.
     image : array-like (H, W, C)
         Photograph in [0, 1], at least as large as the receptive field of the objective's layer.
-    objective : Objective or function
+    objective : Objective, str or function
         Usually ``phosphene.objectives.layer("stage2")``, which maximises everything the layer detects.
     octaves : int, default 4
         Number of sizes; the last is that of the photograph. Sizes below the receptive field are left out.
@@ -73,9 +77,10 @@ def dream(
     InvalidImages
         For a photograph of the wrong shape, dtype or range.
     """
-    octaves, steps = integer("octaves", octaves, minimum=1), integer("steps", steps, minimum=1)
+    octaves, steps = integer("octaves", octaves, minimum=1, maximum=MOST_OCTAVES), integer("steps", steps, minimum=1)
     factor = number("factor", factor, minimum=1.0, open_minimum=True, example=1.4)
-    wanted = as_objective(objective)
+    a_network(network)
+    seed, wanted = integer("seed", seed), as_objective(objective)
     photograph, least = photograph_for(network, image, wanted)
     whole: Size = (photograph.shape[0], photograph.shape[1])
     sizes = [(round(whole[0] / factor**octave), round(whole[1] / factor**octave)) for octave in range(octaves)][::-1]
@@ -99,7 +104,7 @@ def dream(
                 warm_up=0,
                 crop=False,
                 start=np.clip(here + _resized(added, size), 0.0, 1.0),
-                optimizer=optimizer or sgd(1.5 / 255, normalize=True),
+                optimizer=sgd(1.5 / 255, normalize=True) if optimizer is None else optimizer,
                 progress=told,
             )
             added = found.images[0] - here
@@ -128,7 +133,7 @@ def photograph_for(network: Network, image: Any, objective: Objective) -> tuple[
             "image", allowed="one photograph", received=said(f"{len(images)}"), fix="For example image[0]."
         )
     with network.scope():
-        layers = objective.bind(network, network.shapes(network.input.size)).form.layers
+        layers = objective.bind(network, ShapesAt(network, (images.shape[1], images.shape[2]))).form.layers
     fields = [receptive_field(network, path) for path in layers]
     least = (max(field[0] for field in fields), max(field[1] for field in fields))
     if images.shape[1] < least[0] or images.shape[2] < least[1]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from phosphene.arrays import filled
 from phosphene.backend import Network, native
 from phosphene.draws import generator
-from phosphene.extraction.call import Reading, activations
+from phosphene.extraction.call import Reading, read_layers
 from phosphene.port_parity.layer_pairs import Pair, form_of
 from phosphene.types import Array, Edit, Floats, Namespace, Tree
 
@@ -173,7 +173,7 @@ def sketch(network: Network, images: NDArray[np.float32], paths: Sequence[str]) 
     """Return a few values of each layer for the first few images, at the same indices for all layers of one form."""
     found: dict[str, list[Floats]] = {path: [] for path in paths}
     for image in images[:SKETCH_IMAGES]:
-        read = activations(network, image, list(paths)) if paths else {}
+        read = read_layers(network, image[None], tuple(paths), 1) if paths else {}
         for path, value in read.items():
             form = form_of(network.layers[path])
             places = generator(0, "parity", repr(form)).integers(0, int(np.prod(form)), SKETCH_VALUES)

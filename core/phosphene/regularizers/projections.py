@@ -141,6 +141,7 @@ def clip(low: float = 0.0, high: float = 1.0) -> Projection:
     InvalidParameter
         If the bounds are not in that order.
     """
+    low, high = number("low", low), number("high", high)
     if not 0 <= low < high <= 1:
         raise InvalidParameter(
             "low, high",
@@ -148,7 +149,7 @@ def clip(low: float = 0.0, high: float = 1.0) -> Projection:
             received=(low, high),
             fix="For example ph.regularizers.clip(0.0, 1.0).",
         )
-    return Clip(float(low), float(high))
+    return Clip(low, high)
 
 
 def gaussian_matrix(size: int, sigma: float) -> Floats:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,19 +14,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phosphene.ascent import Ascended, Job, Measured, Plan, ascend
+from phosphene.ascent.coverage import coverage_of
 from phosphene.backend import Network, Rule
 from phosphene.draws import content_key
-from phosphene.errors import InvalidObjective, InvalidParameter
-from phosphene.kit.checks import canvas_size, integer
+from phosphene.errors import CoverageWarning, InvalidParameter, said
+from phosphene.failures import no_gradient
+from phosphene.kit.checks import a_network, boolean, canvas_size, integer
 from phosphene.kit.progress import Progress, reporter
 from phosphene.kit.provenance import describe
-from phosphene.objectives import Objective, as_objective
+from phosphene.objectives import Objective
+from phosphene.objectives.targets import as_objectives
 from phosphene.parameterizations import Parameterization
 from phosphene.regularizers.penalties import Penalty
 from phosphene.regularizers.projections import Projection
-from phosphene.rendering.job import check_together, jobs_of
+from phosphene.rendering.job import MOST_SLOTS, check_together, jobs_of
 from phosphene.rendering.presets import preset_named
-from phosphene.rendering.recipe import recipe_of
+from phosphene.rendering.recipe import Recipe, recipe_of
 from phosphene.rendering.result import Renders
 from phosphene.rendering.serialization import plain_run
 from phosphene.rendering.start import starts
@@ -34,7 +41,7 @@ __all__ = ["render"]
 
 def render(
     network: Network,
-    objectives: Objective | UserObjective | Sequence[Objective | UserObjective],
+    objectives: str | Objective | UserObjective | Sequence[str | Objective | UserObjective],
     *,
     size: int | Size | None = None,
     steps: int | None = None,
@@ -59,8 +66,9 @@ def render(
     ----------
     network : Network
         From `phosphene.wrap` or `phosphene.load`.
-    objectives : objective, function, or a sequence of them
-        What to maximise: `phosphene.channel`, `phosphene.logit`, ..., or ``f(xp, activations) -> (N,)``.
+    objectives : objective, str, function, or a sequence of them
+        What to maximise: `phosphene.channel`, `phosphene.logit`, ...; text as on the command line, ``"coins"`` (a class),
+        ``"stage3:5"``, ``"stage3:0-15"``, ``"stage3:5@2,3"`` or ``"stage3:all"``; or ``f(xp, activations) -> (N,)``.
     size : int or (int, int), optional
         Height and width of the pictures in pixels (default: the network's native input size).
     steps : int, optional
@@ -107,16 +115,22 @@ def render(
     Renders
         In the order of the objectives.
 
+    Warns
+    -----
+    CoverageWarning
+        When `rule` reaches no rectified linear unit, so that it has no effect.
+
     Raises
     ------
     InvalidParameter
         If a parameter is invalid; among its kinds are `UnknownLayer`, `UnknownClass` and `InvalidObjective`.
     """
-    wanted = _checked(network, objectives)
+    preset = "default" if preset is None else preset
+    wanted, crop = _checked(network, objectives), boolean("crop", crop)
     canvas = canvas_size(network, size)
     recipe = recipe_of(
         network,
-        preset_named(preset or "default", canvas, network.input.size),
+        preset_named(preset, canvas, network.input.size),
         steps=steps,
         parameterization=parameterization,
         transforms=transforms,
@@ -131,18 +145,22 @@ def render(
         slots=_slots(slots),
         warm_up=integer("warm_up", warm_up),
         patience=None if patience is None else integer("patience", patience, minimum=1),
-        snapshots=-(-recipe.steps // integer("snapshots", snapshots)) if snapshots else None,
+        snapshots=_every(recipe.steps, integer("snapshots", snapshots)),
     )
+    _check_memory(recipe, len(wanted), (*canvas, network.input.channels), snapshots)
     jobs = jobs_of(network, wanted, canvas, recipe, seed=seed, start=initial, warm_up=plan.warm_up > 0, crop=crop)
     check_together(jobs, plan)
+    if recipe.rule is not None:
+        _check_rule(jobs, recipe.rule if rule is None else rule)
     results = _ascend_all(jobs, plan, progress)
     settings = {
         **describe(network, seed, canvas),
+        **({"random": True} if network.findings.random else {}),
         "run": plain_run(
             wanted,
             recipe,
             plan,
-            preset=preset or "default",
+            preset=preset,
             canvas=canvas,
             seed=seed,
             crop=crop,
@@ -157,24 +175,44 @@ def render(
 
 
 def _checked(
-    network: Network, objectives: Objective | UserObjective | Sequence[Objective | UserObjective]
+    network: Network, objectives: str | Objective | UserObjective | Sequence[str | Objective | UserObjective]
 ) -> list[Objective]:
-    if not isinstance(network, Network):
+    a_network(network)
+    return as_objectives(objectives)
+
+
+def _every(steps: int, snapshots: int) -> int | None:
+    """Steps between two snapshots, of which there is at most one per step."""
+    return -(-steps // snapshots) if snapshots else None
+
+
+def _check_memory(recipe: Recipe, count: int, picture: tuple[int, ...], snapshots: int) -> None:
+    """Refuse a call whose result and random transforms need more than `LARGEST_RESULT`, before anything is allocated."""
+    needed = {
+        "steps": 8
+        * recipe.steps
+        * (count + 9 * recipe.views * min(count, MOST_SLOTS)),  # histories, and 3 x 3 matrices
+        "size": 8 * math.prod(picture) * count,
+        "snapshots": math.prod(picture) * count * min(snapshots, recipe.steps),
+    }
+    name, most = max(needed.items(), key=operator.itemgetter(1))
+    if most > LARGEST_RESULT:
         raise InvalidParameter(
-            "network", allowed="a network", received=network, fix="Wrap a model first: ph.wrap(model, size=(224, 224))."
+            name,
+            allowed=f"a result of at most {LARGEST_RESULT >> 30} GiB",
+            received=said(f"one of {most / 2**30:,.0f} GiB for {count:,} picture{'s' * (count != 1)}"),
+            fix="Render fewer or smaller pictures at once, or with fewer steps.",
         )
-    wanted = [as_objective(item) for item in (objectives if isinstance(objectives, Sequence) else [objectives])]
-    if not wanted:
-        raise InvalidParameter(
-            "objectives", allowed="at least one objective", received=objectives, fix="For example ph.logit(0)."
-        )
-    return wanted
+
+
+LARGEST_RESULT = 16 << 30
+"""Most bytes of the arrays of a result."""
 
 
 def _slots(slots: int | str | None) -> int | Measured | None:
     if slots is None:
         return None
-    return Measured() if slots == "measured" else integer("slots", slots, minimum=1)
+    return Measured() if isinstance(slots, str) and slots == "measured" else integer("slots", slots, minimum=1)
 
 
 def _ascend_all(
@@ -196,6 +234,20 @@ def _ascend_all(
     return results
 
 
+def _check_rule(jobs: Sequence[Job], rule: str | Rule) -> None:
+    """Warn if the backward rule of all steps reaches no rectified linear unit."""
+    network = jobs[0].program.network
+    views = dict.fromkeys((job.program.view.form, job.program.view.pipeline.seen) for job in jobs)
+    with network.scope(), suppress(InvalidParameter):  # a backend may have rules without being able to count
+        weights = network.weights()
+        for form, seen in views:
+            found = coverage_of(network, form, weights, seen, str(rule))
+            if not found.reached:
+                result = "the pictures are those of the network's own gradient"
+                warnings.warn(found.warning(f"rule={rule!r}", result), CoverageWarning, stacklevel=3)
+                return
+
+
 def _check_reached(job: Job, found: Ascended) -> None:
     """Raise if no gradient arrived at any step although nothing was dead: the layers do not depend on the image."""
     unreached = [
@@ -204,13 +256,7 @@ def _check_reached(job: Job, found: Ascended) -> None:
         if reached == 0 and steps > 0
     ]
     if len(unreached) == len(job.targets) and all(status != "nonfinite" for status in found.status):
-        raise InvalidObjective(
-            "objectives",
-            allowed="objectives that depend on the image",
-            received=unreached,
-            fix=f"No gradient reaches the image from {', '.join(job.program.form.layers)}: is the layer computed from the image, "
-            "and by operations that can be differentiated?",
-        )
+        raise no_gradient("objectives", "objectives that depend on the image", unreached, job.program.form.layers)
 
 
 def _collected(jobs: Sequence[Job], parts: Sequence[Ascended], settings: Mapping[str, Any]) -> Renders:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,10 +14,11 @@ from phosphene.ascent import AppliedRule, Job, Measured, Plan, Program, Target, 
 from phosphene.ascent.pipeline import Pipeline, can_be_windowed, draw, pipeline, seen_size, windowed
 from phosphene.backend import Network
 from phosphene.draws import content_key, generator
-from phosphene.errors import InvalidParameter, ModelFailed, said
+from phosphene.errors import InvalidObjective, InvalidParameter, ModelFailed, said
 from phosphene.kit.memory import MEMORY_BUDGET
 from phosphene.objectives import Bound, Objective
 from phosphene.objectives.forms import DirectionForm, Form, LinearForm, MatchForm, NeuronForm, ProductForm
+from phosphene.objectives.location import ShapesAt
 from phosphene.regularizers.penalties import Penalty
 from phosphene.regularizers.projections import Projection
 from phosphene.rendering.receptive_windows import Window, at_one_position, in_window, position_of, windows
@@ -26,7 +27,7 @@ from phosphene.rules import Redirected
 from phosphene.transforms.affine import Resize
 from phosphene.types import Floats, Size, Tree
 
-__all__ = ["check_together", "jobs_of"]
+__all__ = ["MOST_SLOTS", "check_together", "jobs_of"]
 
 MOST_SLOTS = 32
 """Most images in one batch, whatever memory allows."""
@@ -85,9 +86,17 @@ def jobs_of(
         If an objective does not fit the network, or names positions that the transforms move.
     """
     with network.scope():
-        shapes = network.shapes(canvas)
-        seen = _seen_size(network, recipe, canvas)
+        shapes = ShapesAt(network, canvas)
         bound = [item.bind(network, shapes) for item in objectives]
+        seen = _seen_size(network, recipe, canvas, {path for item in bound for path in item.form.layers})
+    for item in bound:
+        if not item.form.layers:
+            raise InvalidObjective(
+                "objectives",
+                allowed="objectives that read a layer",
+                received=said(item.label),
+                fix="Add ph.channel(...).",
+            )
     if seen != canvas:
         _check_positions(bound, recipe)
     stages = pipeline(recipe.transforms, canvas, seen)
@@ -139,13 +148,15 @@ def check_together(jobs: Sequence[Job], plan: Plan) -> None:
             )
 
 
-def _seen_size(network: Network, recipe: Recipe, canvas: Size) -> Size:
-    """Height and width of what the network is given: the transformed image, or the canvas if the network takes no other size."""
+def _seen_size(network: Network, recipe: Recipe, canvas: Size, layers: Iterable[str]) -> Size:
+    """Height and width of what the network is given: the transformed image, or the canvas if it has the layers at no other size."""
     seen = seen_size(recipe.transforms, canvas)
     if seen == canvas:
         return seen
+    shapes = ShapesAt(network, seen)
     try:
-        network.shapes(seen)
+        for path in layers:
+            shapes[path]
     except ModelFailed:
         if any(isinstance(transform, Resize) for transform in recipe.transforms):
             raise

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from phosphene.arrays import arange
 from phosphene.backend import Network, native
 from phosphene.draws import generator
 from phosphene.errors import ModelFailed
 from phosphene.objectives import Bound
 from phosphene.objectives.forms import DirectionForm, Form, NeuronForm
+from phosphene.objectives.location import ShapesAt
 from phosphene.receptive_field import extent
 from phosphene.types import Array, Size, Tree
 
@@ -65,7 +67,7 @@ class Reading:
 
     def __call__(self, weights: Tree, images: Array, positions: Array) -> Array:
         activation = self.network.forward(images, [self.layer], weights=weights)[self.layer]
-        rows = self.network.backend.xp.arange(activation.shape[0])
+        rows = arange(self.network.backend.xp, activation.shape[0], activation)
         return activation[rows, positions[:, 0], positions[:, 1]]
 
 
@@ -154,9 +156,9 @@ def _checked(
 ) -> list[bool]:
     """Whether each position has the same value in its window as in the whole, on images of noise."""
     try:
-        cells = network.shapes(wanted[0].size)[layer]
+        cells = ShapesAt(network, wanted[0].size)[layer]
     except ModelFailed:
-        return [False] * len(wanted)  # a network of one fixed size
+        return [False] * len(wanted)  # a layer for images of one fixed size
     if len(cells) != 3 or any(window.position[axis] >= cells[axis] for window in wanted for axis in (0, 1)):
         return [False] * len(wanted)
     held: list[bool] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,10 @@ RULES: Mapping[str, Rule | None] = {
     "redirected": Redirected(),
 }
 """Backward rules of rectified linear units, by name."""
+
+
+MOST_STEPS = 1_000_000
+"""Most gradient evaluations per picture: the random transforms of all of them are drawn before the first."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,13 @@ def recipe_of(
     """
     if steps is not None:
         recipe = replace(recipe, steps=integer("steps", steps, minimum=1))
+        if recipe.steps > MOST_STEPS:
+            raise InvalidParameter(
+                "steps",
+                allowed=f"at most {MOST_STEPS:,}",
+                received=steps,
+                fix="A few hundred are usual; start= resumes a run.",
+            )
     if parameterization is not None:
         if not isinstance(parameterization, Parameterization):
             raise InvalidParameter(
@@ -102,15 +113,34 @@ def recipe_of(
             )
         recipe = replace(recipe, parameterization=parameterization)
     if transforms is not None:
-        recipe = replace(recipe, transforms=tuple(transforms))
+        recipe = replace(recipe, transforms=_listed("transforms", transforms, "transforms", "ph.transforms.jitter(8)"))
+        for index, transform in enumerate(recipe.transforms):
+            if not isinstance(transform, Transform):
+                raise InvalidParameter(
+                    f"transforms[{index}]",
+                    allowed="a transform",
+                    received=transform,
+                    fix="For example ph.transforms.jitter(8).",
+                )
     if regularizers is not None:
-        recipe = replace(recipe, regularizers=tuple(regularizers))
+        given = _listed(
+            "regularizers", regularizers, "penalties and projections", "ph.regularizers.total_variation(2.0)"
+        )
+        recipe = replace(recipe, regularizers=given)
     for index, item in enumerate(recipe.regularizers):
         _check_regularizer(f"regularizers[{index}]", item, recipe.parameterization)
     if optimizer is not None:
         ours = all(hasattr(optimizer, name) for name in ("init", "update", "restart"))
         recipe = replace(recipe, optimizer=optimizer if ours else network.backend.optimizer(optimizer))
     return recipe if rule is None else replace(recipe, rule=_rule(rule))
+
+
+def _listed(name: str, given: Any, what: str, example: str) -> tuple[Any, ...]:
+    if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
+        raise InvalidParameter(
+            name, allowed=f"a list of {what}", received=given, fix=f"For example {name}=[{example}]."
+        )
+    return tuple(given)
 
 
 def _check_regularizer(name: str, item: object, parameterization: Parameterization) -> None:

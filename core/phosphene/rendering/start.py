@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import floats
 from phosphene.parameterizations import Parameterization
 from phosphene.parameterizations.contract import Canvas
 from phosphene.rendering.result import Renders
@@ -50,7 +51,7 @@ def starts(
         _check_count(len(start), count)
         if _made_by(start.settings, parameterization):
             return _one_each(list(start.parameters), count)
-    images = np.asarray(start.images if isinstance(start, Renders) else start, np.float64)
+    images = floats("start", start.images if isinstance(start, Renders) else start)
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1:] != canvas:
         raise InvalidParameter(

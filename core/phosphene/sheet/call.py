@@ -68,8 +68,9 @@ def render_all(
     out : str or Path
         Output folder, for ``index.html``, ``manifest.json`` and one archive per batch.
     images : array-like, path, sequence or iterable, optional
-        See `phosphene.activations`. Units that are dead on all of these images are listed instead of rendered, and the sheet
-        shows the image patches that activate each unit most beside its picture.
+        See `phosphene.activations`. Units that are dead on all of these images are listed instead of rendered, if the layer has a
+        floor at zero (see `phosphene.units`), and the sheet shows the image patches that activate each unit most beside its
+        picture.
     channels : sequence of int, optional
         Channels to render (default: all).
     trust : bool, default False

@@ -14,7 +14,7 @@ from phosphene.rendering.result import Renders
 from phosphene.rendering.serialization import recipe_text
 from phosphene.trust.page import word_chip
 from phosphene.trust.result import WORDS, TrustCard
-from phosphene.unit_statistics.result import Units
+from phosphene.unit_statistics.result import NO_FLOOR, Units
 
 __all__ = ["sheet_page"]
 
@@ -56,7 +56,9 @@ def sheet_page(
     layer, settings = str(found.settings["layer"]), found.settings
     facts = {"pictures": str(len(channels)), "without a picture": str(len(reasons))}
     if report is not None:
-        facts |= {"images": f"{report.images:,}", "dead on these images": str(len(report.dead))}
+        facts["images"] = f"{report.images:,}"
+        if report.floor:
+            facts["dead on these images"] = str(len(report.dead))
     if trust is not None:
         words = [card.word for card in trust]
         facts |= {word: str(words.count(word)) for word in WORDS if word in words}
@@ -71,14 +73,15 @@ def sheet_page(
         element(
             "p",
             f"One picture per channel of {settings['network']}, optimized by gradient ascent from noise"
-            + (", with the patches of real images that activate the channel most." if report else "."),
+            + (", with the patches of real images that activate the channel most." if report else ".")
+            + (f" Dead, density, ratio to the mean: {NO_FLOOR}." if report and not report.floor else ""),
         ),
         *(() if trust is None else (_how_far(),)),
         element("div", *boxes, class_="facts"),
-        _controls(report is not None, () if trust is None else words),
+        _controls(report, () if trust is None else words),
         element("p", f"{len(cards)} of {len(cards)} shown", id="shown", role="status", class_="muted"),
         element("div", *cards, class_="grid", id="units"),
-        *_unpictured(reasons),
+        *_unpictured(reasons, report),
         _closing(found),
         script=Path(__file__).parent / "sheet.js",
     )
@@ -93,8 +96,9 @@ def _how_far() -> Html:
     )
 
 
-def _controls(natural: bool, words: Sequence[str]) -> Html:
-    left_out = {name for name, there in {"ratio": natural, "density": natural, "score": words}.items() if not there}
+def _controls(report: Units | None, words: Sequence[str]) -> Html:
+    natural, floor = report is not None, report is not None and report.floor
+    left_out = {name for name, there in {"ratio": floor, "density": floor, "score": words}.items() if not there}
     sorts = [element("option", text, value=name) for name, text in SORTS.items() if name not in left_out]
     states = [
         element("option", text, value=value)
@@ -124,10 +128,9 @@ def _card(found: Renders, row: int, channel: int, report: Units | None, trust: T
     figures, patches = f"activation {value:.3g}", []
     if report is not None:
         mean = float(report.mean[channel])
-        figures += (
-            f" on average; mean over images {mean:.2g}, maximum {best:.3g}; "
-            f"active at {report.density[channel]:.0%} of positions"
-        )
+        figures += f" on average; mean over images {mean:.2g}, maximum {best:.3g}"
+        if report.floor:
+            figures += f"; active at {report.density[channel]:.0%} of positions"
         patches = [
             picture(
                 as_picture(report.patches[channel, place]), f"image {report.top[channel, place]} for channel {channel}"
@@ -135,7 +138,10 @@ def _card(found: Renders, row: int, channel: int, report: Units | None, trust: T
             for place in range(min(PATCHES, report.top.shape[1]))
             if report.top[channel, place] >= 0
         ]
-    ratio = value / max(float(report.mean[channel]), 1e-9) if report is not None else 0.0
+    floor = report is not None and report.floor
+    ratio = value / max(float(report.mean[channel]), 1e-9) if report is not None and floor else 0.0
+    below = report is not None and value < float(report.mean[channel])
+    title = str(channel) + (f" {report.names[channel]}" if report is not None and report.names else "")
     state = "converged" if found.converged[row] else "rising"
     chip: tuple[Html, ...] = ()
     why: tuple[Html, ...] = ()
@@ -149,22 +155,25 @@ def _card(found: Renders, row: int, channel: int, report: Units | None, trust: T
         "article",
         picture(as_picture(found.images[row]), f"the picture that activates channel {channel} most"),
         *([element("div", *patches, class_="strip")] if patches else []),
-        element("div", element("h3", str(channel), *chip), element("p", figures), *why, class_="words"),
+        element("div", element("h3", title, *chip), element("p", figures), *why, class_="words"),
         class_="card",
         data_channel=channel,
         data_value=f"{value:.6g}",
         data_ratio=f"{ratio:.6g}",
-        data_density=f"{report.density[channel]:.6g}" if report is not None else "0",
+        data_density=f"{report.density[channel]:.6g}" if report is not None and floor else "0",
         data_state=state,
-        data_below="1" if report is not None and ratio < 1 else "0",
+        data_below="1" if below else "0",
         **judged,
     )
 
 
-def _unpictured(reasons: Mapping[int, str]) -> list[Html]:
+def _unpictured(reasons: Mapping[int, str], report: Units | None) -> list[Html]:
     if not reasons:
         return []
-    rows = [element("li", f"channel {channel}: {reason}") for channel, reason in sorted(reasons.items())]
+    rows = [
+        element("li", f"{report.name(channel) if report is not None else f'channel {channel}'}: {reason}")
+        for channel, reason in sorted(reasons.items())
+    ]
     return [element("h2", "Without a picture"), element("ul", *rows, class_="muted")]
 
 

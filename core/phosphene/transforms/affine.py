@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import integer, number, share
+from phosphene.kit.checks import integer, number, numbers, pair_of, share
 from phosphene.transforms.kinds import Affine, Transform
 from phosphene.types import Floats, Size
 
@@ -162,17 +162,20 @@ def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
     InvalidParameter
         If a factor is not positive, or `low` is larger than `high`.
     """
-    values = (
-        (float(low), float(low if high is None else high)) if isinstance(low, (int, float)) else tuple(map(float, low))
-    )
-    if not values or min(values) <= 0 or (isinstance(low, (int, float)) and values[0] > values[-1]):
+    single = isinstance(low, (int, float, np.integer, np.floating))
+    values = numbers("low", low, fix="For example ph.transforms.scale(0.9, 1.1).")
+    if single:
+        values = (values[0], values[0] if high is None else number("high", high))
+    elif high is not None:
+        raise InvalidParameter("high", allowed="None with a list of factors", received=high, fix="Leave it out.")
+    if not values or min(values) <= 0 or (single and values[0] > values[-1]):
         raise InvalidParameter(
             "scale",
             allowed="positive factors with low <= high",
             received=values,
             fix="For example ph.transforms.scale(0.9, 1.1).",
         )
-    return Scale(values, isinstance(low, (int, float)))
+    return Scale(values, single)
 
 
 def rotate(degrees: float | Sequence[float]) -> Transform:
@@ -192,10 +195,10 @@ def rotate(degrees: float | Sequence[float]) -> Transform:
     InvalidParameter
         If a single angle is outside [0, 180], or the list is empty.
     """
-    if isinstance(degrees, (int, float)):
+    if isinstance(degrees, (int, float, np.integer, np.floating)):
         angle = number("degrees", degrees, minimum=0.0, maximum=180.0, example=10.0)
         return Rotate((-angle, angle), True)
-    values = tuple(map(float, degrees))
+    values = numbers("degrees", degrees, fix="For example ph.transforms.rotate(10).")
     if not values:
         raise InvalidParameter(
             "degrees", allowed="at least one angle", received=values, fix="For example ph.transforms.rotate(10)."
@@ -261,15 +264,7 @@ def resize(size: int | Size) -> Transform:
     InvalidParameter
         If a side is smaller than 2.
     """
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or any(isinstance(side, bool) or not isinstance(side, int) or side < 2 for side in pair):
-        raise InvalidParameter(
-            "size",
-            allowed="pixels: an integer of at least 2, or (height, width)",
-            received=size,
-            fix="For example ph.transforms.resize(224).",
-        )
-    return Resize((pair[0], pair[1]))
+    return Resize(pair_of("size", size, minimum=2))
 
 
 def _identities(steps: int) -> Floats:

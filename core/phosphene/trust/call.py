@@ -15,7 +15,8 @@ from phosphene.extraction.call import ImagesLike
 from phosphene.kit.checks import integer, one_per
 from phosphene.kit.images import check_images
 from phosphene.kit.progress import Progress, reporter
-from phosphene.objectives import Bound, Objective, as_objective
+from phosphene.objectives import Bound, Objective
+from phosphene.objectives.targets import as_objectives
 from phosphene.rendering.result import Renders
 from phosphene.trust.judges import Judge, witness
 from phosphene.trust.natural_images import (
@@ -112,7 +113,7 @@ def assess(
         )
     seeds, pairs = integer("seeds", seeds, minimum=1), integer("pairs", pairs, minimum=1)
     draws = integer("draws", draws, minimum=1)
-    given = objectives_of(network, runs[0]) if objectives is None else [as_objective(item) for item in objectives]
+    given = objectives_of(network, runs[0]) if objectives is None else as_objectives(objectives)
     one_per("objectives", given, len(runs[0]), "picture")
     natural = real_images(network, images)
     steps = ("images", "seeds", "transforms", "pairs")

@@ -18,6 +18,7 @@ from phosphene.extraction.call import ImagesLike, read_layers
 from phosphene.kit.images import check_images
 from phosphene.objectives import Bound, Objective
 from phosphene.objectives.forms import ChannelForm, DirectionForm, Form, NeuronForm, at_position, position_mean
+from phosphene.objectives.location import ShapesAt
 from phosphene.types import Array, Floats, Tree
 
 __all__ = ["Responses", "bound_at", "channel_of", "competitors", "path_layers", "real_images", "responses"]
@@ -98,7 +99,7 @@ def responses(
 def bound_at(network: Network, objectives: Sequence[Objective], images: NDArray[np.float32]) -> list[Bound]:
     """Bind objectives to the network at the size of `images`."""
     with network.scope():
-        shapes = network.shapes((images.shape[1], images.shape[2]))
+        shapes = ShapesAt(network, (images.shape[1], images.shape[2]))
         return [item.bind(network, shapes) for item in objectives]
 
 

@@ -16,6 +16,7 @@ from phosphene.kit.checks import one_per
 from phosphene.kit.images import check_images
 from phosphene.objectives import Objective
 from phosphene.objectives.forms import Form
+from phosphene.objectives.location import ShapesAt
 from phosphene.transforms import jitter, noise, rotate, scale
 from phosphene.types import Array, Floats, Tree
 
@@ -72,7 +73,7 @@ def robust_values(network: Network, objectives: Sequence[Objective], images: Arr
     backend = network.backend
     values = np.zeros(len(pictures))
     with network.scope():
-        shapes = network.shapes(size)
+        shapes = ShapesAt(network, size)
         groups: dict[Form, list[tuple[int, Tree]]] = {}
         for index, objective in enumerate(objectives):
             bound = objective.bind(network, shapes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phosphene.kit.figures import figure_class, show_image
+from phosphene.unit_statistics.result import NO_FLOOR
 
 if TYPE_CHECKING:
     from phosphene.unit_statistics.result import Units
@@ -19,8 +20,8 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 
 def plot_units(found: Units, *, channels: int = 8) -> Any:
     """Draw `Units`; see `Units.plot`."""
-    live = np.flatnonzero(found.on > 0)
-    ranked = live[np.argsort(-found.density[live], kind="stable")]
+    live = np.flatnonzero((found.on > 0) if found.floor else np.isfinite(found.largest))
+    ranked = live[np.argsort(-(found.density if found.floor else found.largest)[live], kind="stable")]
     places = np.unique(np.linspace(0, max(0, len(ranked) - 1), min(channels, len(ranked))).round().astype(int))
     shown = [int(ranked[place]) for place in places]
     count = found.patches.shape[1]
@@ -35,28 +36,41 @@ def plot_units(found: Units, *, channels: int = 8) -> Any:
             row[0].text(
                 1.0,
                 0.5,
-                f"channel {channel}\non at {found.density[channel]:.1%} of positions",
+                f"{found.name(channel)}\n"
+                + (
+                    f"on at {found.density[channel]:.1%} of positions"
+                    if found.floor
+                    else f"largest {found.largest[channel]:.3g}"
+                ),
                 ha="right",
                 va="center",
                 fontsize=7,
                 transform=row[0].transAxes,
+                parse_math=False,
             )
             for place, axis in enumerate(row[1:]):
                 if found.top[channel, place] >= 0:
                     show_image(axis, found.patches[channel, place])
+                    if found.patches.shape[2] == 1:  # a signal: a line of one pixel could not be seen
+                        axis.set_aspect("auto")
     return figure
 
 
 def _histogram(figure: Any, found: Units) -> None:
     left, right = figure.subplots(1, 2)
-    left.hist(found.density, bins=np.linspace(0, 1, 31), color=BLUE)
-    left.set_xlabel("share of positions above zero", fontsize=8)
+    known = np.isfinite(found.largest)
+    count = len(found.density)
+    if found.floor:
+        left.hist(found.density[known], bins=np.linspace(0, 1, 31), color=BLUE)
+        left.set_xlabel("share of positions above zero", fontsize=8)
+        title = f"{found.layer}: {count} channels, {len(found.dead)} dead, {len(found.always_on)} always on"
+    else:
+        left.hist(found.mean[known], bins=30, color=BLUE)
+        left.set_xlabel(f"mean (dead, always on, density:\n{NO_FLOOR})", fontsize=8)
+        title = f"{found.layer}: {count} channels"
     left.set_ylabel("channels", fontsize=8)
-    dead = len(found.dead)
-    left.set_title(
-        f"{found.layer}: {len(found.density)} channels, {dead} dead, {len(found.always_on)} always on", fontsize=8
-    )
-    order = np.argsort(-found.largest)
+    left.set_title(title + (f", {len(found.unknown)} not finite" if len(found.unknown) else ""), fontsize=8)
+    order = np.flatnonzero(known)[np.argsort(-found.largest[known])]
     right.plot(found.largest[order], color=ORANGE, label="largest")
     right.plot(found.mean[order], color=BLUE, label="mean")
     right.set_xlabel(f"channels, by their largest activation in {found.images:,} images", fontsize=8)

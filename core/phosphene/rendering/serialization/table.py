@@ -13,7 +13,7 @@ from typing import Any
 from phosphene.errors import InvalidParameter
 from phosphene.objectives import Objective, channel, direction, group, layer, logit, neuron, spatial
 from phosphene.objectives.combinations import Spatial, WeightedGroup
-from phosphene.objectives.declarations import Channel, Direction, Logit, Neuron, WholeLayer
+from phosphene.objectives.declarations import Channel, Constant, Direction, Logit, Neuron, WholeLayer
 from phosphene.optimizers import Adam, Cosine, Nadam, Sgd, adam, cosine, nadam, sgd
 from phosphene.parameterizations import fourier, maco, pixel
 from phosphene.parameterizations.phases import Phases
@@ -181,6 +181,7 @@ GROUPS: dict[str, tuple[Kind, ...]] = {
         _kind(neuron, Neuron, layer=text, channel=integer(), at=position),
         _kind(logit, Logit, wanted=integer_or_text, at=position),
         _kind(layer, WholeLayer, layer=text),
+        _kind(Constant, Constant, name="number", value=number),
         _kind(
             direction, Direction, layer=text, vector=array(1), at=position, cosine_power=number, label=("name", text)
         ),

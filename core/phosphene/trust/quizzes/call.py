@@ -13,7 +13,8 @@ from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
 from phosphene.extraction.call import ImagesLike
 from phosphene.kit.checks import integer, one_per
-from phosphene.objectives import Objective, as_objective
+from phosphene.objectives import Objective
+from phosphene.objectives.targets import as_objectives
 from phosphene.rendering.result import Renders
 from phosphene.trust.natural_images import bound_at, real_images, responses
 from phosphene.trust.prediction import STRONG, WEAK, pairs_of
@@ -66,7 +67,7 @@ def quiz(
         all images alike.
     """
     questions = integer("questions", questions, minimum=1)
-    wanted = objectives_of(network, renders) if objectives is None else [as_objective(item) for item in objectives]
+    wanted = objectives_of(network, renders) if objectives is None else as_objectives(objectives)
     one_per("objectives", wanted, len(renders), "picture")
     patches = real_images(network, images)
     if len(patches) < 20:
