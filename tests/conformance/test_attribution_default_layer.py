@@ -471,8 +471,9 @@ def test_images_without_a_gradient_are_named(backend: str) -> None:
         with pytest.warns(ModelWarning, match=r"exactly zero on image 1 \(class 2\), so that its map is empty"):
             found = attribute(network, mixed, 2, method=method, **options)
         assert found.maps[0].any() and not found.maps[1].any()
-    with pytest.raises(InvalidObjective, match="not on noise: the units in between are inactive"):
-        attribute(network, mixed[1:], 2, method="gradient")
+    # One image alone is no sign that the model cannot be differentiated.
+    with pytest.warns(ModelWarning, match=r"exactly zero on image 0 \(class 2\)"):
+        assert not attribute(network, mixed[1:], 2, method="gradient").maps.any()
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
