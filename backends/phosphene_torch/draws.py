@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from phosphene_torch.placement import generator_states
+
 __all__ = ["seeded"]
 
 
@@ -44,10 +46,11 @@ def seeded(device: torch.device, seed: int) -> Iterator[Callable[[], bool]]:
 
 
 def _states(device: torch.device) -> tuple[Any, ...]:
-    ours = [torch.get_rng_state()]
-    if device.type == "cuda":
-        ours.append(torch.cuda.get_rng_state(device))
-    elif device.type == "mps":
-        ours.append(torch.mps.get_rng_state())
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002
-    return (*(state.numpy().tobytes() for state in ours), kind, np.asarray(keys).tobytes(), *rest, random.getstate())
+    return (
+        *(state.numpy().tobytes() for state in generator_states(device)),
+        kind,
+        np.asarray(keys).tobytes(),
+        *rest,
+        random.getstate(),
+    )

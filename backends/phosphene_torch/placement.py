@@ -12,7 +12,16 @@ from torch import nn
 
 from phosphene.errors import InvalidParameter
 
-__all__ = ["alone", "constant", "device_named", "dtype_named", "in_training", "own_dtype", "random_state"]
+__all__ = [
+    "alone",
+    "constant",
+    "device_named",
+    "dtype_named",
+    "generator_states",
+    "in_training",
+    "own_dtype",
+    "random_state",
+]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -57,23 +66,29 @@ def own_dtype(dtypes: set[torch.dtype]) -> torch.dtype:
     return known.pop() if len(dtypes) == 1 and known else torch.float32
 
 
+def generator_states(device: torch.device) -> list[torch.Tensor]:
+    """Return the state of the host's random generator, and of that of `device` if it has one of its own."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        states.append(torch.mps.get_rng_state())
+    return states
+
+
 @contextlib.contextmanager
 def random_state(device: torch.device) -> Iterator[None]:
     """A context that restores the random states of the host and of `device` on exit."""
-    host = torch.get_rng_state()
-    state = None
-    if device.type == "cuda":
-        state = torch.cuda.get_rng_state(device)
-    elif device.type == "mps":
-        state = torch.mps.get_rng_state()
+    host, *own = generator_states(device)
     try:
         yield
     finally:
         torch.set_rng_state(host)
-        if state is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(state, device)
-        elif state is not None:
-            torch.mps.set_rng_state(state)
+        for state in own:
+            if device.type == "cuda":
+                torch.cuda.set_rng_state(state, device)
+            else:
+                torch.mps.set_rng_state(state)
 
 
 def in_training(model: nn.Module) -> list[nn.Module]:

@@ -7,7 +7,7 @@ its closure, which are found by tracing it each time the weights are read.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -68,16 +68,7 @@ def _with_parameters(function: Callable[..., Any], parameters: Any, calling: Cal
         return calling.output_of(value)
 
     total = count(leaf for _, leaf in read())
-    return Adapted(
-        _name_of(function),
-        read,
-        call,
-        kinds={},
-        mains=calling.mains,
-        parameters={"": total},
-        opaque=_opaque(function),
-        advice=_advice,
-    )
+    return _adapted(function, read, call, calling, {"": total})
 
 
 def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: Calling) -> Adapted:
@@ -111,22 +102,27 @@ def _closure(function: Callable[..., Any], home: jax.ShapeDtypeStruct, calling: 
         output = jex.jaxpr_as_fun(jex.ClosedJaxpr(closed.jaxpr, constants))(*given)
         return output[0] if output else None
 
+    return _adapted(function, read, call, calling, parameters)
+
+
+def _adapted(
+    function: Callable[..., Any],
+    read: Callable[[], list[tuple[str, Array]]],
+    call: Callable[[Sequence[Array], Array, Array | None], Array | None],
+    calling: Calling,
+    parameters: Mapping[str, int],
+) -> Adapted:
+    name = _name_of(function)
+    opaque = f"{name} is called as a plain function, in which no value is named with jax.ad_checkpoint.checkpoint_name"
     return Adapted(
-        _name_of(function),
+        name,
         read,
         call,
         kinds={},
         mains=calling.mains,
         parameters=parameters,
-        opaque=_opaque(function),
+        opaque=opaque,
         advice=_advice,
-    )
-
-
-def _opaque(function: Any) -> str:
-    return (
-        f"{_name_of(function)} is called as a plain function, in which no value is named with "
-        "jax.ad_checkpoint.checkpoint_name"
     )
 
 

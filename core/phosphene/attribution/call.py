@@ -95,11 +95,6 @@ def attribute(
     -------
     Attribution
 
-    Warns
-    -----
-    CoverageWarning
-        When a method with a backward rule reached no rectified linear unit, so that its maps are the plain gradient.
-
     Raises
     ------
     UnknownLayer, UnknownClass
@@ -107,12 +102,14 @@ def attribute(
     InvalidParameter
         For an unknown method or option, and for a layer without positions.
     InvalidObjective
-        For a target whose gradient is exactly zero on all images.
+        For a target without a gradient on these images and on others that are tried, because the model cannot be differentiated.
     InvalidImages
         For images of the wrong shape, dtype or range.
 
     Warns
     -----
+    CoverageWarning
+        When a method with a backward rule reached no rectified linear unit, so that its maps are the plain gradient.
     ModelWarning
         For images on which the gradient is exactly zero, for values that are not finite, and for a class activation map with one
         position or without differences.

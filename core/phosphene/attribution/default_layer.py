@@ -67,7 +67,7 @@ def default_layer(task: Task) -> str:
     InvalidParameter
         If no layer fits.
     InvalidObjective
-        If the target has no gradient on any image.
+        If the target has no gradient, on these images and on others.
     """
     network, form = task.network, task.form
     last = network.layers.last(form.layers)
@@ -134,7 +134,7 @@ def _probes(task: Task, row: int) -> tuple[NDArray[np.float32], NDArray[np.int64
 
 
 def _first_reached(task: Task, given: tuple[NDArray[np.float32], NDArray[np.int64]]) -> int | None:
-    """The first image with a gradient, unless the `given` ones have one; raise if no image has."""
+    """The first image with a gradient, if there is one and the `given` ones have none."""
     if reached(task, *given).any():
         return None
     found = check_differentiable(task)

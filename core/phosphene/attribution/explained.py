@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from phosphene.attribution.layer_positions import positions_of
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, said
-from phosphene.extraction.call import activations
+from phosphene.extraction.call import read_layers
 from phosphene.kit.checks import one_per
 from phosphene.layers import OUTPUT
 from phosphene.objectives import Bound, logit
@@ -78,5 +78,6 @@ def check_layer(network: Network, form: Form, given: str, method: str, size: Siz
 
 def _strongest(network: Network, images: NDArray[np.float32], batch: int) -> list[int]:
     """Predicted class of each image: the largest logit, averaged over the positions of a dense output."""
-    output = activations(network, images, OUTPUT, batch=batch)[OUTPUT]
+    # Values that are not finite are counted with those of the maps.
+    output = read_layers(network, images, (OUTPUT,), min(batch, len(images)))[OUTPUT]
     return [int(index) for index in output.reshape(len(output), -1, output.shape[-1]).mean(axis=1).argmax(axis=-1)]

@@ -104,14 +104,7 @@ def embed(
     source = source_of(images, spec.size, spec.channels, count=count)
     read, small = _vectors(network, source, (layer,), 28 if thumbnails else 0)
     vectors = read[layer]
-    rows, columns = finite_part(vectors)
-    if not columns.any():
-        raise InvalidParameter(
-            "layer",
-            allowed="a layer with finite activations",
-            received=layer,
-            fix="All of its values are NaN or infinite: ph.diagnose finds the first layer that has such values.",
-        )
+    rows, columns = _usable("layer", layer, vectors)
     vectors = vectors[rows][:, columns]
     if len(vectors) < 2 * dimensions:
         raise InvalidParameter(
@@ -211,14 +204,7 @@ def probe(
     one_per("labels", wanted, min(len(vectors) for vectors in read.values()), "image")  # an iterable may end early
     result = {}
     for path, vectors in read.items():
-        rows, columns = finite_part(vectors)
-        if not columns.any():
-            raise InvalidParameter(
-                "layers",
-                allowed="layers with finite activations",
-                received=path,
-                fix="All of its values are NaN or infinite: ph.diagnose finds the first layer that has such values.",
-            )
+        rows, columns = _usable("layers", path, vectors)
         classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), linear.LogisticRegression(max_iter=1000))
         parts = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
         scores = selection.cross_val_score(classifier, vectors[rows][:, columns], wanted[rows], cv=parts)
@@ -276,3 +262,16 @@ def _sklearn(module: str) -> Any:
         return importlib.import_module(f"sklearn.{module}")
     except ImportError as error:
         raise MissingDependency("scikit-learn", "embed") from error
+
+
+def _usable(parameter: str, layer: str, vectors: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of the images and channels of a layer that can be used; raise if all values are NaN or infinite."""
+    rows, columns = finite_part(vectors)
+    if not columns.any():
+        raise InvalidParameter(
+            parameter,
+            allowed="a layer with finite activations" if parameter == "layer" else "layers with finite activations",
+            received=layer,
+            fix="All of its values are NaN or infinite: ph.diagnose finds the first layer that has such values.",
+        )
+    return rows, columns
