@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from phosphene.arrays import constant
 from phosphene.ascent.step import evaluate
 from phosphene.attribution.evaluation import run_program
-from phosphene.attribution.programs import add_offset
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, said
 from phosphene.objectives import Bound
 from phosphene.objectives.forms import Form
-from phosphene.types import Array, Floats, Tree
+from phosphene.types import Array, Floats, Namespace, Tree
 
 __all__ = ["OffsetGradient", "steepest"]
 
@@ -42,7 +41,10 @@ class OffsetGradient:
         paths = list(dict.fromkeys((self.layer, *self.form.layers)))
 
         def objective(offset: Array) -> tuple[Array, Array]:
-            seen = network.forward(given, paths, weights=weights, edit={self.layer: add_offset(offset)})
+            def add_everywhere(xp: Namespace, activation: Array) -> Array:
+                return activation + xp.astype(offset, activation.dtype)
+
+            seen = network.forward(given, paths, weights=weights, edit={self.layer: add_everywhere})
             wide = {path: xp.astype(value, images.dtype) for path, value in seen.items()} if half else seen
             value = evaluate(self.form, backend, wide, arguments, images.shape[0])
             return xp.sum(value), value
