@@ -30,7 +30,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
         "ground",
         "Errors, aliases, what a layer is and what a model takes; array maths over a namespace `xp`, keyed random draws, "
         "the affine warp, backward rules. Pure, and without any framework.",
-        "errors failures types layouts interface layers findings arrays draws warps rules",
+        "words errors failures types layouts interface layers findings arrays draws warps rules",
     ),
     ("contract", "What a framework must supply: the protocols `Backend` and `Network`, and their registry.", "backend"),
     (
@@ -83,6 +83,9 @@ BACKEND_MAY_IMPORT = set(f"{ROWS[0][2]} backend specimen".split())
 MODULE_LEVEL: dict[str, tuple[str, ...]] = {"numpy": ("*",), "typer": ("cli/*",)}
 IN_FUNCTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("PIL", "rich", "safetensors"), ("*",)),
+    "fsspec": ("data/addresses.py",),
+    "av": ("data/films.py",),
+    "filelock": ("kit/locks.py",),
     "matplotlib": ("kit/figures.py", "*/figure.py"),
     "umap": ("embedding/call.py", "atlas/layout.py"),
     "pynndescent": ("atlas/neighbours.py",),
@@ -90,7 +93,9 @@ IN_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "scipy": ("atlas/*", "comparison/similarity.py"),
     "sklearn": ("atlas/*", "embedding/call.py", "features/factorization.py"),
     "skimage": ("data/photographs.py",),
+    "tifffile": ("data/tiff.py",),
     "zarr": ("store/store.py",),
+    "xxhash": ("data/digests.py",),
     "torch": ("specimen/train.py", "loaders/*", "benchmark/devices.py"),
     "jax": ("loaders/jax_weights.py", "benchmark/devices.py"),
     "flax": ("loaders/jax_weights.py",),
@@ -104,9 +109,9 @@ IN_FUNCTIONS: dict[str, tuple[str, ...]] = {
 # What nobody may take away or add to without meaning to: the public names, and the contract's members.
 PUBLIC = set(
     "Atlas Backend Benchmark InputSpec Layer Layers Network Objective Parity PhospheneError PhospheneWarning Progress "
-    "Renders accentuate activations assess attribute bench compare concept diagnose dream embed factorize feature_maps invert load "
-    "parity probe quiz render render_all replay units wrap "
-    "Accentuation Attribution Comparison Concept Diagnosis Embedding FeatureMaps Features Quiz TrustCard TrustCards Units "
+    "Renders accentuate activations assess attribute bench compare concept diagnose dream embed factorize feature_maps "
+    "images invert load parity probe quiz render render_all replay units wrap "
+    "Images Accentuation Attribution Comparison Concept Diagnosis Embedding FeatureMaps Features Quiz TrustCard TrustCards Units "
     "channel direction logit neuron objective "
     "objectives optimizers parameterizations regularizers transforms".split()
 )
@@ -133,6 +138,7 @@ NAMES_IN_ING = {
     "clustering.py": "the noun of the literature",
     "whitening.py": "the noun of the literature",
     "preprocessing.py": "the noun of the literature",
+    "fitting.py": "how a picture is fitted into a size; `Fit` is the rule",
 }
 """Files whose name ends in -ing, each with its reason."""
 

@@ -25,6 +25,7 @@ from phosphene.backend import Backend, InputSpec, Interface, Network
 from phosphene.errors import CoverageWarning, InvalidParameter, ModelFailed, ModelWarning, PhospheneError
 from phosphene.failures import concerns_shapes, model_failed
 from phosphene.findings import Findings
+from phosphene.interface import pair_of
 from phosphene.layers import OUTPUT, Layers
 from phosphene.types import Array, Edit, Size, Tree
 from phosphene_jax.adapters import Adapted, Calling, adapt
@@ -205,7 +206,7 @@ class JaxNetwork(Network):
         return {path: storage[known].read(taps.values[known]) for path, known in asked.items()}
 
     def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
-        height, width = int(size[0]), int(size[1])
+        height, width = pair_of("size", size)
         layers = self._at((height, width)).layers
         return _Reached(
             {path: layer.shape for path, layer in layers.items()},

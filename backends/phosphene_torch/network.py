@@ -20,6 +20,7 @@ from torch import nn
 from phosphene.backend import Backend, InputSpec, Interface, Network
 from phosphene.errors import InvalidParameter, ModelFailed, ModelWarning, PhospheneError, PhospheneWarning, said
 from phosphene.findings import Findings
+from phosphene.interface import pair_of
 from phosphene.layers import OUTPUT, Layer, Layers
 from phosphene.types import Edit, Size, Tree
 from phosphene_torch.batch_axis import Pass
@@ -225,7 +226,7 @@ class TorchNetwork(Network):
 
     def shapes(self, size: Size) -> Mapping[str, tuple[int, ...]]:
         """See `phosphene.backend.Network.shapes`."""
-        found = self._at((int(size[0]), int(size[1])))
+        found = self._at(pair_of("size", size))
         return Shapes({path: layer.shape for path, layer in found.layers.items()}, self.layers, found)
 
     @contextlib.contextmanager

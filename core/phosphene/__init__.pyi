@@ -7,6 +7,7 @@ from phosphene.channel_maps import FeatureMaps, feature_maps
 from phosphene.comparison.call import compare
 from phosphene.comparison.result import Comparison
 from phosphene.concepts import Concept, concept
+from phosphene.data.declaration import Images, images
 from phosphene.diagnosis import Diagnosis, diagnose
 from phosphene.embedding import Embedding, embed, probe
 from phosphene.errors import PhospheneError, PhospheneWarning
@@ -41,6 +42,7 @@ __all__ = [
     "Embedding",
     "FeatureMaps",
     "Features",
+    "Images",
     "InputSpec",
     "Layer",
     "Layers",
@@ -69,6 +71,7 @@ __all__ = [
     "embed",
     "factorize",
     "feature_maps",
+    "images",
     "invert",
     "load",
     "logit",

@@ -14,7 +14,7 @@ import numpy as np
 
 from phosphene.arrays import tree_leaves
 
-__all__ = ["content_key", "generator"]
+__all__ = ["content_key", "generator", "short_seed"]
 
 
 def generator(seed: int, *content: str) -> np.random.Generator:
@@ -34,6 +34,11 @@ def generator(seed: int, *content: str) -> np.random.Generator:
     """
     digest = hashlib.blake2b("\x1f".join((str(seed), *content)).encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
+
+
+def short_seed(seed: int) -> int:
+    """A seed for libraries whose seeds have 32 bits: the seed itself, or one drawn from it where it is larger."""
+    return seed if seed < 2**32 else int(generator(seed, "short seed").integers(2**32))
 
 
 def content_key(form: object, arguments: Any, occurrence: int = 0) -> str:

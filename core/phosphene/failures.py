@@ -11,9 +11,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from phosphene.errors import InvalidObjective, ModelFailed
+from phosphene.errors import InvalidObjective, InvalidParameter, ModelFailed, PhospheneError, said
 
-__all__ = ["concerns_shapes", "line_of", "model_failed", "no_gradient"]
+__all__ = ["concerns_shapes", "function_failed", "lacks_memory", "line_of", "model_failed", "no_gradient"]
 
 LIBRARIES = frozenset(
     "torch jax jaxlib flax equinox numpy phosphene phosphene_torch phosphene_jax functools contextlib array_api_compat".split()
@@ -81,6 +81,41 @@ def model_failed(network: str, error: BaseException, *, doing: str, advice: str)
     where = f" (at {line})" if line else ""
     return ModelFailed(
         f"{network} raised {type(error).__name__} {doing}{cause}{where}.{f' {advice}' if advice else ''}"
+    )
+
+
+def function_failed(parameter: str, function: object, error: Exception, fix: str) -> Exception:
+    """Return the error for an exception that a user's function raised.
+
+    Parameters
+    ----------
+    parameter : str
+        The argument that named the function.
+    function : object
+        The function.
+    error : Exception
+        What it raised.
+    fix : str
+        What the function must take and return, as one or more sentences.
+
+    Returns
+    -------
+    Exception
+        `InvalidParameter`; errors of phosphene and a lack of memory as they are.
+    """
+    if isinstance(error, PhospheneError) or lacks_memory(error):
+        return error
+    name = getattr(function, "__name__", type(function).__name__)
+    line = line_of(error)
+    received = f"{type(error).__name__} from {name!r}: {str(error).strip()}"[:500] + f" (at {line})" * bool(line)
+    return InvalidParameter(parameter, allowed="a function that does not raise", received=said(received), fix=fix)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception of any framework means that memory did not suffice."""
+    text = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or any(
+        sign in text for sign in ("outofmemory", "out of memory", "resource_exhausted", "can't allocate memory")
     )
 
 

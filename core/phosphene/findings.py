@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from phosphene.words import plain_message
+
 __all__ = ["RECTIFIERS", "Findings", "Report"]
 
 RECTIFIERS = frozenset({"relu", "relu6", "clipped relu"})
@@ -82,7 +84,7 @@ class Report:
     nonlinearities: Mapping[str, int] | None = None
 
     def __str__(self) -> str:
-        return "\n".join(f"{label + ':':<16}{text}" for label, text in self.rows())
+        return plain_message("\n".join(f"{label + ':':<16}{text}" for label, text in self.rows()))
 
     __repr__ = __str__
 

@@ -12,7 +12,42 @@ import numpy as np
 from phosphene.errors import InvalidParameter
 from phosphene.types import Floats, Size
 
-__all__ = ["InputSpec", "Interface"]
+__all__ = ["FITS", "LARGEST_SIDE", "InputSpec", "Interface", "pair_of"]
+
+FITS = ("crop", "pad", "stretch")
+"""The rules by which pictures and files are fitted to the input of a network."""
+
+LARGEST_SIDE = 1 << 14
+"""Largest side of a picture in pixels: a larger one does not fit into memory, several times over."""
+
+
+def pair_of(name: str, size: Any, *, minimum: int = 1) -> Size:
+    """Check a height and a width in pixels, or one integer for both.
+
+    Raises
+    ------
+    InvalidParameter
+        For anything but an integer from `minimum` to `LARGEST_SIDE`, or two of them.
+    """
+    pair: tuple[Any, ...] = ()
+    if isinstance(size, (int, np.integer)):
+        pair = (size, size)
+    elif isinstance(size, (tuple, list)) or (isinstance(size, np.ndarray) and size.ndim == 1):
+        pair = tuple(size[:3])
+    whole = len(pair) == 2 and all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in pair)
+    pair = tuple(map(int, pair)) if whole else ()  # subclasses may compare otherwise
+    if not pair or min(pair) < minimum:
+        raise InvalidParameter(
+            name,
+            allowed=f"pixels: an integer of at least {minimum}, or (height, width)",
+            received=size,
+            fix=f"For example {name}=96.",
+        )
+    if max(pair) > LARGEST_SIDE:
+        raise InvalidParameter(
+            name, allowed=f"at most {LARGEST_SIDE} pixels per side", received=size, fix=f"For example {name}=224."
+        )
+    return pair[0], pair[1]
 
 
 @dataclass(frozen=True)
@@ -33,6 +68,10 @@ class InputSpec:
         ``"image"``, ``"signal"`` or ``"tokens"``.
     frozen : tuple of int, default ()
         Channels that gradient ascent leaves unchanged.
+    fit : {"crop", "pad", "stretch"}, default "crop"
+        How pictures and files of another size or aspect ratio are fitted to `size`.
+    fraction : float, default 1
+        Share of the sides of the central part that "crop" keeps, in (0, 1].
     """
 
     size: Size
@@ -42,6 +81,8 @@ class InputSpec:
     std: tuple[float, ...] = (1.0,)
     kind: str = "image"
     frozen: tuple[int, ...] = ()
+    fit: str = "crop"
+    fraction: float = 1.0
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -78,32 +119,50 @@ class InputSpec:
                 received=self.frozen,
                 fix="Channels are counted from 0.",
             )
-        if not isinstance(self.kind, str) or self.kind not in ("image", "signal", "tokens"):
+        if not isinstance(self.fit, str) or str(self.fit) not in FITS:
+            raise InvalidParameter(
+                "fit",
+                allowed="'crop', 'pad' or 'stretch'",
+                received=self.fit,
+                fix="The default is 'crop', which keeps the central part of the input's aspect ratio.",
+            )
+        share = _plain(self.fraction, float)
+        if share is None or not 0 < share <= 1:
+            raise InvalidParameter(
+                "fraction",
+                allowed="a number above 0 and at most 1",
+                received=self.fraction,
+                fix="For example fraction=0.875, if images are resized to 256 pixels and the central 224 are cut out.",
+            )
+        object.__setattr__(self, "fraction", share)
+        if not isinstance(self.kind, str) or str(self.kind) not in ("image", "signal", "tokens"):
             raise InvalidParameter(
                 "kind", allowed="'image', 'signal' or 'tokens'", received=self.kind, fix="kind='image' is for pictures."
             )
 
     def _check_types(self) -> None:
-        """Raise for a field of another type than it is declared with."""
-        whole: tuple[Any, ...] = (int, np.integer)
-        real = (*whole, float, np.floating)
-        for name, kinds, allowed, example in (
-            ("size", whole, "two positive integers (height, width)", (224, 224)),
-            ("range", real, "(low, high) with low < high", (0.0, 1.0)),
-            ("mean", real, "finite numbers", (0.5,)),
-            ("std", real, "finite numbers", (0.25,)),
-            ("frozen", whole, "indices of channels", (3,)),
+        """Raise for a field of another type than it is declared with; numbers become those of Python."""
+        for name, kind, allowed, example in (
+            ("size", int, "two positive integers (height, width)", (224, 224)),
+            ("range", float, "(low, high) with low < high", (0.0, 1.0)),
+            ("mean", float, "finite numbers", (0.5,)),
+            ("std", float, "finite numbers", (0.25,)),
+            ("frozen", int, "indices of channels", (3,)),
         ):
             values = getattr(self, name)
-            if not isinstance(values, (tuple, list)) or not all(_is(value, kinds) for value in values):
+            plain = [_plain(value, kind) for value in values] if isinstance(values, (tuple, list)) else [None]
+            if None in plain:
                 raise InvalidParameter(name, allowed=allowed, received=values, fix=f"For example {name}={example}.")
-        if not _is(self.channels, whole):
+            object.__setattr__(self, name, tuple(plain))
+        channels = _plain(self.channels, int)
+        if channels is None:
             raise InvalidParameter(
                 "channels",
                 allowed="an integer of at least 1",
                 received=self.channels,
                 fix="RGB images have 3 channels.",
             )
+        object.__setattr__(self, "channels", channels)
         if len(self.range) != 2:
             raise InvalidParameter(
                 "range", allowed="(low, high) with low < high", received=self.range, fix="For example range=(0, 1)."
@@ -117,9 +176,16 @@ class InputSpec:
         return (high - low) / std, (low - mean) / std
 
 
-def _is(value: object, kinds: tuple[Any, ...]) -> bool:
-    """Whether a value is a finite number of one of `kinds`; booleans are no numbers here."""
-    return isinstance(value, kinds) and not isinstance(value, bool) and abs(value) < float("inf")
+def _plain(value: Any, kind: type[int] | type[float]) -> int | float | None:
+    """A finite number as one of Python's, None for all else; booleans are no numbers here, and fractions no integers."""
+    kinds: tuple[Any, ...] = (int, np.integer) if kind is int else (int, np.integer, float, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        return None
+    try:
+        found = kind(value)
+        return found if abs(float(found)) < float("inf") else None
+    except OverflowError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from phosphene.errors import UnknownLayer
+from phosphene.errors import InvalidParameter, UnknownLayer
 from phosphene.types import Size
+from phosphene.words import aligned, breadth
 
 __all__ = ["ATTENTION", "OUTPUT", "Layer", "Layers", "Tokens"]
 
@@ -25,6 +26,10 @@ OUTPUT = "output"
 
 ATTENTION = "@attention"
 """Suffix of the path of an attention map: ``blocks.3.attn@attention`` holds the attention weights of ``blocks.3.attn``."""
+
+
+LONGEST_PATTERN = 1000
+"""Characters of a pattern; the time to compile one grows with the square of their number."""
 
 
 @dataclass(frozen=True)
@@ -146,25 +151,27 @@ class Layers(Mapping[str, Layer]):
         self.aliases = dict(aliases or {})
 
     def __getitem__(self, path: str) -> Layer:
+        if not isinstance(path, str):
+            raise UnknownLayer(path, self._layers, self._network)
         try:
             return self._layers[path] if path in self._layers else self._parts[path]
-        except (KeyError, TypeError):
+        except KeyError:
             raise UnknownLayer(
                 path,
                 self._layers,
                 self._network,
-                idle=isinstance(path, str) and path in self.idle,
+                idle=path in self.idle,
                 alias=self._alias(path),
             ) from None
 
-    def _alias(self, path: object) -> str | None:
+    def _alias(self, path: str) -> str | None:
         """Return the path under which a module with several names is read, with the number of the call if one was given."""
-        module, mark, call = str(path).partition("#")
+        module, mark, call = path.partition("#")
         other = self.aliases.get(module)
         return None if other is None else f"{other}{mark}{call}"
 
     def __contains__(self, path: object) -> bool:
-        return path in self._layers or path in self._parts
+        return isinstance(path, str) and (path in self._layers or path in self._parts)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -193,7 +200,18 @@ class Layers(Mapping[str, Layer]):
         ------
         UnknownLayer
             If no layer matches.
+        InvalidParameter
+            If a pattern is not a string, or `spatial` is not a flag.
         """
+        for name, value in (("pattern", pattern), ("kind", kind)):
+            if not isinstance(value, str) or len(value) > LONGEST_PATTERN:
+                raise InvalidParameter(
+                    name, allowed="a glob pattern as a string", received=value, fix=f'For example {name}="*".'
+                )
+        if not (spatial is None or isinstance(spatial, bool)):
+            raise InvalidParameter(
+                "spatial", allowed="True, False or None", received=spatial, fix="For example spatial=True."
+            )
         chosen = [
             layer
             for layer in self._layers.values()
@@ -208,7 +226,12 @@ class Layers(Mapping[str, Layer]):
     def last(self, paths: Iterable[str]) -> str:
         """Return the path in `paths` that is computed last."""
         order = {path: index for index, path in enumerate(self._layers)}
-        return max((self[path].path for path in paths), key=order.__getitem__)
+        given = [paths] if isinstance(paths, str) else list(paths) if isinstance(paths, (list, tuple)) else None
+        if not given:
+            raise InvalidParameter(
+                "paths", allowed="a list of paths", received=paths, fix='For example ["stage1", "stage2"].'
+            )
+        return max((self[path].path for path in given), key=order.__getitem__)
 
     def __repr__(self) -> str:
         rows: list[tuple[str, ...]] = [("path", "kind", "shape", "parameters", "tokens")]
@@ -218,10 +241,14 @@ class Layers(Mapping[str, Layer]):
             rows.append((layer.path, layer.kind, shape, f"{layer.parameters:,}", tokens))
         if all(layer.tokens is None for layer in self._layers.values()):
             rows = [row[:4] for row in rows]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        aligned = "<<>><"
+        columns = [aligned(column) for column in zip(*rows, strict=True)]
+        rows = list(zip(*columns, strict=True))
+        widths = [breadth(column[0]) for column in columns]
+        # Shapes and numbers of parameters are aligned on the right.
         lines = [
-            "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, aligned, widths, strict=False)).rstrip()
+            "  ".join(
+                f"{text.strip():>{widths[place]}}" if place in (2, 3) else text for place, text in enumerate(row)
+            ).rstrip()
             for row in rows
         ]
         lines.insert(1, "  ".join("-" * width for width in widths))

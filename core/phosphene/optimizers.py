@@ -15,6 +15,7 @@ import numpy as np
 
 from phosphene.arrays import constant, expand, tree_map
 from phosphene.errors import InvalidParameter
+from phosphene.failures import function_failed
 from phosphene.kit.checks import boolean, integer, number, share
 from phosphene.types import Array, Namespace, Tree
 
@@ -72,7 +73,7 @@ class ElementwiseOptimizer:
         """Return the learning rate of each row."""
         if self.schedule is None:
             return self.learning_rate
-        return self.learning_rate * self.schedule(xp, expand(xp, clock, parameters))
+        return self.learning_rate * _factors(self.schedule, xp, expand(xp, clock, parameters))
 
     def restart(self, xp: Namespace, state: Tree, parameters: Array, rows: Sequence[bool]) -> Tree:
         keep = constant(xp, 1.0 - np.asarray(rows, np.float64), parameters)
@@ -294,19 +295,39 @@ def cosine(steps: int, final: float = 0.0) -> Schedule:
     InvalidParameter
         If a number is out of range.
     """
-    return Cosine(integer("steps", steps, minimum=1), share("final", final, example=0.0))
+    return Cosine(integer("steps", steps, minimum=1, limit=MOST_STEPS), share("final", final, example=0.0))
 
 
 def _below_one(name: str, value: float, example: float) -> float:
-    if not 0 <= number(name, value, example=example) < 1:
+    found = number(name, value, example=example)
+    if not 0 <= found < 1:
         raise InvalidParameter(
             name, allowed="a number in [0, 1)", received=value, fix=f"For example {name}={example:g}."
         )
-    return float(value)
+    return found
+
+
+def _factors(schedule: Schedule, xp: Namespace, clock: Array) -> Array:
+    """Call a schedule, which may be a user's own.
+
+    Raises
+    ------
+    InvalidParameter
+        If it raises, or returns anything but one factor per row. Errors of phosphene are passed on.
+    """
+    fix = "A schedule is a function of xp and clock, such as lambda xp, clock: 0.99**clock."
+    try:
+        found = schedule(xp, clock)
+        fits = isinstance(found, (int, float)) or np.broadcast_shapes(found.shape, clock.shape) == tuple(clock.shape)
+    except Exception as error:
+        raise function_failed("schedule", schedule, error, fix) from error
+    if not fits:
+        raise InvalidParameter("schedule", allowed="one factor of the learning rate per row", received=found, fix=fix)
+    return found
 
 
 def _schedule(value: Schedule | None) -> Schedule | None:
-    if value is not None and not callable(value):
+    if value is not None and (not callable(value) or isinstance(value, type)):
         raise InvalidParameter(
             "schedule",
             allowed="a schedule or None",
@@ -314,6 +335,10 @@ def _schedule(value: Schedule | None) -> Schedule | None:
             fix="For example schedule=ph.optimizers.cosine(256).",
         )
     return value
+
+
+MOST_STEPS = 1_000_000_000
+"""Most steps of a schedule, an integer that every framework takes."""
 
 
 def _rate(value: float) -> float:

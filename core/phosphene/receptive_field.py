@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from phosphene.backend import Network, native
 from phosphene.draws import generator
+from phosphene.kit.checks import a_network, integer, pair_of
 from phosphene.layers import Layer
 from phosphene.types import Array, Floats, Size, Tree
 
@@ -17,6 +18,9 @@ __all__ = ["Fields", "extent", "influence", "receptive_field", "receptive_fields
 
 Box = tuple[tuple[int, int], tuple[int, int]]
 """Start and stop of the rows and of the columns of a part of the image."""
+
+MOST_IMAGES = 10_000
+"""Largest number of noise images; they are run in one batch."""
 
 IMAGES = 4
 """Number of noise images; a pixel that matters has a gradient in at least one of them."""
@@ -109,8 +113,16 @@ def receptive_field(network: Network, layer: str, size: Size | None = None) -> S
     -------
     (int, int)
         Height and width in pixels.
+
+    Raises
+    ------
+    UnknownLayer
+        For a path that is not a layer of the network.
+    InvalidParameter
+        For something else than a network, or another size than pixels.
     """
-    rows, columns = extent(network, layer, size or network.input.size)
+    a_network(network).layers[layer]
+    rows, columns = extent(network, layer, network.input.size if size is None else pair_of("size", size))
     return rows[1] - rows[0], columns[1] - columns[0]
 
 
@@ -132,8 +144,12 @@ def extent(network: Network, layer: str, size: Size, *, images: int = IMAGES) ->
     ((int, int), (int, int))
         Start and stop of the rows and of the columns; the whole image for a layer without positions.
     """
+    size, images = (
+        network.input.size if size is None else pair_of("size", size),
+        integer("images", images, minimum=1, maximum=MOST_IMAGES),
+    )
     whole = (0, size[0]), (0, size[1])
-    if not network.layers[layer].spatial:
+    if not a_network(network).layers[layer].spatial:
         return whole
     with network.scope():
         shape = network.shapes(size)[layer]
@@ -160,9 +176,10 @@ def receptive_fields(network: Network, layer: str, size: Size) -> Fields:
     -------
     Fields
     """
+    own, size = a_network(network).layers[layer], network.input.size if size is None else pair_of("size", size)
     with network.scope():
-        shape = network.shapes(size)[layer]
-    cells, before = _grid(network.layers[layer], shape)
+        shape = network.shapes(size)[own.path]
+    cells, before = _grid(own, shape)
     centre = tuple(side // 2 for side in cells)
     whole = Fields((size[0], size[1]), (size[0], size[1]), centre, (0.0, 0.0), ((0.0, 0.0),) * len(cells))
     if not cells:

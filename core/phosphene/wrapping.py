@@ -8,16 +8,12 @@ from typing import Any
 
 from phosphene.backend import InputSpec, Interface, Network, backend_for, backend_named, backend_names
 from phosphene.errors import InvalidParameter, MixedBackends, said
-from phosphene.kit.checks import choice, integer, integers, names, numbers, pair_of, text
+from phosphene.kit.checks import MOST_CHANNELS, choice, integer, integers, is_network, names, numbers, pair_of, text
 from phosphene.layers import OUTPUT
 from phosphene.tokens import with_tokens
 from phosphene.types import Size
 
 __all__ = ["wrap"]
-
-
-MOST_CHANNELS = 1 << 16
-"""Most channels of an image."""
 
 
 def wrap(
@@ -29,6 +25,8 @@ def wrap(
     std: float | Sequence[float] = 1.0,
     range: tuple[float, float] = (0.0, 1.0),
     frozen: int | Sequence[int] = (),
+    fit: str = "crop",
+    fraction: float = 1.0,
     inputs: Mapping[str, Any] | Callable[[Any], Any] | None = None,
     output: str | int | Callable[[Any], Any] | None = None,
     channel_axis: Mapping[str, int] | None = None,
@@ -56,6 +54,12 @@ def wrap(
         Values to which 0 and 1 are mapped before the normalisation; ``(0, 255)`` for models that take bytes.
     frozen : int or sequence of int, default ()
         Channels that gradient ascent leaves unchanged, at mid-grey.
+    fit : {"crop", "pad", "stretch"}, default "crop"
+        How pictures and files of another size are fitted to `size`: the central part of that aspect ratio, the whole on a grey
+        ground, or with the aspect ratio changed.
+    fraction : float, default 1
+        Share of the sides of that part that is kept about its centre, in (0, 1]: 0.875 where images are resized to 256 pixels and
+        the central 224 are cut out.
     inputs : mapping or callable, optional
         Further arguments of a model that takes more than images: constants by name, each for one image or for all
         (``{"input_ids": tokens}``), or a function ``f(x)`` that returns all arguments, as a tuple or a mapping, from the
@@ -93,7 +97,7 @@ def wrap(
     ModelFailed
         If the model raises on a grey image.
     """
-    if isinstance(model, Network):
+    if is_network(model):
         raise InvalidParameter(
             "model", allowed="a model", received=model, fix="It is wrapped already: use it as it is."
         )
@@ -104,6 +108,8 @@ def wrap(
         mean=numbers("mean", mean, fix="For example mean=(0.485, 0.456, 0.406), or one number for all channels."),
         std=numbers("std", std, fix="For example std=(0.229, 0.224, 0.225), or one number for all channels."),
         frozen=integers("frozen", frozen, fix="For example frozen=(3,) for the fourth channel."),
+        fit=fit,
+        fraction=fraction,
     )
     interface = Interface(inputs, output, _axes(channel_axis))
     classes = _names("classes", classes, 'For example classes=["cat", "dog"], in the order of the logits.')

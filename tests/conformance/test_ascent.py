@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -173,6 +174,32 @@ def test_history_ends_where_the_steps_do_and_stopping_is_said(specimen: Network)
     assert renders.steps[0] == 17  # one step, which tells whether it has to be woken, and a chunk
     assert np.isfinite(renders.history[:17]).all() and np.isnan(renders.history[17:]).all()
     assert seen[0].total == 64 and seen[0].rate > 0
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy-reference"])
+def test_an_interrupt_ends_the_run_after_the_step_it_comes_in(name: str, load: Callable[..., Network]) -> None:
+    network, made = load("specimen", name), []
+
+    def interrupting(xp: Any, activations: Any) -> Any:
+        made.append(1)
+        if len(made) == 6:  # the first finds the layers
+            signal.raise_signal(signal.SIGINT)
+        return xp.mean(activations["stage1"], axis=(1, 2, 3))
+
+    quiet: dict[str, Any] = {"size": 32, "steps": 64, "warm_up": 0, "transforms": [], "progress": False}
+    renders = ph.render(network, interrupting, **quiet)
+    assert renders.status == ("interrupted",) and renders.steps[0] == 5
+    assert np.isfinite(renders.history[:5]).all() and np.isnan(renders.history[5:]).all()
+    made[:] = [1] * 100
+    whole = ph.render(network, interrupting, **quiet)
+    np.testing.assert_array_equal(whole.history[:5], renders.history[:5])
+
+
+def test_a_step_too_long_for_the_precision_leaves_the_picture_before_it(specimen: Network) -> None:
+    quiet: dict[str, Any] = {"size": 32, "steps": 3, "transforms": [], "progress": False}
+    with np.errstate(all="ignore"):
+        renders = ph.render(specimen, ph.channel("stage1", 1), optimizer=ph.optimizers.sgd(1e300), **quiet)
+    assert renders.status == ("nonfinite",) and np.isfinite(renders.images).all()
 
 
 def test_patience_stops_a_target_that_no_longer_rises(specimen: Network) -> None:

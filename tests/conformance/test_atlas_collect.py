@@ -149,7 +149,7 @@ def test_what_is_of_something_else_is_refused(specimen: Network, images: np.ndar
     other = specimen.with_weights(lambda path, array: array * 1.5 if path.startswith("head") else array)
     with pytest.raises(errors.OtherStore, match="its model is"):
         collect(other, images[:4], "stage3", tmp_path)
-    with pytest.raises(errors.OtherStore, match="its data is"):
+    with pytest.raises(errors.OtherStore, match="made from other images"):
         collect(specimen, images[4:8], "stage3", tmp_path)
     with pytest.raises(errors.OtherStore, match="its seed is"):
         collect(specimen, images[:4], "stage3", tmp_path, seed=3)

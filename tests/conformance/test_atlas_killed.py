@@ -28,6 +28,7 @@ import os, signal, sys, tempfile
 from pathlib import Path
 import phosphene.atlas.points as points
 import phosphene.atlas.steps as steps
+import phosphene.store.receipt as receipt
 import phosphene.store.store as store
 from phosphene.kit.writing import write_whole
 
@@ -44,7 +45,7 @@ def deadly(path, content):
         os.kill(os.getpid(), signal.SIGKILL)
     write_whole(path, content)
 
-steps.write_whole = store.write_whole = deadly
+steps.write_whole = store.write_whole = receipt.write_whole = deadly
 """
 
 CHARTING = """

@@ -87,14 +87,14 @@ def test_two_layers_are_probed_in_one_pass_over_the_images(specimen: Network) ->
     images, labels = crops.images(), np.arange(60) % 2
     expected = probe(specimen, images, labels, ["stem", "stage2"], folds=3)
     assert probe(specimen, (image for image in images), labels, ["stem", "stage2"], folds=3) == expected
-    with pytest.raises(errors.InvalidParameter, match=r"labels: expected 50 items \(one per image\)"):
+    with pytest.raises(errors.InvalidParameter, match=r"images: expected 60 images, .* got 50"):
         probe(specimen, (image for image in images[:50]), labels, "stem", folds=3)
 
 
 def test_embeddings_that_cannot_be(specimen: Network) -> None:
     for call, message in (
         ({"method": "t-sne"}, "method: expected 'pca', 'tsne' or 'umap'"),
-        ({"dimensions": 4}, "dimensions: expected 2 or 3"),
+        ({"dimensions": 4}, "dimensions: expected an integer from 2 to 3"),
     ):
         with pytest.raises(errors.InvalidParameter, match=message):
             embed(specimen, CROPS, "stage3", **call)  # type: ignore[arg-type]

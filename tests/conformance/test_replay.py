@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 import phosphene as ph
 from phosphene import errors
 from phosphene.backend import Network
-from phosphene.rendering import replays as replaying
+from phosphene.kit import archives as archive_files
 from phosphene.rendering.presets import preset_named
 from phosphene.rendering.replays import replay
 from phosphene.rendering.serialization import recipe_text
@@ -341,7 +341,7 @@ def test_files_made_to_do_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(errors.CorruptFile):
             replay(tmp_path / f"{number}.png")
     claims = npy(np.zeros(3)).replace(b"(3,)", b"(9,)").replace(b"'<f8'", b"'|O8'")
-    monkeypatch.setattr(replaying, "LONGEST_METADATA", 1 << 16)
+    monkeypatch.setattr(archive_files, "MOST_TEXT", 1 << 14)
     archives = [
         ("metadata.npy", npy(np.asarray("[]"))),
         ("other.npy", npy(np.asarray("{}"))),

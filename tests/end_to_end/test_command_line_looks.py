@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 import phosphene as ph
+from phosphene.backend import InputSpec
 from phosphene.cli import main
 from phosphene.cli.image_arguments import labels_of, read_images
 from phosphene.data import PHOTOGRAPHS, Crops
-from phosphene.data.locations import source_at
+from phosphene.data.sources import source_of
 from phosphene.store import Store
 
 
@@ -69,7 +70,7 @@ def test_activations_become_an_archive_of_what_the_function_returns(run, folder:
     (folder / "list.txt").write_text("# two of them\nodd/1.png\neven/0.png\n")
     arguments = ("--layer", "stage1", "--layer", "head", "--out", "x.npz")
     assert run("activations", "specimen", str(folder / "list.txt"), *arguments)[0] == 0
-    images = read_images(str(folder / "list.txt"), (64, 64))
+    images = read_images(str(folder / "list.txt"), InputSpec((64, 64)))
     expected = ph.activations(ph.load("specimen"), images, ["stage1", "head"])
     with np.load(tmp_path / "x.npz") as archive:
         assert set(archive) == {"stage1", "head"}
@@ -109,10 +110,10 @@ def test_embed_colours_by_photograph(run, method: str, tmp_path: Path) -> None:
 
 
 def test_embed_colours_by_subfolder_and_draws_thumbnails(run, folder: Path, tmp_path: Path) -> None:
-    source = source_at(str(folder), (64, 64))
+    source = source_of(str(folder), InputSpec((64, 64)))
     labels = labels_of(str(folder), source)
     assert labels is not None and labels.tolist() == ["even"] * 4 + ["odd"] * 4
-    assert labels_of(str(folder / "odd"), source_at(str(folder / "odd"), (64, 64))) is None
+    assert labels_of(str(folder / "odd"), source_of(str(folder / "odd"), InputSpec((64, 64)))) is None
     status, _, error = run("embed", "specimen", str(folder), "--layer", "stage2", "--thumbnails", "--out", "e.png")
     assert status == 0, error
     assert (tmp_path / "e.png").is_file()
@@ -141,11 +142,43 @@ def test_attribute_explains_what_is_predicted_and_tells_the_control(run, folder:
     assert (tmp_path / "a.png").is_file()
 
 
+def test_patterns_and_the_resizing_rule(run, folder: Path, tmp_path: Path) -> None:
+    found = {}
+    for rule in ("", "stretch", "pad", "crop:0.5"):
+        options = ("--fit", rule) if rule else ()
+        status, _, error = run(
+            "activations", "specimen", "pictures/*/*.png", "--layer", "stage1", "--out", f"a{rule[:4]}.npz", *options
+        )
+        assert status == 0, error
+        found[rule] = np.load(tmp_path / f"a{rule[:4]}.npz")["stage1"]
+        assert len(found[rule]) == 8
+    fitted = ph.images(sorted(str(path) for path in folder.rglob("*.png")), fit="crop", fraction=0.5)
+    wanted = ph.activations(ph.load("specimen"), fitted, "stage1")["stage1"]
+    np.testing.assert_allclose(found["crop:0.5"], wanted, atol=1e-5)
+    assert len({value.tobytes() for value in found.values()}) == 4
+    for rule in ("squash", "crop:2", "crop:x", ":"):
+        status, _, error = run("activations", "specimen", "pictures", "--layer", "stage1", "--fit", rule)
+        assert status == 2 and "--fit" in error and "Traceback" not in error, error
+
+
+@pytest.mark.parametrize("command", ["invert", "dream", "accentuate"])
+def test_one_photograph_from_a_path(run, folder: Path, tmp_path: Path, command: str) -> None:
+    arguments = {
+        "invert": ("pictures/even/0.png", "--layer", "stage1", "--steps", "2", "--size", "64"),
+        "dream": ("pictures/even/0.png", "stage1:3", "--steps", "1", "--octaves", "1", "--size", "64"),
+        "accentuate": ("pictures/even/0.png", "stage2:3", "--layer", "stage1", "--steps", "2", "--size", "64"),
+    }[command]
+    status, _, error = run(command, "specimen", *arguments, "--fit", "pad", "--out", "a.png")
+    assert status == 0 and (tmp_path / "a.png").is_file(), error
+    status, _, error = run(command, "specimen", "nowhere.png", *arguments[1:], "--out", "b.png")
+    assert status != 0 and "nowhere.png" in error and "Traceback" not in error and not (tmp_path / "b.png").exists()
+
+
 def test_images_fit_networks_that_are_not_square_or_see_grey(folder: Path) -> None:
     for place, count in (("photos:3:1", 3), (str(folder), 8)):
-        assert read_images(place, (40, 72)).shape == (count, 40, 72, 3)
-        assert read_images(place, (72, 40), 1).shape == (count, 72, 40, 1)
-    wide, other = source_at("photos:3", (40, 72)), source_at("photos:3:1", (40, 72))
+        assert read_images(place, InputSpec((40, 72))).shape == (count, 40, 72, 3)
+        assert read_images(place, InputSpec((72, 40), channels=1)).shape == (count, 72, 40, 1)
+    wide, other = source_of("photos:3", InputSpec((40, 72))), source_of("photos:3:1", InputSpec((40, 72)))
     assert wide.identity() != other.identity()
     labels = labels_of("photos:3", wide)
     assert labels is not None and labels.tolist() == [PHOTOGRAPHS[label].name for label in Crops(3).labels]

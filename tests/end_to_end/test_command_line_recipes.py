@@ -12,9 +12,10 @@ from PIL import Image
 
 import phosphene as ph
 from phosphene.cli import main
-from phosphene.cli.image_arguments import photograph
 from phosphene.cli.options import parse_target
 from phosphene.data import Crops
+from phosphene.data.in_memory import read_photograph
+from phosphene.interface import InputSpec
 
 pytest.importorskip("torch")
 
@@ -35,6 +36,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
         return int(ended.value.code or 0), captured.out, captured.err
 
     return call
+
+
+def pixels_of(path: str) -> np.ndarray:
+    return np.asarray(Image.open(path), np.float32) / 255
 
 
 SHEET = ("sheet", "specimen", "stage1", "--channels", "0-2, 7", "--size", "32", "--steps", "2", "--out", "units")
@@ -65,7 +70,7 @@ def test_a_dream_is_of_the_photograph_and_of_all_its_targets(run, tmp_path: Path
     found = ph.Renders.load(tmp_path / "dreams/d.npz")
     assert found.labels == ("dream of stage1 : all + stage2 : 0 + stage2 : 1",)
     assert found.settings["dream"] == {"octaves": [[60, 60], [72, 72]], "factor": 1.2}
-    assert np.corrcoef(found.images[0].ravel(), photograph(tmp_path / "photograph.png", None).ravel())[0, 1] > 0.7
+    assert np.corrcoef(found.images[0].ravel(), pixels_of("photograph.png").ravel())[0, 1] > 0.7
     status, _, error = run("dream", "specimen", "photograph.png", "stage1:all", "--size", "48", *arguments)
     assert status == 0, error
     assert ph.Renders.load(tmp_path / "dreams/d.npz").images.shape == (1, 48, 48, 3)
@@ -166,9 +171,11 @@ def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_net
     assert parse_target("blocks.1#1:all") == [ph.objectives.layer("blocks.1#1")]
     place = tmp_path / "wide.png"
     Image.fromarray(np.full((20, 40, 3), (255, 0, 0), np.uint8)).save(place)
-    assert photograph(place, None).shape == (20, 40, 3) and photograph(place, (8, 12)).shape == (8, 12, 3)
-    grey = photograph(place, 8, 1)
-    assert grey.shape == (8, 8, 1) and grey.max() == pytest.approx(1 / 3)
+    spec = InputSpec((16, 16))
+    for size, own_size, shape in ((None, True, (20, 40, 3)), ((8, 12), True, (8, 12, 3)), (None, False, (16, 16, 3))):
+        assert read_photograph(place, spec, size=size, own_size=own_size).shape == shape
+    grey = read_photograph(place, InputSpec((8, 8), channels=1))
+    assert grey.shape == (8, 8, 1) and grey.max() == pytest.approx(0.299, abs=1 / 255)  # as the eye weighs red
 
 
 @pytest.mark.parametrize(
@@ -189,14 +196,14 @@ def test_a_whole_layer_is_a_target_and_a_photograph_takes_the_colours_of_the_net
         (("dream", "specimen", "photograph.png", "coin"), 2, "no class 'coin'. Did you mean 'coins'"),
         (("dream", "specimen", "photograph.png", "stage9:all"), 2, "no layer 'stage9' in specimen"),
         (("dream", "specimen", "photograph.png", "stage1:some"), 2, "target: expected CLASS, LAYER:CHANNEL"),
-        (("dream", "specimen", "nothing.png", "stage1:all"), 1, "nothing.png"),
+        (("dream", "specimen", "nothing.png", "stage1:all"), 2, "nothing.png"),
         (("dream", "specimen", "text.png", "stage1:all"), 1, "cannot be read as an image"),
         (("dream", "specimen", "photograph.png", "stage1:all", "--out", "d.jpg"), 2, "ends in .png or .npz"),
         (("dream", "specimen", "photograph.png", "stage1:all", "--octaves", "0"), 2, "octaves: expected an integer"),
         (("dream", "specimen", "photograph.png", "stage2:all", "--size", "9"), 2, "image: expected a photograph of at"),
         (("dream", "specimen", "photograph.png", "stage2:all", "--size", "0"), 2, "Invalid value for '--size'"),
         (("accentuate", "specimen", "photograph.png", "coins"), 2, "Missing option '--layer'"),
-        (("accentuate", "specimen", "nothing.png", "coins", "--layer", "stage1"), 1, "nothing.png"),
+        (("accentuate", "specimen", "nothing.png", "coins", "--layer", "stage1"), 2, "nothing.png"),
         (("accentuate", "specimen", "photograph.png", "coin", "--layer", "stage1"), 2, "no class 'coin'"),
         (("accentuate", "specimen", "photograph.png", "coins", "--layer", "stage9"), 2, "no layer 'stage9'"),
         (("accentuate", "specimen", "photograph.png", "stage1:0-2", "--layer", "stage1"), 2, "expected one target"),

@@ -19,6 +19,7 @@ from autograd.tracer import getval
 from phosphene.arrays import tree_leaves, tree_map
 from phosphene.backend import Backend, InputSpec, Interface, Network, Rule
 from phosphene.errors import InvalidParameter, ModelFailed
+from phosphene.interface import pair_of
 from phosphene.layers import OUTPUT, Layer, Layers
 from phosphene.types import Array, Edit, Floats, Namespace, Size, Tree
 
@@ -62,9 +63,8 @@ class ReferenceNetwork(Network):
         self.layers = Layers((self._layer(*found) for found in self.shapes(input.size).items()), self.name)
 
     def _layer(self, path: str, shape: tuple[int, ...]) -> Layer:
-        weights = self.model.weights.items()
-        inside = (value.size for key, value in weights if key.startswith(f"{path}.") or path == OUTPUT)
-        return Layer(path, "Mark", shape, sum(inside))
+        own = (v.size for key, v in self.model.weights.items() if key.startswith(f"{path}.") or path == OUTPUT)
+        return Layer(path, "Mark", shape, sum(own))
 
     def weights(self) -> dict[str, Floats]:
         return {path: value.astype(self.dtype) for path, value in self.model.weights.items()}
@@ -93,8 +93,8 @@ class ReferenceNetwork(Network):
             yield path, value
 
     def shapes(self, size: Size) -> dict[str, tuple[int, ...]]:
+        grey = np.full((1, *pair_of("size", size), self.input.channels), 0.5)
         try:
-            grey = np.full((1, *size, self.input.channels), 0.5)
             return {path: value.shape[1:] for path, value in self._activations(grey, self.weights(), {})}
         except Exception as error:
             raise ModelFailed(f"{self.name} failed on images of {size}: {error}. Check size and channels.") from error

@@ -150,7 +150,7 @@ def test_images_are_picked_from_what_can_only_be_gone_through() -> None:
         def __iter__(self) -> Iterator[np.ndarray]:
             return (np.full((12, 16, 3), number, np.uint8) for number in range(6))
 
-    source = source_of(Once(), (12, 16), 3, count=6)
+    source = source_of(Once(), InputSpec((12, 16)), count=6)
     found = [round(float(image[0, 0, 0]) * 255) for image in picked(source, [1, 4, 5], (12, 16), 3)]
     assert found == [1, 4, 5]
 

@@ -50,11 +50,11 @@ def test_an_unknown_class(specimen: Network) -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((1, 3, 64, 64), np.float32), r"shape \(1, 3, 64, 64\).*channel-first: use numpy.moveaxis"),
+        (np.zeros((1, 3, 64, 64), np.float32), r"shape \(1, 3, 64, 64\).*channel-first: ph.images"),
         (np.zeros((64, 64), np.float32), r"images: expected shape \(N, H, W, 3\)"),
         (GREY * 255, "images: expected values in \\[0, 1\\], got values from 127.5 to 127.5. Divide by 255"),
-        (GREY - 1, "the network applies mean and std itself"),
-        ((GREY * 255).astype(np.uint8), r"dtype uint8. Convert bytes by images.astype\('float32'\) / 255"),
+        (GREY - 1, "the network applies its own mean and std"),
+        ((GREY * 255).astype(np.uint16), "dtype uint16. Divide by the largest value"),
         (np.full_like(GREY, np.nan), "12288 values that are NaN or infinite"),
     ],
 )
@@ -64,10 +64,12 @@ def test_images_at_the_door(specimen: Network, images: np.ndarray, message: str)
 
 
 @pytest.mark.needs("foreign arrays")
-def test_arrays_of_a_framework_are_not_taken_for_numpy(backend: str, specimen: Network) -> None:
+def test_arrays_of_a_framework_are_images_but_no_activations(specimen: Network) -> None:
     native = specimen.backend.from_numpy(GREY, device="cpu", dtype="float32")
+    wanted = ph.activations(specimen, GREY, "stage1")["stage1"]
+    np.testing.assert_array_equal(ph.activations(specimen, native, "stage1")["stage1"], wanted)
     with pytest.raises(errors.MixedBackends, match="expected a NumPy array, got a"):
-        ph.activations(specimen, native, "stage1")
+        ph.factorize(native, "stage1", k=2)
 
 
 @pytest.mark.needs("foreign arrays")

@@ -171,10 +171,9 @@ def test_memory_is_shown_where_it_is_told() -> None:
     [
         ({"rounds": 2}, "rounds: expected an integer of at least 3, got 2"),
         ({"steps": 0}, "steps: expected an integer of at least 1"),
-        ({"batches": []}, "batches: expected a sequence of at least one"),
-        ({"batches": [0]}, "batches: expected an integer of at least 1"),
+        ({"batches": []}, "batches: expected at least one batch size"),
+        ({"batches": [0]}, "batches: expected an integer from 1 to"),
         ({"backends": ["theano"]}, "backends: expected 'torch', 'jax'"),
-        ({"backends": "torch"}, "backends: expected a sequence"),
         ({"dtypes": ["int8"]}, "dtypes: expected 'float32'"),
         ({"devices": ["moon"]}, "device: expected 'cpu'"),
         ({"size": 1}, "size: expected pixels"),

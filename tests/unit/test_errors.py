@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import inspect
 import pickle
 from collections.abc import Iterator
@@ -38,6 +39,35 @@ def test_pickled_and_copied_they_say_the_same(error: errors.PhospheneError) -> N
 def test_every_exception_that_takes_more_than_a_message_is_tried() -> None:
     own = {kind for kind in vars(errors).values() if inspect.isclass(kind) and "__init__" in vars(kind)}
     assert own <= {type(error) for error in MADE}
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise LookupError("no name")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Unshown(), f"<{__name__}.Unshown object>"),
+        ([1, {"a": Unshown()}], f"[1, {{'a': <{__name__}.Unshown object>}}]"),
+        (10**5000, "an integer of 16,610 bits"),
+        (-(10**5000), "a negative integer of 16,610 bits"),
+        ("\udcff" + "y" * 10**7, "'\\udcff" + "y" * 110 + "..."),
+        (range(10**15), "range(0, 1000000000000000)"),
+        ({"b": 1, "a": 2}, "{'b': 1, 'a': 2}"),
+        (functools.reduce(lambda inner, _: [inner], range(10_000), []), "[[[[[[[...]]]]]]]"),
+    ],
+    ids=range(8),
+)
+def test_any_value_can_be_shown(value: object, shown: str) -> None:
+    found = str(errors.InvalidParameter("size", allowed="pixels", received=value, fix="Give some."))
+    assert found == f"size: expected pixels, got {shown}. Give some."
+
+
+def test_what_no_terminal_can_be_given_is_escaped() -> None:
+    found = str(errors.CorruptFile("caf\udce9.png", "no picture"))
+    assert found == "caf\\udce9.png: no picture" and found.encode()
 
 
 ROOT = Path(__file__).parents[2]

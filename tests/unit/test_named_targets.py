@@ -93,7 +93,7 @@ def test_one_target_is_not_several(birds: Network) -> None:
     with pytest.raises(
         errors.InvalidParameter, match=r"objective: expected one objective, got 'conv:0-3'. It stands for 4"
     ):
-        ph.dream(birds, np.full((12, 12, 3), 0.5, np.float32), "conv:0-3", steps=1)
+        ph.accentuate(birds, np.full((12, 12, 3), 0.5, np.float32), "conv:0-3", layer="conv", steps=1)
 
 
 def test_one_integer_is_a_position_on_one_axis(birds: Network, load: Callable[..., Network]) -> None:

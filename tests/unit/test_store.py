@@ -132,7 +132,7 @@ def test_a_damaged_shard_is_named_and_never_read(tmp_path: Path, how: str) -> No
     elif how == "missing":
         chunk.unlink()
     else:
-        store._array("stage2")[4:8] = 7.0  # another writer, who left no receipt
+        store._array("stage2", "r+")[4:8] = 7.0  # another writer, who left no receipt
     again = Store.open(tmp_path / "s")
     with pytest.raises(CorruptStore, match="shard 1 of 'stage2' is damaged"):
         again.read("stage2")
@@ -187,3 +187,118 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert store.missing == [0, 1, 2]
     with pytest.raises(InvalidParameter, match="Did you mean 'stage2'"):
         filled(tmp_path / "t").read("stage3")
+
+
+def chunk_of(folder: Path, name: str, shard: int) -> Path:
+    return next(path for path in (folder / "arrays" / name / "c" / str(shard)).rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kept": [0, 1]},
+        {"kept": [0, 2, 2]},
+        {"kept": [0, -1]},
+        {"kept": [0, 9]},
+        {"kept": [0.0, 1.0]},
+        {"kept": "all"},
+        {"digests": {}},
+        {"digests": {"stage2": 5}},
+        {"pixels": "00"},
+        {"pixels": 7},
+        {"check": "0" * 32},
+    ],
+)
+def test_a_receipt_that_was_changed_is_never_believed(tmp_path: Path, changes: dict[str, object]) -> None:
+    store = Store.create(tmp_path / "s", manifest())
+    for shard, rows in enumerate((4, 4, 2)):
+        store.write(shard, values(shard, rows), kept=[0, 2, 3] if shard == 1 else None, pixels="ab12")
+    path = tmp_path / "s" / "shards" / "000001.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    again = Store.open(tmp_path / "s")
+    for read in (again.rows, lambda: again.read("index"), lambda: again.receipt(1)):
+        with pytest.raises(CorruptStore, match=r"000001\.json: damaged.* to rebuild the shard"):
+            read()
+    assert again.verify() == [1] and again.receipt(0).pixels == "ab12"
+
+
+def test_a_receipt_keeps_the_digest_of_the_images_and_earlier_receipts_are_read(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "s", manifest())
+    store.write(0, values(0, 4), kept=[1, 3], pixels="c0ffee")
+    found = Store.open(tmp_path / "s").receipt(0)
+    assert found.kept == (1, 3) and found.pixels == "c0ffee" and found.check and found.digests.keys() == ARRAYS.keys()
+    path = tmp_path / "s" / "shards" / "000000.json"
+    path.write_text(json.dumps({"kept": [1, 3], "digests": dict(found.digests)}))  # as earlier versions wrote it
+    found = Store.open(tmp_path / "s").receipt(0)
+    assert found.kept == (1, 3) and found.pixels is None and found.check is None
+    with pytest.raises(InvalidParameter, match="pixels: expected 16 hexadecimal digits per image"):
+        store.write(1, values(1, 4), pixels="no digest")
+    with pytest.raises(InvalidParameter, match="kept: expected rows in ascending order"):
+        store.write(1, values(1, 4), kept=[2, 1])
+    with pytest.raises(InvalidParameter, match="a shard that is written, got 1"):
+        store.receipt(1)
+
+
+@pytest.mark.parametrize(
+    "change", [None, {"shape": [10**12, 3, 4, 5]}, {"data_type": "float64"}, {"codecs": []}, {"fill_value": 7}]
+)
+def test_the_description_of_an_array_is_written_anew_and_its_values_stay(
+    tmp_path: Path, change: dict[str, object] | None
+) -> None:
+    filled(tmp_path / "s")
+    path = tmp_path / "s" / "arrays" / "stage2" / "zarr.json"
+    before = path.read_bytes()
+    path.write_text("{" if change is None else json.dumps({**json.loads(before), **change}))
+    with pytest.raises(CorruptStore, match=r"description of the array 'stage2' is damaged .* the values are kept"):
+        Store.open(tmp_path / "s")
+    again = Store.create(tmp_path / "s", manifest())
+    assert path.read_bytes() == before and again.verify() == [] and again.complete
+    np.testing.assert_array_equal(again.shard("stage2", 1), values(1, 4)["stage2"])
+
+
+def test_a_chunk_that_would_unpack_to_more_is_refused_before_it_does(tmp_path: Path) -> None:
+    from numcodecs import Zstd
+
+    filled(tmp_path / "s")
+    chunk_of(tmp_path / "s", "stage2", 1).write_bytes(Zstd(level=1).encode(bytes(1 << 26)))
+    with pytest.raises(CorruptStore, match="would unpack to 67,108,864 bytes instead of 960"):
+        Store.open(tmp_path / "s").shard("stage2", 1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": 10**15},
+        {"rows": -1},
+        {"shard_rows": 0},
+        {"shard_rows": 5},
+        {"rows": 9},
+        {"arrays": {"a": {"shape": [-1], "dtype": "float32"}}},
+        {"arrays": {"a": {"shape": [2**62, 2**62], "dtype": "float32"}}},
+        {"arrays": {"a": {"shape": [], "dtype": "object"}}},
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_refused_before_it_is_followed(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    filled(tmp_path / "s")
+    path = tmp_path / "s" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(CorruptFile):
+        Store.open(tmp_path / "s")
+
+
+def test_a_complete_store_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path / "s")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
+    for name in ("mkstemp", "TemporaryFile", "mkdtemp"):
+        monkeypatch.setattr(f"tempfile.{name}", refuse)
+    for name in ("replace", "rename", "mkdir", "unlink", "chmod"):
+        monkeypatch.setattr(f"os.{name}", refuse)
+    store = Store.create(tmp_path / "s", manifest(notes={"date": "later"}))
+    assert store.complete and store.missing == [] and store.verify() == []
+    np.testing.assert_array_equal(store.read("index", 0, 4), values(0, 4)["index"])
+    assert all(array.read_only for array in store._arrays.values())

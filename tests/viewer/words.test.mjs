@@ -6,6 +6,7 @@ import { alike, distortion, fidelity, figure, shortened, visible } from "../../c
 test("what cannot be seen is shown", () => {
   assert.equal(visible("a\u202eb"), "a⟨U+202E⟩b");
   assert.equal(visible("\u0000\u200b\u2066x\ufeff"), "⟨U+0000⟩⟨U+200B⟩⟨U+2066⟩x⟨U+FEFF⟩");
+  assert.equal(visible("a\u2028b\ud83dc\u{e0041}"), "a⟨U+2028⟩b⟨U+D83D⟩c⟨U+E0041⟩");
   assert.equal(visible("שלום 🐌 é <b>"), "שלום 🐌 é <b>");
 });
 

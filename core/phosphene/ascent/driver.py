@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from phosphene.arrays import expand, stack_trees, tree_map
 from phosphene.ascent.observation import clean, on_the_way, summed
 from phosphene.ascent.program import Ascended, Job, Plan, Program
 from phosphene.ascent.step import Step, constants_of
-from phosphene.backend import native
+from phosphene.backend import Backend, native
 from phosphene.draws import generator
 from phosphene.kit.progress import Progress
 from phosphene.types import Floats, Tree
@@ -97,8 +97,7 @@ def drive(job: Job, plan: Plan, slots: int) -> Ascended:
             length = min(chunk, *(_steps_ahead(slot, plan) for slot in busy))
             xs = native(network, {"draws": _draws(batch, length), **_per_step(job, sum(n for _, n in taken), length)})
             chunk_started = time.perf_counter()
-            carry, seen = backend.loop(Step(program, warming), constants, carry, xs)
-            seen = tree_map(backend.to_numpy, seen)
+            carry, seen, length = _chunk(backend, Step(program, warming), constants, carry, xs, length, interrupted)
             taken.append((time.perf_counter() - chunk_started, length))
             _record(records, batch, seen, length, plan)
             stopped = interrupted.is_set() or _told_to_stop(plan, records, started)
@@ -143,6 +142,46 @@ def drive(job: Job, plan: Plan, slots: int) -> Ascended:
         seconds=time.perf_counter() - started,
         compile_seconds=compiling if backend.compiled else 0.0,
     )
+
+
+class _Interrupted(Exception):
+    """Leaves a chunk between two steps."""
+
+
+@dataclass
+class _Watched:
+    """A step that is not made once the run is interrupted, and that keeps what the steps before have left."""
+
+    step: Step
+    interrupted: threading.Event
+    carry: Tree = None
+    seen: list[Tree] = field(default_factory=list)
+
+    def __call__(self, constants: Tree, carry: Tree, x: Tree) -> tuple[Tree, Tree]:
+        if self.seen and self.interrupted.is_set():
+            raise _Interrupted
+        self.carry, y = self.step(constants, carry, x)
+        self.seen.append(y)
+        return self.carry, y
+
+
+def _chunk(
+    backend: Backend, step: Step, constants: Tree, carry: Tree, xs: Tree, length: int, interrupted: threading.Event
+) -> tuple[Tree, Tree, int]:
+    """Make up to `length` steps, and return the carry, what was seen as NumPy arrays, and the number of steps.
+
+    Where steps are not compiled into one program, an interrupt need not wait for the last of them.
+    """
+    if backend.compiled:
+        carry, seen = backend.loop(step, constants, carry, xs)
+        return carry, tree_map(backend.to_numpy, seen), length
+    watched = _Watched(step, interrupted)
+    try:
+        carry, seen = backend.loop(watched, constants, carry, xs)
+    except _Interrupted:
+        rows = [tree_map(backend.to_numpy, y) for y in watched.seen]
+        return watched.carry, tree_map(lambda *leaves: np.stack(leaves), *rows), len(rows)
+    return carry, tree_map(backend.to_numpy, seen), length
 
 
 def _empty(job: Job, plan: Plan) -> Records:
@@ -311,7 +350,7 @@ def _told_to_stop(plan: Plan, records: Records, started: float) -> bool:
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a flag that is checked after each chunk; a second one interrupts at once.
+    """Turn the first Ctrl-C into a flag that is checked between steps; a second one interrupts at once.
 
     A signal in the middle of a step could leave donated buffers behind, which cannot be read.
     """

@@ -75,10 +75,14 @@ class Step:
         finite = xp.isfinite(largest) & xp.isfinite(value)
         # A gradient that is not finite must not reach the parameters: the row keeps its last finite ones.
         gradient = xp.where(expand(xp, finite, gradient) > 0, gradient, xp.zeros_like(gradient))
+        before = parameters
         parameters, state = program.optimizer.update(xp, gradient, state, parameters, clock)
         clock = clock + 1
         for projection, fixed in zip(program.projections, constants["projections"], strict=True):
             parameters = projection(xp, parameters, clock, fixed)
+        # Nor may a step that is too long for the numbers of the precision in use.
+        finite = finite & xp.isfinite(xp.max(xp.reshape(xp.abs(parameters), (gradient.shape[0], -1)), axis=1))
+        parameters = xp.where(expand(xp, finite, parameters) > 0, parameters, before)
         value = xp.where(finite, value, value * float("nan"))
         reached = xp.abs(reached)
         after = {"parameters": parameters, "state": state, "clock": clock, "gate": gate}

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.atlas.cells import Grid, level_missing
 from phosphene.atlas.clustering import Clusters
-from phosphene.atlas.icon_set import Icons, icons_of, step_name
+from phosphene.atlas.icon_set import Icons, icons_from, icons_of, step_name
 from phosphene.atlas.labels import Labels
 from phosphene.atlas.layout import Layout
 from phosphene.atlas.measures import Measures
 from phosphene.atlas.neighbours import Neighbours
 from phosphene.atlas.patches import Patches
 from phosphene.atlas.points import POINTS, left_out
-from phosphene.atlas.steps import Steps, identity_of
+from phosphene.atlas.steps import Kept, Steps, identity_of
 from phosphene.atlas.whitening import Moments, Whitening
 from phosphene.errors import InvalidParameter, OtherStore, said
-from phosphene.kit.checks import one_per
-from phosphene.kit.writing import check_writable
+from phosphene.extraction.collection import fill
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import LARGEST_SIDE, choice, instance, integer, one_per
+from phosphene.kit.checks import names as names_in
+from phosphene.kit.places import given_path
 from phosphene.store import ArraySpec, Manifest, Store
 from phosphene.types import Floats
+from phosphene.words import plain_message
+
+Made = TypeVar("Made")
 
 if TYPE_CHECKING:
     from phosphene.backend import Network
-    from phosphene.extraction.call import ImagesLike
+    from phosphene.data.declaration import ImagesLike
 
-__all__ = ["Atlas"]
+__all__ = ["Atlas", "an_atlas"]
 
 SHARD_ROWS = 4096
 ACTIVATION = "activation."
@@ -77,13 +84,14 @@ class Atlas:
         OtherStore
             When the folder holds a store of another kind, or one written by a later version.
         """
-        store = Store.open(Path(path) / POINTS)
+        folder = given_path(path)
+        store = Store.open(folder / POINTS)
         if store.manifest.kind != "atlas":
             raise OtherStore(
                 f"{store.folder}: expected the store of an atlas, got one of kind {store.manifest.kind!r}. "
                 "Choose the folder of an atlas."
             )
-        return Atlas(Path(path), store, Steps(path))
+        return Atlas(folder, store, Steps(folder))
 
     @staticmethod
     def build(
@@ -135,15 +143,24 @@ class Atlas:
         UnwritablePath
             When `out` cannot be written.
         """
-        layers = activations if isinstance(activations, Mapping) else {"layer": activations}
-        values: dict[str, NDArray[Any]] = {
-            f"{ACTIVATION}{path}": np.asarray(rows, np.float32) for path, rows in layers.items()
-        }
-        values |= {f"attribution.{path}": np.asarray(rows, np.float32) for path, rows in (attributions or {}).items()}
+        layers = _by_layer("activations", activations if isinstance(activations, Mapping) else {"layer": activations})
+        if not layers:
+            raise InvalidParameter(
+                "activations",
+                allowed="activations of at least one layer",
+                received=activations,
+                fix='For example {"stage3": array}.',
+            )
+        values: dict[str, NDArray[Any]] = {f"{ACTIVATION}{path}": rows for path, rows in layers.items()}
+        if attributions is not None:
+            values |= {f"attribution.{path}": rows for path, rows in _by_layer("attributions", attributions).items()}
         if logits is not None:
-            values["logits"] = np.asarray(logits, np.float32)
-        count = len(next(iter(values.values()), ()))
-        values["image"] = np.arange(count) if images is None else np.asarray(images, np.int64)
+            values["logits"] = as_singles("logits", logits)
+        first = next(iter(values.values()))
+        count = len(first) if first.ndim else 0
+        values["image"] = np.arange(count) if images is None else _numbers_of(images)
+        classes = names_in("classes", classes, fix='For example classes=["coins", "grass"].')
+        folder = given_path(out, "out")
         _check(values, count, list(classes))
         specs = {name: ArraySpec(rows.shape[1:], str(rows.dtype)) for name, rows in values.items()}
         manifest = Manifest(
@@ -158,11 +175,16 @@ class Atlas:
             },
             notes={"classes": list(classes), "date": datetime.now(UTC).isoformat(timespec="seconds")},
         )
-        store = Store.create(check_writable(Path(out) / POINTS / "manifest.json").parent, manifest)
-        for shard in [*store.verify(), *store.missing]:
-            start, stop = manifest.span(shard)
-            store.write(shard, {name: rows[start:stop] for name, rows in values.items()})
-        return Atlas.open(out)
+        store = Store.create(folder / POINTS, manifest)
+
+        def write(say: Callable[[int], None]) -> None:
+            for shard in store.missing:
+                start, stop = manifest.span(shard)
+                store.write(shard, {name: rows[start:stop] for name, rows in values.items()})
+                say(shard + 1)
+
+        fill(store, None, "writing points", write, progress=False)
+        return Atlas.open(folder)
 
     def __repr__(self) -> str:
         drawn = [name.partition(".")[2] for name in self.steps.names if name.startswith("grid.")]
@@ -175,7 +197,7 @@ class Atlas:
                 lines.append(f"  {layer}: cells {cells}")
             else:
                 lines.append(f"  {layer}: not charted yet")
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))
 
     def view(
         self,
@@ -221,15 +243,15 @@ class Atlas:
 
     def activations(self, layer: str) -> NDArray[np.float32]:
         """Activations ``(N, C)``."""
-        return self.store.read(f"{ACTIVATION}{layer}")
+        return self._read(ACTIVATION, layer)
 
     def attributions(self, layer: str) -> NDArray[np.floating]:
         """Linear attribution of each point to each class, ``(N, classes)``."""
-        return self.store.read(f"attribution.{layer}")
+        return self._read("attribution.", layer)
 
     def positions(self, layer: str) -> NDArray[np.int32]:
         """Row and column of each point in the layer's grid, ``(N, 2)``."""
-        return self.store.read(f"position.{layer}")
+        return self._read("position.", layer)
 
     def images(self) -> NDArray[np.int64]:
         """Number of the image of each point, ``(N,)``."""
@@ -241,29 +263,28 @@ class Atlas:
 
     def whitening(self, layer: str) -> Whitening:
         """The whitening of a layer's activations."""
-        kept = self.steps.read(f"moments.{layer}")
-        arrays = kept.arrays
-        found = Moments(int(arrays["count"]), arrays["total"], arrays["products"])
+        kept = self._step("moments", layer)
+        found = self._made("moments", layer, Moments.of)
         return found.whitening(float(kept.settings["ridge"]), layer=layer)
 
     def neighbours(self, layer: str) -> Neighbours:
         """The nearest neighbours of each point."""
-        arrays = self.steps.read(f"neighbours.{layer}").arrays
-        return Neighbours(arrays["indices"], arrays["distances"], str(arrays["metric"]), bool(arrays["exact"]))
+        return self._made("neighbours", layer, Neighbours.of)
 
     def layout(self, layer: str) -> Layout:
         """The layout of a layer's points on a plane."""
-        arrays = self.steps.read(f"layout.{layer}").arrays
-        return Layout(arrays["points"], arrays["landmarks"], str(arrays["method"]))
+        return self._made("layout", layer, Layout.of)
 
     def grid(self, layer: str) -> Grid:
         """The cells of a layer's map, at all levels."""
-        return Grid.of(self.steps.read(f"grid.{layer}").arrays)
+        return self._made("grid", layer, Grid.of)
 
     def icons(self, layer: str, size: int) -> Icons:
         """The icons of a level; `size` is its number of cells per side."""
+        size = integer("size", size, minimum=1)
         level = self.grid(layer).level(size)
-        return icons_of(level, [self.steps.read(name).arrays for name in self._icon_steps(layer, size)])
+        steps = self._icon_steps(layer, size)
+        return icons_of(level, [self.steps.read_as(name, partial(icons_from, level)) for name in steps])
 
     def _icon_steps(self, layer: str, size: int) -> list[str]:
         # One layer may be named "a" and another "a.4", so a prefix does not tell them apart.
@@ -275,28 +296,27 @@ class Atlas:
 
     def measures(self, layer: str) -> Measures:
         """The measures of a layer's layout."""
-        arrays = self.steps.read(f"measures.{layer}").arrays
-        return Measures(*(_plain(arrays[each.name]) for each in fields(Measures)))
+        return self._made("measures", layer, Measures.of)
 
     def patches(self, layer: str, size: int) -> Patches:
         """Real image patches of the groups of a level; see `phosphene.atlas.gather_patches`."""
-        return Patches.of(self.steps.read(f"patches.{layer}").arrays, size)
+        return self._made("patches", layer, lambda arrays: Patches.of(arrays, integer("size", size, minimum=1)))
 
     def cell_measures(self, layer: str, size: int) -> dict[str, Floats]:
         """Measures of each cell of a level: "recall", "stretch" (means over its points) and "split_half"."""
-        return self._of_level(f"measures.{layer}", size)
+        return self._of_level("measures", layer, size, dict)
 
     def labels(self, layer: str, size: int) -> Labels:
         """Labels of the groups of a level by the network; requires attributions or logits."""
-        return Labels.of(self._of_level(f"labels.{layer}", size))
+        return self._of_level("labels", layer, size, Labels.of)
 
     def text_labels(self, layer: str, size: int) -> Labels:
         """Labels of the groups of a level by the user's texts; requires `texts` in `phosphene.atlas.chart`."""
-        return Labels.of(self._of_level(f"text_labels.{layer}", size))
+        return self._of_level("text_labels", layer, size, Labels.of)
 
     def clusters(self, layer: str, size: int) -> Clusters:
         """The named regions of a level."""
-        return Clusters.of(self._of_level(f"clusters.{layer}", size))
+        return self._of_level("clusters", layer, size, Clusters.of)
 
     def report(self, path: str | Path, *, size: int | None = None) -> Path:
         """Write a one-page report of the maps and their measures; see `phosphene.atlas.report.write_report`."""
@@ -310,14 +330,65 @@ class Atlas:
 
         return export_sheets(self, folder)
 
-    def _of_level(self, step: str, size: int) -> dict[str, NDArray[Any]]:
-        """The arrays of a step that belong to one level."""
-        arrays = self.steps.read(step).arrays
-        found = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{size}.")}
-        if not found:
-            sizes = sorted({int(name.partition(".")[0]) for name in arrays if re.match(r"\d+\.", name)})
-            raise level_missing(sizes, size)
-        return found
+    def _read(self, kind: str, layer: str) -> NDArray[Any]:
+        """An array of the points of a layer."""
+        return self.store.read(kind + self._known(layer))
+
+    def _known(self, layer: str) -> str:
+        return choice("layer", layer, self.layers, fix="`Atlas.layers` lists them.")
+
+    def _step(self, name: str, layer: str) -> Kept:
+        """The result of a step of a layer."""
+        return self.steps.read(f"{name}.{self._known(layer)}")
+
+    def _made(self, name: str, layer: str, make: Callable[[Mapping[str, NDArray[Any]]], Made]) -> Made:
+        """What the arrays of a step of a layer make."""
+        return self._step(name, layer).made(make)
+
+    def _of_level(self, name: str, layer: str, size: int, make: Callable[[dict[str, NDArray[Any]]], Made]) -> Made:
+        """What the arrays of a step make that belong to one level."""
+        size = integer("size", size, minimum=1, maximum=LARGEST_SIDE)
+
+        def of(arrays: Mapping[str, NDArray[Any]]) -> Made:
+            found = {name.partition(".")[2]: value for name, value in arrays.items() if name.startswith(f"{size}.")}
+            if not found:
+                sizes = sorted({int(name.partition(".")[0]) for name in arrays if re.match(r"\d+\.", name)})
+                raise level_missing(sizes, size)
+            return make(found)
+
+        return self._made(name, layer, of)
+
+
+def an_atlas(value: Any, name: str = "atlas") -> Atlas:
+    """Check an atlas."""
+    return instance(name, value, Atlas, "an atlas", 'ph.Atlas.open("folder")')
+
+
+def _by_layer(name: str, given: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
+    """Check arrays by the paths of layers."""
+    if not isinstance(given, Mapping) or not all(isinstance(path, str) and path for path in given):
+        raise InvalidParameter(
+            name, allowed="arrays by the paths of layers", received=given, fix='For example {"stage3": array}.'
+        )
+    return {path: as_singles(f"{name}[{path!r}]", rows) for path, rows in given.items()}
+
+
+def as_singles(name: str, rows: ArrayLike) -> NDArray[np.float32]:
+    """Check numbers, and convert them to single precision."""
+    with np.errstate(over="ignore"):  # what is infinite then is refused as such
+        return array_like(name, rows).astype(np.float32, copy=False)
+
+
+def _numbers_of(images: ArrayLike) -> NDArray[np.int64]:
+    """Check the numbers of images."""
+    given = array_like(
+        "images", images, kinds="iu", allowed="an array of integers, the number of the image of each point"
+    )
+    if given.size and (given.min() < 0 or given.max() > np.iinfo(np.int64).max):
+        raise InvalidParameter(
+            "images", allowed="numbers of images, from 0 on", received=images, fix="Count the images from 0."
+        )
+    return given.astype(np.int64)
 
 
 def _check(values: Mapping[str, NDArray[Any]], count: int, classes: list[str]) -> None:
@@ -346,7 +417,3 @@ def _digest(rows: NDArray[Any]) -> str:
     digest = hashlib.blake2b(str(rows.dtype).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(rows).data)
     return digest.hexdigest()
-
-
-def _plain(value: NDArray[Any]) -> Any:
-    return value.item() if value.ndim == 0 else value

@@ -13,11 +13,14 @@ from phosphene.atlas.map_steps import ChartSettings, chart
 from phosphene.atlas.patches import PatchSettings, gather_patches
 from phosphene.atlas.points import collect
 from phosphene.backend import Network
+from phosphene.data.declaration import Images, ImagesLike
 from phosphene.data.sources import source_of
+from phosphene.data.streams import check_on_error
 from phosphene.errors import InvalidParameter
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import canvas_size, integer
-from phosphene.kit.progress import Progress
+from phosphene.kit.arguments import an_executor, chosen, layer_paths, optional_integer
+from phosphene.kit.checks import a_network, canvas_size, instance, integer, integers, names, seed_of
+from phosphene.kit.places import given_path
+from phosphene.kit.progress import Progress, check_progress
 
 __all__ = ["BuildSettings", "build"]
 
@@ -40,6 +43,12 @@ class BuildSettings:
     chart: ChartSettings = field(default_factory=ChartSettings)
     icons: IconSettings | None = field(default_factory=IconSettings)
     patches: PatchSettings | None = field(default_factory=PatchSettings)
+
+    def __post_init__(self) -> None:
+        instance("chart", self.chart, ChartSettings, "ChartSettings", "ChartSettings()")
+        for name, kind in (("icons", IconSettings), ("patches", PatchSettings)):
+            if getattr(self, name) is not None:
+                instance(name, getattr(self, name), kind, f"{kind.__name__}, or None", f"{kind.__name__}()")
 
     def with_seed(self, seed: int) -> BuildSettings:
         """A copy of these settings with `seed` as the random seed of every step."""
@@ -79,8 +88,8 @@ def build(
     Parameters
     ----------
     network : Network
-    images : array-like, path, sequence or iterable
-        See `phosphene.activations`. Images are read twice, so an iterator is accepted only without patches.
+    images : images
+        Anything that `phosphene.images` takes. Images are read twice, so an iterator is accepted only without patches.
     layers : str or sequence of str
         Layers in the order of the network. The layout of each starts from that of the layer before it.
     out : str or Path
@@ -122,13 +131,22 @@ def build(
     MissingDependency
         When scikit-learn or umap-learn is not installed.
     """
-    seed = integer("seed", seed)
-    settings = (settings or BuildSettings()).with_seed(seed)
+    layer_paths(a_network(network), layers)
+    seed, positions = seed_of(seed), integer("positions", positions, minimum=1)
+    settings = chosen("settings", settings, BuildSettings).with_seed(seed)
+    count = optional_integer("count", count, minimum=1)
+    an_executor(executor)
+    check_on_error(on_error)
+    check_progress(progress)
+    out = given_path(out, "out")
+    if texts is not None:
+        texts = names("texts", texts, fix="Give a list of words, one per image.")
     if levels is not None:
-        grid = replace(settings.chart.grid, levels=tuple(levels))
+        grid = replace(settings.chart.grid, levels=integers("levels", levels, minimum=1))
         settings = replace(settings, chart=replace(settings.chart, grid=grid))
     spec = network.input
-    if isinstance(images, Iterator) and settings.patches is not None:
+    given = images.given if isinstance(images, Images) else images
+    if isinstance(given, Iterator) and settings.patches is not None:
         raise InvalidParameter(
             "images",
             allowed="images that can be read twice, since patches are cut at the end",
@@ -137,7 +155,7 @@ def build(
         )
     if settings.icons is not None:
         canvas_size(network, settings.icons.size)
-    source = source_of(images, spec.size, spec.channels, count=count)
+    source = source_of(images, spec, count=count)
     watch = Watch(progress)
     store = collect(
         network,

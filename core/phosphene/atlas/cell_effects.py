@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.class_maps import ClassMap
 from phosphene.atlas.partition import directions
-from phosphene.atlas.patch_effects import Cutouts, PatchTest, others, pasted
+from phosphene.atlas.patch_effects import MOST_TRIES, Cutouts, PatchTest, others, pasted
 from phosphene.atlas.patches import representatives
 from phosphene.atlas.steps import check_origin
 from phosphene.atlas.windows import MASS, cut_patches, window
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.data.sources import source_of
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import integer
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.arguments import an_executor, capped, optional_integer
+from phosphene.kit.checks import a_network, choice, instance, integer, seed_of, share
+from phosphene.kit.progress import Progress, check_progress, reporter
 
 __all__ = ["CellTest", "patch_tests"]
 
@@ -90,8 +91,8 @@ def patch_tests(
         The atlas of the map.
     network : Network
         The network that the atlas was collected with.
-    images : array-like, path, sequence or iterable
-        The images that the atlas was collected from.
+    images : images
+        The images that the atlas was collected from: anything that `phosphene.images` takes.
     class_map : ClassMap
         A map of one class, or of two, of which the first is tested.
     cells : int, default 4
@@ -124,10 +125,21 @@ def patch_tests(
         When the model predicts the class for no image of the atlas, for a layer whose positions depend on the whole image, and
         for invalid parameters.
     """
-    for name, value in (("cells", cells), ("patches", patches), ("controls", controls), ("tries", tries)):
+    for name, value in (("cells", cells), ("patches", patches), ("controls", controls)):
         integer(name, value, minimum=1)
+    tries, seed = capped("tries", tries, minimum=1, most=MOST_TRIES), seed_of(seed)
+    size = optional_integer("size", size, minimum=1)
+    share("mass", mass, zero=False, example=0.9)
+    for name in options:
+        choice("options", name, ("sizes", "in_step", "batch"))
+    an_atlas(atlas)
+    a_network(network)
+    instance("class_map", class_map, ClassMap, "a class map", 'class_map(atlas, "stage3", "coins")')
+    count = optional_integer("count", count, minimum=1)
+    an_executor(executor)
+    check_progress(progress)
     spec, layer = network.input, class_map.layer
-    source = source_of(images, spec.size, spec.channels, count=count)
+    source = source_of(images, spec, count=count)
     check_origin(atlas, network, source)
     moving = window(network, layer, mass=mass)
     if moving.size == spec.size:
@@ -137,7 +149,7 @@ def patch_tests(
             received=said(f"one of {layer}, whose positions depend on all of it"),
             fix="Choose an earlier layer, or a smaller mass.",
         )
-    level = class_map.grid.level(size or class_map.grid.levels[-1].size)
+    level = class_map.grid.level(class_map.grid.levels[-1].size if size is None else size)
     rows, image = atlas.activations(layer), atlas.images()
     strength = class_map.group_attributions(level.size)[:, 0]
     full = np.flatnonzero(level.kept[level.group_cells])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter
 from phosphene.kit.checks import listed
+from phosphene.kit.records import rebuilt
 from phosphene.types import Floats
 
-__all__ = ["Frame", "Grid", "Level", "level_missing"]
+__all__ = ["Frame", "Grid", "Level", "level_missing", "within"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Frame:
         Its corners; the axes are scaled independently.
     """
 
-    low: Floats
-    high: Floats
+    low: Annotated[Floats, "2"]
+    high: Annotated[Floats, "2"]
 
     def unit(self, points: NDArray[np.floating]) -> Floats:
         """Points ``(N, 2)`` in coordinates in which the frame is the half-open unit square."""
@@ -71,17 +72,17 @@ class Level:
     """
 
     size: int
-    cells: NDArray[np.int32]
-    counts: NDArray[np.int64]
-    kept: NDArray[np.bool_]
-    means: NDArray[np.float32]
-    concentration: Floats
-    cell_of: NDArray[np.int32]
-    members: NDArray[np.int64]
-    group_starts: NDArray[np.int64]
-    group_cells: NDArray[np.int32]
-    group_means: NDArray[np.float32]
-    group_concentration: Floats
+    cells: Annotated[NDArray[np.int32], "M 2"]
+    counts: Annotated[NDArray[np.int64], "M"]
+    kept: Annotated[NDArray[np.bool_], "M"]
+    means: Annotated[NDArray[np.float32], "M C"]
+    concentration: Annotated[Floats, "M"]
+    cell_of: Annotated[NDArray[np.int32], "N"]
+    members: Annotated[NDArray[np.int64], "n"]
+    group_starts: Annotated[NDArray[np.int64], "_"]
+    group_cells: Annotated[NDArray[np.int32], "G"]
+    group_means: Annotated[NDArray[np.float32], "G C"]
+    group_concentration: Annotated[Floats, "G"]
 
     @property
     def starts(self) -> NDArray[np.int64]:
@@ -114,8 +115,8 @@ class Grid:
     """
 
     frame: Frame
-    points: Floats
-    outliers: NDArray[np.bool_]
+    points: Annotated[Floats, "N 2"]
+    outliers: Annotated[NDArray[np.bool_], "N"]
     levels: tuple[Level, ...]
 
     def level(self, size: int) -> Level:
@@ -139,12 +140,55 @@ class Grid:
 
     @staticmethod
     def of(arrays: Any) -> Grid:
-        """The inverse of `arrays`."""
-        levels = [
-            Level(int(size), *(arrays[f"{size}.{each.name}"] for each in fields(Level)[1:]))
-            for size in arrays["levels"]
-        ]
-        return Grid(Frame(*arrays["frame"]), arrays["points"], arrays["outliers"], tuple(levels))
+        """The inverse of `arrays`.
+
+        Raises
+        ------
+        ValueError
+            For arrays of other names, types and shapes, and indices of cells, groups and points that do not exist.
+        """
+        sizes = [int(size) for size in arrays["levels"]]
+        low, high = arrays["frame"]
+        named = {name: array for name, array in arrays.items() if name not in ("frame", "levels")}
+        made = rebuilt(
+            Grid,
+            {
+                "frame": {"low": "low", "high": "high"},
+                "points": "points",
+                "outliers": "outliers",
+                "levels": [
+                    {"size": size, **{each.name: f"{size}.{each.name}" for each in fields(Level)[1:]}} for size in sizes
+                ],
+            },
+            {**named, "low": low, "high": high},
+        )
+        for level in made.levels:
+            _check(level, len(made.points))
+        return made
+
+
+def _check(level: Level, points: int) -> None:
+    """Raise ValueError unless the indices of a level are those of its cells, groups and points."""
+    starts = level.group_starts
+    rising = len(starts) == len(level.group_cells) + 1 and not starts[0] and starts[-1] == len(level.members)
+    fitting = (
+        rising
+        and bool(np.all(np.diff(starts) >= 0))
+        and len(level.cell_of) == points
+        and level.counts.sum() == len(level.members)
+        and within(level.counts, 0, points)
+        and within(level.cells, 0, level.size - 1)
+        and within(level.cell_of, -1, len(level.cells) - 1)
+        and within(level.members, 0, points - 1)
+        and within(level.group_cells, 0, len(level.cells) - 1)
+    )
+    if not fitting:
+        raise ValueError(f"the level of {level.size} cells per side has cells, groups or members that do not exist")
+
+
+def within(indices: NDArray[Any], low: int, high: int) -> bool:
+    """Whether all of these are from `low` to `high`."""
+    return not indices.size or bool(indices.min() >= low and indices.max() <= high)
 
 
 def level_missing(sizes: Sequence[int], size: object) -> InvalidParameter:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.class_maps import ClassMap
 from phosphene.atlas.grids import GridSettings
 from phosphene.atlas.icons import IconSettings, draw_icons
@@ -18,9 +19,13 @@ from phosphene.atlas.measures import MeasureSettings
 from phosphene.atlas.patches import PatchSettings, patch_arrays
 from phosphene.atlas.steps import check_origin
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.data.sources import source_of
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.progress import Progress
+from phosphene.kit.arguments import chosen
+from phosphene.kit.checks import a_network, instance
+from phosphene.kit.locks import Stopped
+from phosphene.kit.places import given_path
+from phosphene.kit.progress import Progress, check_progress
 
 __all__ = ["class_atlas"]
 
@@ -47,8 +52,8 @@ def class_atlas(
         The atlas of the map.
     network : Network
         The network that the atlas was collected with.
-    images : array-like, path or sequence
-        The images that the atlas was collected from.
+    images : images
+        The images that the atlas was collected from: anything that `phosphene.images` takes.
     found : ClassMap
         The map; see `phosphene.atlas.class_map`.
     out : str or Path
@@ -70,8 +75,13 @@ def class_atlas(
     UnwritablePath
         When `out` cannot be written.
     """
-    spec, layer, settings = network.input, found.layer, patches or PatchSettings()
-    source = source_of(images, spec.size, spec.channels)
+    an_atlas(atlas)
+    a_network(network)
+    instance("found", found, ClassMap, "a class map", 'class_map(atlas, "stage3", "coins")')
+    icons, out = chosen("icons", icons, IconSettings), given_path(out, "out")
+    check_progress(progress)
+    spec, layer, settings = network.input, found.layer, chosen("patches", patches, PatchSettings)
+    source = source_of(images, spec)
     check_origin(atlas, network, source)
     rows, numbers, places = (
         atlas.activations(layer)[found.points],
@@ -99,5 +109,6 @@ def class_atlas(
     def made() -> dict[str, NDArray[Any]]:
         return patch_arrays(network, source, layer, own.grid(layer), rows, numbers, places, settings, None, progress)
 
-    own.steps.keep(f"patches.{layer}", asdict(settings), cut.identity, made)
+    with suppress(Stopped):
+        own.steps.keep(f"patches.{layer}", asdict(settings), cut.identity, made, progress=progress)
     return own

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.cells import Grid
 from phosphene.atlas.grids import GridSettings
 from phosphene.atlas.grids import grid as cells_of
 from phosphene.atlas.layout import LayoutSettings, lay_out, line_up
 from phosphene.atlas.neighbours import GraphSettings, neighbour_graph
 from phosphene.errors import InvalidParameter, UnknownClass, said
-from phosphene.kit.checks import class_named, integer
+from phosphene.kit.arguments import chosen
+from phosphene.kit.checks import class_named, integer, number, text
 from phosphene.types import Floats
 
 __all__ = ["ClassMap", "class_map"]
@@ -125,8 +126,11 @@ def class_map(
     MissingDependency
         When scikit-learn or umap-learn is not installed.
     """
+    an_atlas(atlas)
+    text("layer", layer, fix="`Atlas.layers` lists them.")
     rank = integer("rank", rank, minimum=1)
-    if not 0 <= magnitude < 1:
+    magnitude = number("magnitude", magnitude, minimum=0, example=0.5)
+    if magnitude >= 1:
         raise InvalidParameter(
             "magnitude",
             allowed="a quantile in [0, 1)",
@@ -145,7 +149,8 @@ def class_map(
             received=layer,
             fix=f"Choose a layer of the atlas ({', '.join(atlas.layers)}), or collect it with attributions=True.",
         )
-    graph, layout, cut = graph or GraphSettings(), layout or LayoutSettings(), grid or GridSettings()
+    graph, layout = chosen("graph", graph, GraphSettings), chosen("layout", layout, LayoutSettings)
+    cut = chosen("grid", grid, GridSettings)
     if len(classes) == 2 and layout.method == "umap" and importlib.util.find_spec("umap") is None:
         layout = replace(layout, method="pca")
     name = " vs ".join(atlas.classes[number] if atlas.classes else str(number) for number in classes)

@@ -6,16 +6,17 @@ import heapq
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.cells import Grid, Level
+from phosphene.atlas.cells import Grid, Level, within
 from phosphene.atlas.labels import Labels
 from phosphene.atlas.neighbours import Neighbours
 from phosphene.errors import InvalidParameter, said
 from phosphene.kit.checks import integer, number
+from phosphene.kit.records import from_arrays
 from phosphene.types import Floats
 
 __all__ = ["ClusterSettings", "Clusters", "cluster", "log_density", "named"]
@@ -75,14 +76,14 @@ class Clusters:
         percentile is 0 and the 99th is 1, and clipped.
     """
 
-    names: tuple[str, ...]
-    cluster_of: NDArray[np.int32]
-    counts: NDArray[np.int64]
-    parents: NDArray[np.int32]
-    peaks: NDArray[np.int64]
-    places: Floats
-    claimed: NDArray[np.bool_]
-    density: NDArray[np.float32]
+    names: Annotated[tuple[str, ...], "K"]
+    cluster_of: Annotated[NDArray[np.int32], "N"]
+    counts: Annotated[NDArray[np.int64], "K"]
+    parents: Annotated[NDArray[np.int32], "K"]
+    peaks: Annotated[NDArray[np.int64], "K"]
+    places: Annotated[Floats, "K 2"]
+    claimed: Annotated[NDArray[np.bool_], "K"]
+    density: Annotated[NDArray[np.float32], "N"]
 
     @property
     def members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -97,8 +98,13 @@ class Clusters:
     @staticmethod
     def of(arrays: Any) -> Clusters:
         """The inverse of `arrays`."""
-        names, *rest = (arrays[each.name] for each in fields(Clusters))
-        return Clusters(tuple(names.tolist()), *rest)
+        made = from_arrays(Clusters, arrays)
+        count, points = len(made.names), len(made.cluster_of)
+        if not (
+            within(made.cluster_of, 0, count - 1) and within(made.peaks, 0, points - 1) and made.counts.sum() == points
+        ):
+            raise ValueError("its clusters and peaks are not those of its points")
+        return made
 
 
 def log_density(graph: Neighbours, count: int = 10) -> Floats:

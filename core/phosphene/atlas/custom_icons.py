@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.cells import Grid, Level
 from phosphene.atlas.icon_set import groups_of, step_name
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import text
 from phosphene.types import Floats
 
 __all__ = ["own_icons"]
@@ -50,8 +52,18 @@ def own_icons(atlas: Atlas, layer: str, draw: Draw, *, name: str, read: Read | N
     OtherStore
         When the folder holds icons of another name.
     """
-    kept = atlas.steps.read(f"grid.{layer}")
-    for level in Grid.of(kept.arrays).levels:
+    text("layer", layer, fix="`Atlas.layers` lists them.")
+    text("name", name, fix="Name the function, so that its icons are told from others.")
+    for given, function in (("draw", draw), ("read", read)):
+        if not callable(function) and not (given == "read" and function is None):
+            raise InvalidParameter(
+                given,
+                allowed="a function",
+                received=function,
+                fix="help(phosphene.atlas.own_icons) says what it is given.",
+            )
+    kept = an_atlas(atlas).steps.read(f"grid.{layer}")
+    for level in kept.made(Grid.of).levels:
         make = partial(_made, level, draw, read)
         atlas.steps.keep(step_name(layer, level.size, 0), {"function": name}, kept.identity, make)
     return atlas
@@ -63,7 +75,9 @@ def _made(level: Level, draw: Draw, read: Read | None) -> dict[str, NDArray[Any]
     images = _images(draw(means, [level.members_of_group(int(group)) for group in groups]), len(means))
     seen = np.full(means.shape, np.nan, np.float32)
     if read is not None:
-        seen = np.asarray(read(images), np.float32)
+        seen = array_like("read", read(images), allowed="a function that returns an array of numbers").astype(
+            np.float32
+        )
         if seen.shape != means.shape:
             raise InvalidParameter(
                 "read",
@@ -76,7 +90,7 @@ def _made(level: Level, draw: Draw, read: Read | None) -> dict[str, NDArray[Any]
 
 
 def _images(given: ArrayLike, count: int) -> NDArray[np.uint8]:
-    images = np.asarray(given)
+    images = array_like("draw", given, allowed="a function that returns an array of images")
     if images.ndim != 4 or len(images) != count or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
         raise InvalidParameter(
             "draw",

@@ -13,7 +13,7 @@ from phosphene.atlas.cells import Frame, Grid, Level
 from phosphene.atlas.partition import directions, split
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
-from phosphene.kit.checks import integer, number
+from phosphene.kit.checks import LARGEST_SIDE, integer, integers, number, seed_of
 from phosphene.types import Floats
 
 __all__ = ["LEVELS", "GridSettings", "fit_frame", "grid", "sums_of"]
@@ -56,15 +56,19 @@ class GridSettings:
 
     def __post_init__(self) -> None:
         integer("minimum", self.minimum, minimum=1)
-        integer("seed", self.seed)
-        if not 0 <= self.percentile < 50:
+        seed_of(self.seed)
+        if number("percentile", self.percentile, minimum=0, example=1) >= 50:
             raise InvalidParameter(
                 "percentile", allowed="a number in [0, 50)", received=self.percentile, fix="For example percentile=1."
             )
+        number("split_below", self.split_below, example=0.8)
+        number("split_gain", self.split_gain, example=0.05)
         number("margin", self.margin, minimum=0, example=0.1)
         if self.levels is not None:
-            for level in self.levels:
-                integer("levels", level, minimum=1)
+            levels = integers(
+                "levels", self.levels, minimum=1, maximum=LARGEST_SIDE, fix="For example levels=(10, 20)."
+            )
+            object.__setattr__(self, "levels", levels)
             uneven = any(fine <= coarse or fine % coarse for coarse, fine in pairwise(self.levels))
             if not self.levels or uneven:
                 raise InvalidParameter(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.cells import Level
+from phosphene.atlas.cells import Level, within
 from phosphene.atlas.partition import directions
+from phosphene.kit.records import from_arrays
 from phosphene.types import Floats
 
-__all__ = ["Icons", "groups_of", "icons_of", "step_name"]
+__all__ = ["Icons", "groups_of", "icons_from", "icons_of", "step_name"]
 
 BLOCK = 2048
 """Number of icons whose cosines to all groups are held at once."""
@@ -97,6 +98,34 @@ def icons_of(level: Level, parts: Sequence[Mapping[str, NDArray[Any]]]) -> Icons
         joined["evaluations"],
         joined["tries"],
     )
+
+
+def icons_from(level: Level, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """The arrays of a shard of icons, if they are those of groups of this level.
+
+    Raises
+    ------
+    ValueError
+        For arrays of other names, types and shapes, and groups that do not exist.
+    """
+    made = from_arrays(_Shard, arrays)
+    if (
+        not within(made.groups, 0, len(level.group_means) - 1)
+        or made.activations.shape[1] != level.group_means.shape[1]
+    ):
+        raise ValueError("its groups or channels are not those of the level")
+    return arrays
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """Icons as a step keeps them; see `Icons`."""
+
+    groups: Annotated[NDArray[np.int64], "G"]
+    images: Annotated[NDArray[np.uint8], "G H W C"]
+    activations: Annotated[NDArray[np.float32], "G channels"]
+    evaluations: Annotated[NDArray[np.int32], "G"]
+    tries: Annotated[NDArray[np.int32], "G"]
 
 
 def _ranked(seen: Floats, means: Floats) -> tuple[Floats, NDArray[np.int64]]:

@@ -7,22 +7,25 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.cells import Grid, Level
-from phosphene.atlas.icon_set import Icons, groups_of, icons_of, step_name
+from phosphene.atlas.icon_set import Icons, groups_of, icons_from, icons_of, step_name
 from phosphene.atlas.partition import directions
 from phosphene.atlas.positions import places_of
 from phosphene.atlas.steps import Kept, check_model, identity_of
 from phosphene.backend import Network
 from phosphene.extraction.call import activations
-from phosphene.kit.checks import canvas_size, integer, number
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.arguments import an_executor, chosen, optional_integer
+from phosphene.kit.checks import a_network, canvas_size, integer, number, pair_of, seed_of, text
+from phosphene.kit.locks import Stopped
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.objectives import direction
 from phosphene.optimizers import adam
 from phosphene.parameterizations import fourier
@@ -83,7 +86,10 @@ class IconSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "steps_from_parent", "tries"):
             integer(name, getattr(self, name), minimum=1)
-        integer("seed", self.seed)
+        seed_of(self.seed)
+        optional_integer("patience", self.patience, minimum=0)
+        if self.size is not None:
+            pair_of("size", self.size, minimum=2)
         number("retry_below", self.retry_below, minimum=-1, maximum=1, example=0.97)
 
 
@@ -127,23 +133,35 @@ def draw_icons(
     InvalidParameter
         For a layer without a map.
     """
-    settings = settings or IconSettings()
-    check_model(atlas, network)
+    settings = chosen("settings", settings, IconSettings)
+    text("layer", layer, fix="`Atlas.layers` lists them.")
+    an_executor(executor)
+    check_progress(progress)
+    check_model(an_atlas(atlas), a_network(network))
     kept = atlas.steps.read(f"grid.{layer}")
-    levels = Grid.of(kept.arrays).levels
+    levels = kept.made(Grid.of).levels
     job = _Job(network, layer, settings, canvas_size(network, settings.size))
     total = sum(len(groups_of(level)) for level in levels)
     done, begin, above = 0, time.perf_counter(), None
-    with reporter(progress, "icons", total) as tell:
+    with reporter(progress, "icons", total) as tell, suppress(Stopped):
+
+        def waiting(state: Progress) -> bool | None:
+            return tell(Progress(done, total, "icons", time.perf_counter() - begin, state.message))
+
+        keep = functools.partial(atlas.steps.keep, progress=waiting)
         for level in levels:
             parts: list[Kept] = []
-            for part in _level(atlas, job, level, kept.identity, above, executor):
+            for part in _level(keep, job, level, kept.identity, above, executor):
                 parts.append(part)
                 done += len(part.arrays["groups"])
                 state = Progress(done, total, "icons", time.perf_counter() - begin, f"{layer} {level.size}")
                 if tell(state) is False:
                     return atlas
-            above = Parents(level, icons_of(level, [part.arrays for part in parts]), [part.identity for part in parts])
+            above = Parents(
+                level,
+                icons_of(level, [part.made(functools.partial(icons_from, level)) for part in parts]),
+                [part.identity for part in parts],
+            )
     return atlas
 
 
@@ -290,7 +308,7 @@ class _Job:
 
 
 def _level(
-    atlas: Atlas, job: _Job, level: Level, origin: str, above: Parents | None, executor: Executor | None
+    keep: Callable[..., Kept], job: _Job, level: Level, origin: str, above: Parents | None, executor: Executor | None
 ) -> Iterator[Kept]:
     """Compute the shards of one level, in order."""
     groups = groups_of(level)
@@ -305,7 +323,7 @@ def _level(
             start = (blank, np.zeros(len(own), np.bool_)) if above is None else above.images(level, own)
             return {"groups": own, **job.made(level.group_means[own], *start)}
 
-        return atlas.steps.keep(step_name(job.layer, level.size, number), job.plain(), of, make)
+        return keep(step_name(job.layer, level.size, number), job.plain(), of, make)
 
     numbers: Iterable[int] = range(-(-len(groups) // SHARD))
     yield from map(shard, numbers) if executor is None else executor.map(functools.partial(shard), numbers)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.atlas.cells import within
 from phosphene.atlas.evidence import SOURCES, Evidence
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.kit.checks import choice, integer
+from phosphene.kit.checks import choice, integer, number, seed_of
+from phosphene.kit.records import from_arrays
 from phosphene.types import Floats
 
 __all__ = ["UNKNOWN", "LabelSettings", "Labels", "label"]
@@ -60,10 +62,10 @@ class LabelSettings:
         choice("evidence", self.evidence, SOURCES)
         integer("top", self.top, minimum=1)
         integer("contenders", self.contenders, minimum=2)
-        integer("resamples", self.resamples, minimum=2)
+        integer("resamples", self.resamples, minimum=2, maximum=1_000_000)
         integer("images", self.images, minimum=2)
-        integer("seed", self.seed)
-        if not 0 < self.confidence < 1:
+        seed_of(self.seed)
+        if number("confidence", self.confidence, minimum=0, open_minimum=True, example=0.95) >= 1:
             raise InvalidParameter(
                 "confidence", allowed="a number in (0, 1)", received=self.confidence, fix="For example confidence=0.95."
             )
@@ -99,12 +101,12 @@ class Labels:
 
     source: str
     names: tuple[str, ...]
-    classes: NDArray[np.int32]
-    evidence: Floats
-    margin: Floats
-    interval: Floats
-    claimed: NDArray[np.bool_]
-    purity: Floats
+    classes: Annotated[NDArray[np.int32], "G K"]
+    evidence: Annotated[Floats, "G K"]
+    margin: Annotated[Floats, "G"]
+    interval: Annotated[Floats, "G 2"]
+    claimed: Annotated[NDArray[np.bool_], "G"]
+    purity: Annotated[Floats, "G"]
     rank: float = float("nan")
 
     def text(self, group: int) -> str:
@@ -118,9 +120,10 @@ class Labels:
     @staticmethod
     def of(arrays: Any) -> Labels:
         """The inverse of `arrays`."""
-        found = {each.name: arrays[each.name] for each in fields(Labels)}
-        plain = {"source": str(found["source"]), "names": tuple(found["names"].tolist()), "rank": float(found["rank"])}
-        return Labels(**(found | plain))
+        made = from_arrays(Labels, arrays)
+        if not within(made.classes, 0, len(made.names) - 1):
+            raise ValueError("its classes are not those of its names")
+        return made
 
 
 def label(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.atlas.neighbours import GraphSettings, Neighbours, nearest_among, neighbour_graph, scaled
 from phosphene.atlas.procrustes import fit_similarity
-from phosphene.draws import generator
+from phosphene.draws import generator, short_seed
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.kit.checks import choice, integer
+from phosphene.kit.checks import choice, integer, number, seed_of
+from phosphene.kit.records import from_arrays
 from phosphene.kit.threads import threads_kept
 from phosphene.types import Floats
 
@@ -59,7 +60,7 @@ class LayoutSettings:
 
     def __post_init__(self) -> None:
         choice("method", self.method, METHODS)
-        if not 0 <= self.min_dist < 1:
+        if number("min_dist", self.min_dist, minimum=0, example=0.05) >= 1:
             raise InvalidParameter(
                 "min_dist", allowed="a number in [0, 1)", received=self.min_dist, fix="For example min_dist=0.05."
             )
@@ -73,7 +74,7 @@ class LayoutSettings:
                     fix="For example epochs=1000: the first 250 iterations are early exaggeration.",
                 )
         integer("landmarks", self.landmarks, minimum=10)
-        integer("seed", self.seed)
+        seed_of(self.seed)
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,17 @@ class Layout:
     method : str
     """
 
-    points: NDArray[np.float32]
-    landmarks: NDArray[np.int64]
+    points: Annotated[NDArray[np.float32], "N 2"]
+    landmarks: Annotated[NDArray[np.int64], "L"]
     method: str
+
+    @staticmethod
+    def of(arrays: Mapping[str, NDArray[Any]]) -> Layout:
+        """The layout from the arrays of the step; ValueError for others."""
+        made = from_arrays(Layout, arrays)
+        if made.landmarks.size and not 0 <= made.landmarks.min() <= made.landmarks.max() < len(made.points):
+            raise ValueError("its landmarks are not among its points")
+        return made
 
 
 def lay_out(
@@ -270,7 +279,7 @@ def _umap(
             min_dist=settings.min_dist,
             n_epochs=settings.epochs,
             init=begin,
-            random_state=settings.seed,
+            random_state=short_seed(settings.seed),
             n_jobs=1,
             precomputed_knn=(indices, distances, None),
         )
@@ -303,7 +312,7 @@ def _tsne(
         perplexity=perplexity,
         init=_begin(rows, graph, start, settings, size)[:, :dimensions],
         early_exaggeration=pull,
-        random_state=settings.seed,
+        random_state=short_seed(settings.seed),
         max_iter=settings.epochs or 1000,
     )
     found: Floats = model.fit_transform(matrix)

@@ -6,13 +6,14 @@ import functools
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.cells import Grid
 from phosphene.atlas.clustering import ClusterSettings
 from phosphene.atlas.equalization import evened
@@ -25,8 +26,10 @@ from phosphene.atlas.region_names import keep_texts, name_layer, naming_steps
 from phosphene.atlas.steps import Kept, identity_of
 from phosphene.atlas.whitening import second_moment
 from phosphene.errors import InvalidParameter, said
-from phosphene.kit.checks import choice
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.arguments import array_like, chosen
+from phosphene.kit.checks import boolean, choice, instance, names, number, share
+from phosphene.kit.locks import Stopped
+from phosphene.kit.progress import Progress, check_progress, reporter
 
 __all__ = ["ChartSettings", "chart"]
 
@@ -66,6 +69,23 @@ class ChartSettings:
     measures: MeasureSettings = field(default_factory=MeasureSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
     clusters: ClusterSettings = field(default_factory=ClusterSettings)
+
+    def __post_init__(self) -> None:
+        boolean("whitened", self.whitened)
+        number("ridge", self.ridge, minimum=0, example=0.01)
+        share("evenness", self.evenness, example=0.8)
+        for name, kind in _PARTS.items():
+            instance(name, getattr(self, name), kind, kind.__name__, f"{kind.__name__}()")
+
+
+_PARTS: dict[str, type] = {
+    "graph": GraphSettings,
+    "layout": LayoutSettings,
+    "grid": GridSettings,
+    "measures": MeasureSettings,
+    "labels": LabelSettings,
+    "clusters": ClusterSettings,
+}
 
 
 def chart(
@@ -111,8 +131,16 @@ def chart(
     MissingDependency
         When scikit-learn, SciPy or umap-learn is not installed.
     """
-    settings = settings or ChartSettings()
-    paths = atlas.layers if layers is None else tuple(layers)
+    an_atlas(atlas)
+    settings = chosen("settings", settings, ChartSettings)
+    paths = atlas.layers if layers is None else names("layers", layers, fix="`Atlas.layers` lists them.")
+    if layouts is not None and not isinstance(layouts, Mapping):
+        raise InvalidParameter(
+            "layouts", allowed="layouts (N, 2) by layer", received=layouts, fix='For example {"stage3": points}.'
+        )
+    if texts is not None:
+        texts = names("texts", texts, fix="Give a list of words, one per image or one per point.")
+    check_progress(progress)
     given = layouts or {}
     for name, path in [*(("layers", path) for path in paths), *(("layouts", path) for path in given)]:
         choice(name, path, atlas.layers, fix="Choose a layer that was collected, or collect this one as well.")
@@ -128,9 +156,14 @@ def chart(
     total = sum(MEASURED + len(naming_steps(atlas, path, known)) for path in paths)
     begin, done = time.perf_counter(), 0
     before: Kept | None = None
-    with reporter(progress, "map", total) as tell:
+    with reporter(progress, "map", total) as tell, suppress(Stopped):
+
+        def waiting(state: Progress) -> bool | None:
+            return tell(Progress(done, total, "steps", time.perf_counter() - begin, state.message))
+
+        keep = functools.partial(atlas.steps.keep, progress=waiting)
         for path in paths:
-            for step in _steps(atlas, path, settings, before, laid.get(path), known):
+            for step in _steps(atlas, keep, path, settings, before, laid.get(path), known):
                 done += 1
                 if step.name.startswith("layout."):
                     before = step
@@ -142,7 +175,8 @@ def chart(
 
 def _laid(points: ArrayLike, count: int, path: str) -> NDArray[np.float32]:
     """A layout of the user, checked."""
-    found = np.asarray(points, np.float32)
+    with np.errstate(over="ignore"):
+        found = array_like(f"layouts[{path!r}]", points).astype(np.float32)
     finite = bool(np.isfinite(found).all())
     if found.shape != (count, 2) or not finite:
         raise InvalidParameter(
@@ -156,6 +190,7 @@ def _laid(points: ArrayLike, count: int, path: str) -> NDArray[np.float32]:
 
 def _steps(
     atlas: Atlas,
+    keep: Callable[..., Kept],
     path: str,
     settings: ChartSettings,
     before: Kept | None,
@@ -163,7 +198,6 @@ def _steps(
     texts: Kept | None,
 ) -> Iterator[Kept]:
     """Run the steps of one layer, in order."""
-    keep = atlas.steps.keep
 
     def moments() -> dict[str, NDArray[Any]]:
         found = second_moment(atlas.store.shards(f"activation.{path}"))
@@ -196,14 +230,12 @@ def _steps(
         f"neighbours.{path}", {**asdict(settings.graph), "whitened": settings.whitened}, moment.identity, neighbours
     )
     yield graph
-    known = Neighbours(
-        graph.arrays["indices"], graph.arrays["distances"], str(graph.arrays["metric"]), bool(graph.arrays["exact"])
-    )
+    known = graph.made(Neighbours.of)
 
     def layout() -> dict[str, NDArray[Any]]:
         if given is not None:
             return {"points": given, "landmarks": np.arange(len(given)), "method": np.array("given")}
-        start = None if before is None else before.arrays["points"]
+        start = None if before is None else before.made(Layout.of).points
         found: Layout = lay_out(vectors(), known, settings.layout, start=start)
         points = evened(found.points, settings.evenness, seed=settings.layout.seed)
         return {"points": points, "landmarks": found.landmarks, "method": np.array(found.method)}
@@ -214,7 +246,7 @@ def _steps(
         own = {"method": "given", "given": hashlib.blake2b(given.tobytes(), digest_size=16).hexdigest()}
     laid = keep(f"layout.{path}", own, origin, layout)
     yield laid
-    points = laid.arrays["points"]
+    points = laid.made(Layout.of).points
 
     def cells() -> dict[str, NDArray[Any]]:
         return grid(points, rows(), settings.grid).arrays()
@@ -225,11 +257,11 @@ def _steps(
     def measures() -> dict[str, NDArray[Any]]:
         found: Measures = measure(vectors(), points, known, settings.measures)
         arrays = {name: np.asarray(value) for name, value in vars(found).items()}
-        for level in Grid.of(cut.arrays).levels:
+        for level in cut.made(Grid.of).levels:
             arrays[f"{level.size}.recall"] = by_cell(level, found.point_recall)
             arrays[f"{level.size}.stretch"] = by_cell(level, found.point_stretch)
             arrays[f"{level.size}.split_half"] = split_half(rows(), level, seed=settings.measures.seed)
         return arrays
 
     yield keep(f"measures.{path}", asdict(settings.measures), cut.identity, measures)
-    yield from name_layer(atlas, path, known, cut, settings.labels, settings.clusters, texts)
+    yield from name_layer(atlas, keep, path, known, cut, settings.labels, settings.clusters, texts)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from phosphene.atlas.neighbours import Neighbours, scaled
 from phosphene.atlas.procrustes import disparity
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.kit.checks import integer
+from phosphene.kit.checks import integer, seed_of
+from phosphene.kit.records import from_arrays
 from phosphene.types import Floats
 
 __all__ = [
@@ -52,7 +54,7 @@ class MeasureSettings:
     def __post_init__(self) -> None:
         integer("neighbours", self.neighbours, minimum=1)
         integer("sample", self.sample, minimum=1)
-        integer("seed", self.seed)
+        seed_of(self.seed)
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,16 @@ class Measures:
     trustworthiness: float
     continuity: float
     recall: float
-    sample: NDArray[np.int64]
-    point_trustworthiness: Floats
-    point_continuity: Floats
-    point_recall: NDArray[np.float32]
-    point_stretch: NDArray[np.float32]
+    sample: Annotated[NDArray[np.int64], "s"]
+    point_trustworthiness: Annotated[Floats, "s"]
+    point_continuity: Annotated[Floats, "s"]
+    point_recall: Annotated[NDArray[np.float32], "N"]
+    point_stretch: Annotated[NDArray[np.float32], "N"]
+
+    @staticmethod
+    def of(arrays: Mapping[str, NDArray[Any]]) -> Measures:
+        """The measures from the arrays of the step; ValueError for others."""
+        return from_arrays(Measures, arrays)
 
 
 def measure(

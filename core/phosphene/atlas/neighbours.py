@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.draws import short_seed
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.kit.checks import choice, integer
+from phosphene.kit.checks import choice, integer, seed_of
+from phosphene.kit.records import from_arrays
 from phosphene.kit.threads import threads_kept
 
 __all__ = ["METRICS", "GraphSettings", "Neighbours", "Search", "nearest_among", "neighbour_graph", "scaled"]
@@ -46,7 +48,7 @@ class GraphSettings:
     def __post_init__(self) -> None:
         integer("count", self.count, minimum=1)
         integer("exact_up_to", self.exact_up_to, minimum=0)
-        integer("seed", self.seed)
+        seed_of(self.seed)
         choice("metric", self.metric, METRICS)
 
 
@@ -64,10 +66,18 @@ class Neighbours:
         Whether the search was exact.
     """
 
-    indices: NDArray[np.int32]
-    distances: NDArray[np.float32]
+    indices: Annotated[NDArray[np.int32], "N k"]
+    distances: Annotated[NDArray[np.float32], "N k"]
     metric: str
     exact: bool
+
+    @staticmethod
+    def of(arrays: Mapping[str, NDArray[Any]]) -> Neighbours:
+        """The neighbours from the arrays of the step; ValueError for others."""
+        made = from_arrays(Neighbours, arrays)
+        if made.indices.size and not 0 <= made.indices.min() <= made.indices.max() < len(made.indices):
+            raise ValueError("its neighbours are not among its points")
+        return made
 
     @property
     def count(self) -> int:
@@ -212,4 +222,4 @@ def _descent(points: NDArray[np.float32], count: int, seed: int) -> Any:
         from pynndescent import NNDescent
     except ImportError as error:
         raise MissingDependency("pynndescent", "umap") from error
-    return NNDescent(points, metric="euclidean", n_neighbors=count, random_state=seed, n_jobs=1)
+    return NNDescent(points, metric="euclidean", n_neighbors=count, random_state=short_seed(seed), n_jobs=1)

@@ -11,20 +11,23 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.atlas.windows import resized, total_stride
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.data.streams import picked
 from phosphene.draws import generator
 from phosphene.errors import InvalidImages, InvalidParameter, said
-from phosphene.extraction.call import ImagesLike, read_layers
-from phosphene.kit.checks import integer
-from phosphene.kit.progress import Progress, reporter
+from phosphene.extraction.call import read_layers
+from phosphene.kit.arguments import an_executor, array_like, capped, optional_integer
+from phosphene.kit.checks import LARGEST_SIDE, a_network, boolean, integer, numbers, seed_of
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.layers import OUTPUT
 from phosphene.objectives.declarations import class_index
 from phosphene.trust.scores import wilson
@@ -37,6 +40,10 @@ BATCH = 32
 
 HALF = 0.5
 """Share of flips above which a patch decides the class."""
+
+
+MOST_TRIES = 100_000
+"""Largest number of tries: more do not narrow the interval by a tenth of a percent."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,12 @@ class Cutouts:
 
     pictures: NDArray[np.uint8]
     corners: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pictures", _bytes("pictures", self.pictures))
+        if self.corners is not None:
+            corners = array_like("corners", self.corners, kinds="iu", allowed="an array (K, 2) of integers, or None")
+            object.__setattr__(self, "corners", corners)
 
 
 @dataclass(frozen=True)
@@ -124,8 +137,8 @@ def patch_test(
         Patches that show the cue; an array is uint8 or floats in [0, 1].
     controls : Cutouts, or array-like (K, h, w, C)
         Patches of the same class and size that do not show it.
-    images : array-like, path, sequence or iterable
-        Images of all classes; see `phosphene.activations`.
+    images : images
+        Images of all classes: anything that `phosphene.images` takes.
     target : int or str
         The class, by index or name.
     tries : int, default 100
@@ -159,11 +172,16 @@ def patch_test(
     InvalidImages
         When the model predicts the target for every image.
     """
-    tries = integer("tries", tries, minimum=1)
-    number = class_index(network, target)
+    tries, seed = capped("tries", tries, minimum=1, most=MOST_TRIES), seed_of(seed)
+    batch, in_step = min(integer("batch", batch, minimum=1), tries), boolean("in_step", in_step)
+    sizes = _sizes(sizes)
+    count = optional_integer("count", count, minimum=1)
+    an_executor(executor)
+    check_progress(progress)
+    number = class_index(a_network(network), target)
     spec = network.input
     given = [_checked(name, value, network) for name, value in (("cues", cues), ("controls", controls))]
-    source = source_of(images, spec.size, spec.channels, count=count)
+    source = source_of(images, spec, count=count)
     pool = others(network, source, number, tries, seed=seed, batch=batch, executor=executor)
     begin = time.perf_counter()
     with reporter(progress, "paste", tries) as tell:
@@ -235,14 +253,8 @@ def pasted(
     tell: Callable[[int], bool | None] | None = None,
 ) -> PatchTest:
     """Run the test on images of other classes ``(n, H, W, C)``; see `patch_test`."""
-    low, high = sizes
-    if not 0 < low <= high:
-        raise InvalidParameter(
-            "sizes",
-            allowed="two positive numbers, the smaller first",
-            received=sizes,
-            fix="For example sizes=(1, 1), the patch's own size.",
-        )
+    sizes = _sizes(sizes)
+    batch, in_step = min(integer("batch", batch, minimum=1), tries), boolean("in_step", in_step)
     stride = total_stride(network, (pool.shape[1], pool.shape[2])) if in_step else (1, 1)
     flips, asked = np.zeros(2, np.int64), 0
     for start in range(0, tries, batch):
@@ -301,6 +313,17 @@ def _named(network: Network, pixels: NDArray[np.uint8], batch: int) -> NDArray[n
     return found
 
 
+def _sizes(sizes: Any) -> tuple[float, float]:
+    """Check the smallest and the largest size of a patch, relative to its own."""
+    fix = "For example sizes=(1, 1), the patch's own size."
+    given = numbers("sizes", sizes, minimum=0, open_minimum=True, fix=fix)
+    if len(given) == 1:
+        given *= 2
+    if len(given) != 2 or not given[0] <= given[1] <= LARGEST_SIDE:
+        raise InvalidParameter("sizes", allowed="two positive numbers, the smaller first", received=sizes, fix=fix)
+    return given[0], given[1]
+
+
 def _checked(name: str, given: Cutouts | ArrayLike, network: Network) -> Cutouts:
     cut = given if isinstance(given, Cutouts) else Cutouts(_bytes(name, given))
     (height, width), channels, shape = network.input.size, network.input.channels, cut.pictures.shape
@@ -329,7 +352,7 @@ def _checked(name: str, given: Cutouts | ArrayLike, network: Network) -> Cutouts
 
 
 def _bytes(name: str, given: ArrayLike | Sequence[object]) -> NDArray[np.uint8]:
-    array = np.asarray(given)
+    array = array_like(name, given, allowed="an array of patches, uint8 or floats in [0, 1]")
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating) or not (array.size and array.min() >= 0 and array.max() <= 1):

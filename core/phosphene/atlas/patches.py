@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,11 +17,14 @@ from phosphene.atlas.partition import directions
 from phosphene.atlas.steps import check_origin
 from phosphene.atlas.windows import MASS, Window, cut_patches, window
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import integer, share
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.arguments import an_executor, chosen, optional_integer
+from phosphene.kit.checks import a_network, integer, share, text
+from phosphene.kit.locks import Stopped
+from phosphene.kit.progress import Progress, check_progress, reporter
+from phosphene.kit.records import from_arrays
 from phosphene.types import Size
 
 if TYPE_CHECKING:
@@ -78,10 +82,10 @@ class Patches:
         Top, bottom, left and right of each patch in its image, in pixels.
     """
 
-    points: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    pictures: NDArray[np.uint8]
-    boxes: NDArray[np.int64]
+    points: Annotated[NDArray[np.int64], "G most"]
+    rows: Annotated[NDArray[np.int64], "G most"]
+    pictures: Annotated[NDArray[np.uint8], "P h w C"]
+    boxes: Annotated[NDArray[np.int64], "P 4"]
 
     def of_group(self, group: int) -> NDArray[np.uint8]:
         """Pictures of a group, nearest to its mean first."""
@@ -95,9 +99,12 @@ class Patches:
         if f"points.{size}" not in arrays:
             raise level_missing([int(name.partition(".")[2]) for name in arrays if name.startswith("points.")], size)
         points, known = arrays[f"points.{size}"], arrays["point"]
+        if len(known) != len(arrays["pictures"]) or np.any(np.diff(known) <= 0):
+            raise ValueError("its points are not one per picture, ascending")
         place = np.minimum(np.searchsorted(known, points), len(known) - 1)
         rows = np.where(known[place] == points, place, -1)
-        return Patches(points, rows, arrays["pictures"], arrays["boxes"])
+        found = {"points": points, "rows": rows, "pictures": arrays["pictures"], "boxes": arrays["boxes"]}
+        return from_arrays(Patches, found)
 
 
 def representatives(
@@ -162,14 +169,14 @@ def gather_patches(
         An atlas with a map of this layer; see `phosphene.atlas.chart`.
     network : Network
         The network that the atlas was collected with.
-    images : array-like, path, sequence or iterable
-        The images that the atlas was collected from.
+    images : images
+        The images that the atlas was collected from: anything that `phosphene.images` takes.
     layer : str
     settings : PatchSettings, optional
     count, executor
         See `phosphene.atlas.collect`.
     progress : callable or bool, optional
-        See `phosphene.render`. It cannot stop this step.
+        See `phosphene.render`. It cannot stop this step, but it can end the wait for another process that is at it.
 
     Returns
     -------
@@ -185,19 +192,27 @@ def gather_patches(
     CorruptFile
         When an image can no longer be read.
     """
-    settings = settings or PatchSettings()
-    spec = network.input
-    source = source_of(images, spec.size, spec.channels, count=count)
+    from phosphene.atlas.atlas import an_atlas
+
+    settings = chosen("settings", settings, PatchSettings)
+    an_atlas(atlas)
+    text("layer", layer, fix="`Atlas.layers` lists them.")
+    count = optional_integer("count", count, minimum=1)
+    an_executor(executor)
+    check_progress(progress)
+    spec = a_network(network).input
+    source = source_of(images, spec, count=count)
     check_origin(atlas, network, source)
     cut = atlas.steps.read(f"grid.{layer}")
 
     def make() -> dict[str, NDArray[Any]]:
         rows, image, places = atlas.activations(layer), atlas.images(), atlas.positions(layer)
         return patch_arrays(
-            network, source, layer, Grid.of(cut.arrays), rows, image, places, settings, executor, progress
+            network, source, layer, cut.made(Grid.of), rows, image, places, settings, executor, progress
         )
 
-    atlas.steps.keep(f"patches.{layer}", asdict(settings), cut.identity, make)
+    with suppress(Stopped):
+        atlas.steps.keep(f"patches.{layer}", asdict(settings), cut.identity, make, progress=progress)
     return atlas
 
 

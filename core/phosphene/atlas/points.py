@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,17 +20,20 @@ from phosphene.arrays import filled
 from phosphene.atlas.point_values import Sampling
 from phosphene.atlas.positions import Places, draw_positions, most_positions, places_of
 from phosphene.backend import Network, native
+from phosphene.data.declaration import ImagesLike
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
-from phosphene.data.streams import check_on_error, stream
-from phosphene.errors import InvalidParameter, ModelWarning, said
-from phosphene.extraction.call import ImagesLike
-from phosphene.extraction.collection import SHARD_BYTES
-from phosphene.kit.checks import integer
+from phosphene.data.streams import check_on_error
+from phosphene.errors import CorruptFile, InvalidParameter, ModelWarning, said
+from phosphene.extraction.collection import SHARD_BYTES, fill, shards_of
+from phosphene.kit.arguments import an_executor, layer_paths, optional_integer
+from phosphene.kit.checks import a_network, boolean, integer, seed_of
+from phosphene.kit.documents import read_json
 from phosphene.kit.memory import batch_by_memory
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.places import given_path
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.kit.provenance import describe
-from phosphene.kit.writing import check_writable, write_whole
+from phosphene.kit.writing import write_whole
 from phosphene.layers import OUTPUT
 from phosphene.store import ArraySpec, Manifest, Store
 
@@ -71,8 +74,8 @@ def collect(
     Parameters
     ----------
     network : Network
-    images : array-like, path, sequence or iterable
-        See `phosphene.activations`.
+    images : images
+        Anything that `phosphene.images` takes.
     layers : str or sequence of str
         Layers with rows and columns, with tokens (the patches, if they are known), or without positions.
     out : str or Path
@@ -113,15 +116,14 @@ def collect(
         When activations were infinite or NaN. Such points are left out of all layers, so that all layers have the same points;
         `left_out` counts them by layer.
     """
-    paths = (layers,) if isinstance(layers, str) else tuple(dict.fromkeys(layers))
-    if not paths:
-        raise InvalidParameter(
-            "layers", allowed="at least one layer", received=layers, fix="net.layers lists all layers."
-        )
-    positions, seed = integer("positions", positions, minimum=1), integer("seed", seed)
+    paths = layer_paths(a_network(network), layers)
+    positions, seed = integer("positions", positions, minimum=1), seed_of(seed)
+    attributions, batch = boolean("attributions", attributions), optional_integer("batch", batch, minimum=1)
+    out = given_path(out, "out")
+    count = optional_integer("count", count, minimum=1)
+    an_executor(executor)
     check_on_error(on_error)
-    for path in paths:
-        network.layers[path]
+    check_progress(progress)
     spec = network.input
     with network.scope():
         shapes = network.shapes(spec.size)
@@ -134,8 +136,8 @@ def collect(
             received=positions,
             fix=f"Set positions={most} or lower, or leave out the coarsest layer.",
         )
-    source = source_of(images, spec.size, spec.channels, count=count)
-    batch = batch_by_memory(network, list(network.layers)) if batch is None else integer("batch", batch, minimum=1)
+    source = source_of(images, spec, count=count)
+    batch = batch_by_memory(network, list(network.layers)) if batch is None else batch
     batch = min(batch, len(source))
     channels = {path: (shapes[path] or (1,))[-1] for path in paths}
     arrays = _arrays(channels, (shapes[OUTPUT] or (1,))[-1], attributions)
@@ -164,13 +166,20 @@ def collect(
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
-    folder = check_writable(Path(out) / POINTS / "manifest.json").parent
-    store = Store.create(folder, manifest)
-    for shard in store.verify():
-        LOG.warning("shard %d of %s is damaged and is computed again", shard, folder)
-        store.discard(shard)
+    store = Store.create(given_path(out, "out") / POINTS, manifest)
     job = _Job(network, source, store, places, positions, seed, attributions, batch, executor, on_error)
-    job.run(progress)
+    fill(
+        store,
+        source,
+        "collecting points",
+        lambda say: job.run(progress, say),
+        per_image=positions,
+        executor=executor,
+        progress=progress,
+        damaged=lambda store: (
+            {shard for shard in range(manifest.shards) if _miscounted(store, shard)} - set(store.missing)
+        ),
+    )
     _warn(store)
     return store
 
@@ -179,11 +188,32 @@ def left_out(store: Store) -> dict[str, int]:
     """Number of points left out as infinite or NaN, by layer; "output" stands for logits and attributions."""
     total: dict[str, int] = {}
     for shard in range(store.manifest.shards):
-        path = _count_file(store, shard)
-        if path.exists():
-            for layer, number in json.loads(path.read_text()).items():
-                total[layer] = total.get(layer, 0) + int(number)
+        for layer, number in _counts(store, shard).items():
+            total[layer] = total.get(layer, 0) + number
     return total
+
+
+def _counts(store: Store, shard: int) -> Mapping[str, int]:
+    """Number of points of a shard that were left out, by layer."""
+    path = _count_file(store, shard)
+    fix = f"Delete it, and shards/{shard:06d}.json beside it, and run the call that wrote the atlas again."
+    try:
+        found = read_json(path, fix=fix)
+    except FileNotFoundError:
+        return {}
+    start, stop = store.manifest.span(shard)
+    most = stop - start
+    if not isinstance(found, dict) or any(type(each) is not int or not 0 <= each <= most for each in found.values()):
+        raise CorruptFile(str(path), f"damaged: it does not count points by layer. {fix}")
+    return found
+
+
+def _miscounted(store: Store, shard: int) -> bool:
+    try:
+        _counts(store, shard)
+    except CorruptFile:
+        return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -199,11 +229,15 @@ class _Job:
     executor: Executor | None
     on_error: str
 
-    def run(self, progress: Callable[[Progress], bool | None] | bool | None) -> None:
+    def run(
+        self,
+        progress: Callable[[Progress], bool | None] | bool | None,
+        say: Callable[[int], None],
+    ) -> None:
         """Compute the missing shards in order; images of consecutive shards are read as one stream."""
         network, manifest, begin = self.network, self.store.manifest, time.perf_counter()
-        missing, k = self.store.missing, self.positions
-        total = sum(stop - start for start, stop in map(manifest.span, missing)) // k
+        k = self.positions
+        total = sum(stop - start for start, stop in map(manifest.span, self.store.missing)) // k
         program = Sampling(network, tuple(self.places), k, self.attributed)
         done = skipped = 0
         # The buffers of one shard are reused for all.
@@ -212,18 +246,20 @@ class _Job:
         }
         with network.scope(), reporter(progress, "collect", total) as tell:
             weights = network.weights()
-            pieces: Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]] | None = None
-            expected = -1
-            for shard in missing:
+            for shard, batches, digests in shards_of(
+                self.store,
+                self.source,
+                network.input,
+                self.batch,
+                per_image=k,
+                executor=self.executor,
+                on_error=self.on_error,
+            ):
                 first, last = (row // k for row in manifest.span(shard))
-                if shard != expected or pieces is None:
-                    pieces = self._stream(first)
-                expected = shard + 1
                 good = np.zeros((last - first) * k, np.bool_)
                 counts: dict[str, int] = {}
                 image = first
-                while image < last:
-                    pictures, readable = _next(pieces, image, len(self.source))
+                for pictures, readable in batches:
                     rows = slice((image - first) * k, (image - first + len(pictures)) * k)
                     values = self._values(program, weights, pictures, image)
                     bad = self._bad(values)
@@ -241,21 +277,11 @@ class _Job:
                         return
                 self._count(shard, counts)
                 kept = None if good.all() else [int(row) for row in np.flatnonzero(good)]
-                self.store.write(shard, {name: array[: len(good)] for name, array in whole.items()}, kept)
+                values = {name: array[: len(good)] for name, array in whole.items()}
+                self.store.write(shard, values, kept, pixels=digests.taken())
+                say(shard + 1)
         if skipped:
             LOG.warning("%d of %d images could not be read and were skipped", skipped, total)
-
-    def _stream(self, start: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-        spec = self.network.input
-        return stream(
-            self.source,
-            spec.size,
-            spec.channels,
-            self.batch,
-            start=start,
-            executor=self.executor,
-            on_error=self.on_error,
-        )
 
     def _values(
         self, program: Sampling, weights: Any, pictures: NDArray[np.float32], first: int
@@ -322,19 +348,6 @@ def _narrow(values: NDArray[Any], store: Store, name: str) -> NDArray[Any]:
     dtype = np.dtype(store.manifest.arrays[name].dtype)
     limit = float(np.finfo(dtype).max)
     return np.where(np.isfinite(values), np.clip(values, -limit, limit), values).astype(dtype)
-
-
-def _next(pieces: Iterator[Any], image: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    try:
-        found: tuple[NDArray[np.float32], NDArray[np.bool_]] = next(pieces)
-        return found
-    except StopIteration:
-        raise InvalidParameter(
-            "count",
-            allowed=f"at most {image}, the number of images",
-            received=length,
-            fix=f"Set count={image}, or leave it out.",
-        ) from None
 
 
 def _count_file(store: Store, shard: int) -> Path:

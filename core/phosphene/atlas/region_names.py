@@ -70,6 +70,7 @@ def naming_steps(atlas: Atlas, layer: str, texts: Kept | None) -> tuple[str, ...
 
 def name_layer(
     atlas: Atlas,
+    keep: Callable[..., Kept],
     layer: str,
     graph: Neighbours,
     cut: Kept,
@@ -82,6 +83,8 @@ def name_layer(
     Parameters
     ----------
     atlas : Atlas
+    keep : callable
+        `Steps.keep` of the atlas.
     layer : str
     graph : Neighbours
     cut : Kept
@@ -96,7 +99,7 @@ def name_layer(
     Kept
         One per step of `naming_steps`.
     """
-    keep, grid = atlas.steps.keep, Grid.of(cut.arrays)
+    grid = cut.made(Grid.of)
     *labelled, last = naming_steps(atlas, layer, texts)
     # Texts come first: clusters are named by the user's words if there are any.
     sources: list[Callable[[], Evidence]] = [functools.cache(lambda: _by_network(atlas, layer, labels.evidence))]

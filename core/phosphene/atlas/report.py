@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.carryover import Carryover, carry_overs
 from phosphene.atlas.cells import Level
 from phosphene.atlas.clustering import Clusters
@@ -17,7 +17,9 @@ from phosphene.atlas.figure import cell_icons, cropped, map_picture, seen_part
 from phosphene.atlas.icon_set import Icons
 from phosphene.atlas.summary import LayerFigures, Summary, summarise
 from phosphene.errors import InvalidParameter, said
+from phosphene.kit.arguments import optional_integer
 from phosphene.kit.checks import integer
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
 from phosphene.types import Floats
 
@@ -168,7 +170,8 @@ def report_of(atlas: Atlas, *, size: int | None = None, doubts: int = 8) -> Atla
         For an atlas without a map, and for a level that the map does not have.
     """
     integer("doubts", doubts, minimum=1)
-    summary = summarise(atlas)
+    optional_integer("size", size, minimum=1)
+    summary = summarise(an_atlas(atlas))
     if not summary.layers:
         raise InvalidParameter(
             "atlas",
@@ -213,10 +216,11 @@ def write_report(atlas: Atlas, path: str | Path, *, size: int | None = None) -> 
     """
     from phosphene.atlas.page import atlas_report_page
 
-    if Path(path).suffix.lower() != ".html":
+    if given_path(path).suffix.lower() != ".html":
         raise InvalidParameter(
             "path", allowed="a file name that ends in .html", received=str(path), fix="For example report.html."
         )
+    optional_integer("size", size, minimum=1)
     target = check_writable(path)
     write_whole(target, atlas_report_page(report_of(atlas, size=size)).encode())
     return target

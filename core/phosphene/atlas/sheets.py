@@ -16,7 +16,8 @@ from phosphene.atlas.atlas import Atlas
 from phosphene.atlas.cells import Level
 from phosphene.atlas.icon_set import Icons
 from phosphene.errors import InvalidParameter, nearest, said
-from phosphene.kit.checks import integer, listed
+from phosphene.kit.checks import LARGEST_SIDE, integer, listed, names
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
 
 __all__ = ["FORMAT", "INDEX", "SIDE", "export_sheets", "pack"]
@@ -108,9 +109,10 @@ def export_sheets(atlas: Atlas, folder: str | Path, *, layers: Sequence[str] | N
     UnwritablePath
         When the folder cannot be written.
     """
-    integer("side", side, minimum=1)
+    integer("side", side, minimum=1, maximum=LARGEST_SIDE)
+    folder = given_path(folder, "folder")
     there = [layer for layer in atlas.layers if _levels(atlas, layer)]
-    chosen = there if layers is None else list(layers)
+    chosen = there if layers is None else list(names("layers", layers, fix="`Atlas.layers` lists them."))
     for layer in chosen:
         if layer not in there:
             near = nearest(layer, there)
@@ -127,7 +129,7 @@ def export_sheets(atlas: Atlas, folder: str | Path, *, layers: Sequence[str] | N
             received=said("none"),
             fix="Draw icons first: phosphene.atlas.draw_icons.",
         )
-    place = check_writable(Path(folder) / INDEX)
+    place = check_writable(given_path(folder, "folder") / INDEX)
     index: dict[str, Any] = {"format": FORMAT, "atlas": atlas.identity, "classes": list(atlas.classes), "layers": {}}
     for layer in chosen:
         index["layers"][layer] = {

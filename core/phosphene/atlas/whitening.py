@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter, said
 from phosphene.kit.checks import number
+from phosphene.kit.records import from_arrays
 from phosphene.types import Floats
 
 __all__ = ["Moments", "Whitening", "second_moment"]
@@ -33,8 +35,13 @@ class Moments:
     """
 
     count: int
-    total: Floats
-    products: Floats
+    total: Annotated[Floats, "C"]
+    products: Annotated[Floats, "C C"]
+
+    @staticmethod
+    def of(arrays: Mapping[str, NDArray[Any]]) -> Moments:
+        """The moments from the arrays of the step; ValueError for others."""
+        return from_arrays(Moments, arrays)
 
     @staticmethod
     def none(channels: int) -> Moments:

@@ -14,7 +14,8 @@ from phosphene.backend import Network
 from phosphene.data.source import Source
 from phosphene.data.streams import picked
 from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.kit.checks import share
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import a_network, canvas_size, share
 from phosphene.receptive_field import influence
 from phosphene.types import Floats, Size
 
@@ -72,7 +73,11 @@ class Window:
         InvalidParameter
             For positions outside the map.
         """
-        places = np.asarray(positions, np.int64).reshape(-1, 2)
+        places = array_like("positions", positions, kinds="iu", allowed="an array (P, 2) of integers")
+        if places.ndim != 2 or places.shape[1] != 2:
+            raise InvalidParameter(
+                "positions", allowed="shape (P, 2)", received=said(f"shape {places.shape}"), fix="Give row and column."
+            )
         if ((places < 0) | (places >= np.array(self.grid))).any():
             wrong = places[((places < 0) | (places >= np.array(self.grid))).any(axis=1)][0]
             raise InvalidParameter(
@@ -119,7 +124,8 @@ def window(network: Network, layer: str, *, size: Size | None = None, mass: floa
         For attention maps, token windows and other layers whose axes are not positions, and for an invalid `mass`.
     """
     share("mass", mass, zero=False, example=MASS)
-    image, known = size or network.input.size, network.layers[layer]
+    known = a_network(network).layers[layer]
+    image = canvas_size(network, size)
     with network.scope():
         shape = tuple(network.shapes(image)[layer])
     places = places_of(known, shape or (1,))

@@ -8,23 +8,25 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from phosphene.arrays import stack_trees
 from phosphene.ascent.coverage import Coverage, coverage_of
 from phosphene.attribution.default_layer import default_layer
-from phosphene.attribution.evaluation import Counter, MethodOutput, Task
+from phosphene.attribution.evaluation import Counter, MethodOutput, Task, baseline
 from phosphene.attribution.explained import bind_targets, check_layer
-from phosphene.attribution.methods import METHODS, Method
+from phosphene.attribution.methods import METHODS, MOST_SAMPLES, MOST_STEPS, Method
 from phosphene.attribution.perturbation import area, curves
 from phosphene.attribution.randomization import sanity as sanity_of
 from phosphene.attribution.reach import check_reached, warn_flat
 from phosphene.attribution.result import PERCENTILE, Attribution
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
 from phosphene.errors import CoverageWarning, InvalidParameter
-from phosphene.kit.checks import boolean, choice, integer, listed
+from phosphene.kit.arguments import capped
+from phosphene.kit.checks import a_network, boolean, choice, integer, listed, number, pair_of, seed_of
 from phosphene.kit.finite import NotFinite
-from phosphene.kit.images import check_images
 from phosphene.kit.maps import normalised, upsample
 from phosphene.kit.progress import Progress, reporter
 from phosphene.kit.provenance import describe
@@ -40,7 +42,7 @@ Columns = dict[str, NDArray[Any]]
 
 def attribute(
     network: Network,
-    images: ArrayLike,
+    images: ImagesLike,
     target: Target | Sequence[Target] | None = None,
     *,
     method: str = "gradcam",
@@ -58,8 +60,8 @@ def attribute(
     ----------
     network : Network
         From `phosphene.wrap` or `phosphene.load`.
-    images : array-like (N, H, W, C) or (H, W, C)
-        Floats in [0, 1].
+    images : images
+        Anything that `phosphene.images` takes.
     target : int, str, objective, function, or a sequence of them, optional
         What is explained: a class by index or name, any objective (``ph.channel("stage3", 5)``), or a sequence with one per
         image (default: the predicted class of each image).
@@ -114,18 +116,14 @@ def attribute(
         For images on which the gradient is exactly zero, for values that are not finite, and for a class activation map with one
         position or without differences.
     """
-    if not isinstance(network, Network):
-        raise InvalidParameter(
-            "network",
-            allowed="a Network",
-            received=network,
-            fix="Wrap the model first: ph.wrap(model, size=(224, 224)).",
-        )
+    a_network(network)
     chosen = _method(method)
     given = _options(method, chosen, options)
-    pictures = check_images(images, network.input)
-    seed, batch = integer("seed", seed), integer("batch", batch, minimum=1)
+    seed, batch = seed_of(seed), integer("batch", batch, minimum=1)
     sanity, faithfulness = boolean("sanity", sanity), boolean("faithfulness", faithfulness)
+    if layer is not None:
+        network.layers[layer]
+    pictures = read_images(images, network.input)
     size = (pictures.shape[1], pictures.shape[2])
     parts: list[tuple[list[int], Columns]] = []
     coverages: list[Coverage] = []
@@ -241,7 +239,22 @@ def _options(name: str, method: Method, given: Mapping[str, Any]) -> dict[str, A
                 received=option,
                 fix="help(ph.attribute) lists the options of each method.",
             )
-    return {**known, **given}
+    checked = {**known, **given}
+    for option, check in CHECKS.items():
+        if option in checked:
+            checked[option] = check(checked[option])
+    return checked
+
+
+CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "steps": lambda value: None if value is None else capped("steps", value, minimum=2, most=MOST_STEPS),
+    "samples": lambda value: capped("samples", value, minimum=1, most=MOST_SAMPLES),
+    "deviation": lambda value: number("deviation", value, minimum=0.0, maximum=1e3, example=0.15),
+    "baseline": baseline,
+    "window": lambda value: value if value is None or pair_of("window", value) else None,
+    "stride": lambda value: value if value is None or pair_of("stride", value) else None,
+}
+"""Checks of options that need no image, by name; they come before any pass through the network."""
 
 
 def _named(whole: Columns, kind: str) -> Columns:

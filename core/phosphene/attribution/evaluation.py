@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from phosphene.arrays import tree_map
 from phosphene.attribution.programs import Value
 from phosphene.backend import Network, native
-from phosphene.errors import InvalidParameter, said
+from phosphene.errors import InvalidParameter, holds, said
+from phosphene.kit.checks import floats, number
 from phosphene.kit.progress import Progress, Teller
 from phosphene.objectives import Bound
 from phosphene.objectives.forms import Form
 from phosphene.types import Floats, Tree
 
-__all__ = ["Counter", "MethodOutput", "Task", "baseline_of", "run_program"]
+__all__ = ["Counter", "MethodOutput", "Task", "baseline", "baseline_of", "run_program"]
 
 
 class Counter:
@@ -166,21 +167,32 @@ class MethodOutput:
     scores: Mapping[str, Floats] = field(default_factory=dict)
 
 
+def baseline(value: Any) -> NDArray[np.float64]:
+    """Check a baseline, as far as that needs no image: a number, or an array of three axes, in [0, 1]."""
+    number_of_array = isinstance(value, (np.ndarray, list, tuple)) or holds(value, "__array__")
+    given = floats("baseline", value) if number_of_array else np.asarray(number("baseline", value, example=0))
+    if given.ndim not in (0, 3):
+        raise InvalidParameter(
+            "baseline",
+            allowed="a number or an image (H, W, C)",
+            received=said(f"shape {given.shape}"),
+            fix="For example baseline=0, which is black.",
+        )
+    if not (given.size and np.all(np.isfinite(given)) and given.min() >= 0 and given.max() <= 1):
+        raise InvalidParameter(
+            "baseline", allowed="values in [0, 1]", received=value, fix="For example baseline=0, which is black."
+        )
+    return given
+
+
 def baseline_of(task: Task) -> NDArray[np.float64]:
     """The baseline: a number or an image ``(H, W, C)``, in [0, 1]."""
-    given = np.asarray(task.options["baseline"], np.float64)
-    if given.ndim not in (0, 3) or (given.ndim == 3 and given.shape != task.images.shape[1:]):
+    given = baseline(task.options["baseline"])
+    if given.ndim == 3 and given.shape != task.images.shape[1:]:
         raise InvalidParameter(
             "baseline",
             allowed=f"a number or an image of shape {task.images.shape[1:]}",
             received=said(f"shape {given.shape}"),
-            fix="For example baseline=0, which is black.",
-        )
-    if not (np.all(np.isfinite(given)) and given.min() >= 0 and given.max() <= 1):
-        raise InvalidParameter(
-            "baseline",
-            allowed="values in [0, 1]",
-            received=task.options["baseline"],
             fix="For example baseline=0, which is black.",
         )
     return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from phosphene.attribution.layer_positions import positions_of
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, said
 from phosphene.extraction.call import read_layers
-from phosphene.kit.checks import one_per
+from phosphene.kit.checks import one_per, sequence
 from phosphene.layers import OUTPUT
-from phosphene.objectives import Bound, logit
+from phosphene.objectives import Bound, Objective, logit
 from phosphene.objectives.forms import Form
 from phosphene.objectives.location import ShapesAt
 from phosphene.objectives.targets import target_objective
@@ -28,8 +29,13 @@ def bind_targets(network: Network, images: NDArray[np.float32], target: Any, bat
     if target is None:
         logit(0).bind(network, shapes)  # raises for a network without an output
         target = _strongest(network, images, batch)
-    wanted = list(target) if isinstance(target, (list, tuple, np.ndarray, range)) else [target] * len(images)
-    one_per("target", wanted, len(images), "image")
+    several = (
+        isinstance(target, Iterable) and not isinstance(target, (str, bytes, Mapping, type)) and not callable(target)
+    )
+    if several and not isinstance(target, Objective) and getattr(target, "ndim", 1) > 0:
+        wanted = one_per("target", sequence("target", target, "one target per image"), len(images), "image")
+    else:
+        wanted = (target,) * len(images)
     return [target_objective(item).bind(network, shapes) for item in wanted]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phosphene.attribution.result import PERCENTILE
-from phosphene.kit.figures import DIVERGING, SEQUENTIAL, colour_bar, grid, show_image
+from phosphene.kit.figures import DIVERGING, SEQUENTIAL, colour_bar, finished, fitted, grid, show_image
 from phosphene.kit.maps import normalised, smoothed
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ __all__ = ["plot_attribution"]
 SMOOTHING = 0.015
 """Standard deviation of the blur of a map with a value per pixel when it is laid over its image, as a share of the side."""
 
+PANEL = 1.55
+"""Width of a panel in inches."""
+
 OPAQUE = 0.9
 """Opacity of the strongest value; small values are transparent."""
 
@@ -28,10 +31,10 @@ def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int |
     """Draw `Attribution`; see `Attribution.plot`."""
     count = len(found)
     wide = columns or max(1, math.ceil(math.sqrt(count / 2)))
-    figure, axes = grid(2 * count, 2 * wide, (1.55, 1.7), extra=0.8)
+    figure, axes = grid(2 * count, 2 * wide, (PANEL, 1.7), extra=0.8)
     low, colour_map = (-1.0, DIVERGING) if found.signed else (0.0, SEQUENTIAL)
     colours: dict[str, Any] = {"cmap": colour_map, "vmin": low, "vmax": 1.0}
-    title = found.title + (f", {found.layer}" if found.layer else "")
+    title = found.title + (f"\n{fitted(found.layer, PANEL, 8)}" if found.layer else "")
     shown, scale = found.maps, "share of each image's largest value"
     if _by_pixel(found):
         scale = f"share of the {PERCENTILE:g}th percentile of each image"
@@ -42,7 +45,8 @@ def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int |
     for index in range(count):
         left, right = axes[2 * index : 2 * index + 2]
         show_image(left, found.images[index])
-        left.set_title(f"{found.labels[index]}  {found.values[index]:.3g}", fontsize=8)
+        value = f"{found.values[index]:.3g}"
+        left.set_title(f"{fitted(found.labels[index], PANEL - 0.08 * (2 + len(value)), 8)}  {value}", fontsize=8)
         alpha = None
         if overlay:
             right.imshow(found.images[index].mean(axis=-1), cmap="gray", vmin=0, vmax=1)
@@ -52,7 +56,7 @@ def plot_attribution(found: Attribution, *, overlay: bool = True, columns: int |
         right.imshow(shown[index], alpha=alpha, interpolation="bilinear", **colours)
         right.set_title(title if np.all(np.isfinite(found.maps[index])) else f"{title} (not finite)", fontsize=8)
     colour_bar(figure, axes, scale, **colours)
-    return figure
+    return finished(figure)
 
 
 def _by_pixel(found: Attribution) -> bool:

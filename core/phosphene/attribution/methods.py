@@ -165,6 +165,12 @@ def guided_gradcam(task: Task) -> MethodOutput:
     return replace(guided, raw=guided.raw * upsample(np.maximum(coarse, 0), size)[..., None], arrived=arrived)
 
 
+MOST_STEPS = 2048
+"""Largest number of steps of an integral; the places of more take minutes to compute, and say nothing more."""
+
+MOST_SAMPLES = 10_000
+"""Largest number of noisy copies of an image; the mean of so many is known to a hundredth of their spread."""
+
 METHODS: dict[str, Method] = {
     "gradient": Method(gradient, "Simonyan et al. 2014"),
     "gradient_x_input": Method(gradient_x_input, "Shrikumar et al. 2016", signed=True, options=(("baseline", 0.0),)),

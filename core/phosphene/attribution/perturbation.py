@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from phosphene.attribution.evaluation import MethodOutput, Task, baseline_of
 from phosphene.errors import InvalidParameter
+from phosphene.kit.checks import pair_of
 from phosphene.types import Floats, Size
 
 __all__ = ["area", "curves", "occlusion"]
@@ -86,11 +87,8 @@ def _starts(length: int, window: int, stride: int) -> list[int]:
 def _sides(name: str, given: Any, most: Size, default: Size) -> Size:
     if given is None:
         return default
-    pair = (given, given) if isinstance(given, (int, np.integer)) else tuple(given)
-    if len(pair) != 2 or any(
-        isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not 1 <= side <= limit
-        for side, limit in zip(pair, most, strict=True)
-    ):
+    pair = pair_of(name, given)
+    if pair[0] > most[0] or pair[1] > most[1]:
         raise InvalidParameter(
             name,
             allowed=f"1 to {most[0]} pixels, or (height, width) of at most {most[0]} x {most[1]}",
@@ -99,4 +97,4 @@ def _sides(name: str, given: Any, most: Size, default: Size) -> Size:
             if name == "stride"
             else f"For example {name}={max(1, min(most) // 8)}.",
         )
-    return int(pair[0]), int(pair[1])
+    return pair

@@ -9,8 +9,11 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.kit.arguments import optional_integer
+from phosphene.kit.checks import MOST_COLUMNS, boolean
 from phosphene.kit.result import FIGURES, Result
 from phosphene.types import Floats
+from phosphene.words import LABEL, aligned, plain_message
 
 __all__ = ["PERCENTILE", "Attribution"]
 
@@ -101,16 +104,19 @@ class Attribution(Result):
         """
         from phosphene.attribution.figure import plot_attribution
 
+        overlay, columns = (
+            boolean("overlay", overlay),
+            optional_integer("columns", columns, minimum=1, maximum=MOST_COLUMNS),
+        )
         return plot_attribution(self, overlay=overlay, columns=columns)
 
     def __repr__(self) -> str:
         count, height, width = self.maps.shape
         head = f"Attribution of {count} image{'s' * (count != 1)}, {height} x {width}, by {self.title}"
         lines = [head + (f" at {self.layer}" if self.layer else "")]
-        width_of = max((len(label) for label in self.labels), default=0)
-        for row, label in enumerate(self.labels[:12]):
+        for row, label in enumerate(aligned(self.labels[:12], LABEL)):
             extra = "".join(f"  {name} {score[row]:.3g}" for name, score in self.scores.items())
-            lines.append(f"  {label:<{width_of}}  {self.values[row]:>10.4g}{extra}")
+            lines.append(f"  {label}  {self.values[row]:>10.4g}{extra}")
         if count > 12:
             lines.append(f"  ... and {count - 12} more")
-        return "\n".join([*lines, *([f"  {self.coverage}"] if self.coverage else [])])
+        return plain_message("\n".join([*lines, *([f"  {self.coverage}"] if self.coverage else [])]))

@@ -15,8 +15,9 @@ from phosphene.backend import Network, backend_names
 from phosphene.benchmark.devices import DTYPES, networks_of
 from phosphene.benchmark.result import Benchmark, Row
 from phosphene.errors import InvalidParameter, ModelFailed, PhospheneError
-from phosphene.kit.checks import canvas_size, choice, integer
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.arguments import capped
+from phosphene.kit.checks import canvas_size, choice, integers, names, pair_of, text
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.kit.provenance import describe
 from phosphene.layers import OUTPUT
 from phosphene.objectives import channel
@@ -24,6 +25,9 @@ from phosphene.rendering.call import render
 from phosphene.types import Size
 
 __all__ = ["bench"]
+
+MOST_STEPS, MOST_ROUNDS, MOST_BATCH = 10_000, 10_000, 1 << 16
+"""Largest numbers of steps and of runs, and largest batch."""
 
 LEAD = Plan.chunk
 """Number of first steps of each run that are not timed, since they include the preparation of the ascent."""
@@ -117,10 +121,28 @@ def bench(
     JAX reserves most of a GPU's memory when it starts, which leaves little for PyTorch, unless the environment variable
     ``XLA_PYTHON_CLIENT_PREALLOCATE`` is ``false``.
     """
-    steps, rounds = integer("steps", steps, minimum=1), integer("rounds", rounds, minimum=3)
-    wide = [integer("batches", batch, minimum=1) for batch in _listed("batches", batches)]
-    _known("backends", backends, backend_names())
-    _known("dtypes", dtypes, DTYPES)
+    steps = capped("steps", steps, minimum=1, most=MOST_STEPS)
+    rounds = capped("rounds", rounds, minimum=3, most=MOST_ROUNDS)
+    wide = integers("batches", batches, minimum=1, maximum=MOST_BATCH)
+    if not wide:
+        raise InvalidParameter(
+            "batches", allowed="at least one batch size", received=batches, fix="For example [1, 8]."
+        )
+    backends = _known("backends", backends, backend_names())
+    dtypes = _known("dtypes", dtypes, DTYPES)
+    devices = _known("devices", devices, None)
+    if layer is not None:
+        text("layer", layer, fix="net.layers lists the paths of all layers.")
+    if size is not None:
+        pair_of("size", size, minimum=2)
+    check_progress(progress)
+    if options is not None and not (isinstance(options, Mapping) and all(isinstance(name, str) for name in options)):
+        raise InvalidParameter(
+            "options",
+            allowed="a mapping of arguments of ph.load or ph.wrap",
+            received=options,
+            fix='For example options={"size": 224}.',
+        )
     given = dict(options or {})
     for name in ("backend", "device", "dtype"):
         if name in given:
@@ -132,7 +154,7 @@ def bench(
         raise refused[0][1]
     first = next(iter(networks.values()))
     canvas = canvas_size(first, size)
-    layer = _middle(first) if layer is None else layer
+    layer = _middle(first) if layer is None else first.layers[layer].path
     lanes = [_Lane(network, *names, batch) for names, network in networks.items() for batch in wide]
     versions: dict[str, str] = {}
     for network in networks.values():
@@ -220,17 +242,17 @@ def _middle(network: Network) -> str:
     return plain[len(plain) // 2] if plain else OUTPUT
 
 
-def _listed(name: str, values: Sequence[Any]) -> Sequence[Any]:
-    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise InvalidParameter(
-            name, allowed="a sequence of at least one item", received=values, fix=f"Write {name}=[...]."
-        )
-    return values
-
-
-def _known(name: str, values: Sequence[str] | None, known: Sequence[str]) -> None:
-    for value in [] if values is None else _listed(name, values):
-        choice(name, value, known, fix=f"Leave {name} out to compare all.")
+def _known(name: str, values: Any, known: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Check names of what is compared; a single one counts as a sequence of one, and None stands for all."""
+    if values is None:
+        return None
+    fix = f"Leave {name} out to compare all."
+    given = names(name, values, fix=fix)
+    if not given:
+        raise InvalidParameter(name, allowed="at least one name, or None", received=values, fix=fix)
+    for value in given if known is not None else ():
+        choice(name, value, known or (), fix=fix)
+    return given
 
 
 def _reason(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from phosphene.backend import Network, backend_for, backend_named, backend_names
 from phosphene.errors import InvalidParameter, MissingBackend, MixedBackends
+from phosphene.kit.checks import is_network
 from phosphene.loaders import load
 from phosphene.wrapping import wrap
 
@@ -27,7 +28,7 @@ def networks_of(
     options: Mapping[str, Any],
 ) -> tuple[dict[tuple[str, str, str], Network], list[tuple[Place, Exception]]]:
     """The model on each combination, and what stood in the way of the others."""
-    if isinstance(model, Network):
+    if is_network(model):
         for name, value in {"backends": backends, "devices": devices, "dtypes": dtypes, "options": options}.items():
             if value:
                 raise InvalidParameter(

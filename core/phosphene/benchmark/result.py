@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from phosphene.kit.result import Result
 from phosphene.types import Size
+from phosphene.words import plain_message
 
 __all__ = ["Benchmark", "Row"]
 
@@ -197,7 +198,7 @@ class Benchmark(Result):
         return json.dumps(content, indent=1, allow_nan=False)
 
     def __repr__(self) -> str:
-        return self.table()
+        return plain_message(self.table())
 
 
 def _milliseconds(seconds: float) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from phosphene.backend import Network
 from phosphene.channel_maps.result import FeatureMaps
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
 from phosphene.errors import InvalidParameter, said
 from phosphene.extraction.call import activations
-from phosphene.kit.checks import choice, integer
-from phosphene.kit.images import check_images
+from phosphene.kit.checks import LARGEST_INTEGER, a_network, choice, integer, integers, names, text
 from phosphene.layers import Layer
 
 __all__ = ["feature_maps", "has_positions", "on_grid"]
@@ -22,10 +24,10 @@ AGGREGATES = ("mean", "max")
 
 def feature_maps(
     network: Network,
-    images: ArrayLike,
+    images: ImagesLike,
     layer: str,
     *,
-    channels: Sequence[int] | None = None,
+    channels: int | Sequence[int] | None = None,
     strongest: int | None = None,
     aggregate: str | Sequence[str] = (),
 ) -> FeatureMaps:
@@ -34,11 +36,11 @@ def feature_maps(
     Parameters
     ----------
     network : Network
-    images : array-like (N, H, W, C) or (H, W, C)
-        Floats in [0, 1].
+    images : images
+        Anything that `phosphene.images` takes.
     layer : str
         Path of a layer with positions, on any number of axes. Patch tokens are arranged in their rows and columns.
-    channels : sequence of int, optional
+    channels : int or sequence of int, optional
         Channels to show (default: all).
     strongest : int, optional
         Show this many channels, those with the largest mean over positions and images, in place of `channels`.
@@ -63,15 +65,19 @@ def feature_maps(
     ModelWarning
         For activations that are NaN or infinite. They are drawn as gaps, and left out of a mean and a maximum.
     """
-    pictures = check_images(images, network.input)
-    found = on_grid(activations(network, pictures, layer)[layer], network.layers[layer])
+    text("layer", layer, fix="net.layers lists the paths of all layers.")
+    own = a_network(network).layers[layer]
+    fix = 'For example aggregate="mean", or both: aggregate=("mean", "max").'
+    wanted = names("aggregate", aggregate, fix=fix)
+    for name in wanted:
+        choice("aggregate", name, AGGREGATES, fix=fix)
+    if strongest is not None:
+        strongest = integer("strongest", strongest, minimum=1)
+    chosen = None if channels is None else _channels(layer, channels, own.channels)
+    pictures = read_images(images, network.input)
+    found = on_grid(activations(network, pictures, layer)[layer], own)
     count = found.shape[-1]
-    wanted = (aggregate,) if isinstance(aggregate, str) else tuple(aggregate)
     if wanted:
-        for name in wanted:
-            choice(
-                "aggregate", name, AGGREGATES, fix='For example aggregate="mean", or both: aggregate=("mean", "max").'
-            )
         # A channel that is not finite would spread over the whole map; `activations` has warned of it.
         valid = np.isfinite(found)
         reduced = [
@@ -85,19 +91,24 @@ def feature_maps(
         label = f"{layer}, over its {count} channels"
         return FeatureMaps(pictures, np.stack(reduced, axis=1).astype(np.float32), titles, label, aggregated=True)
     if strongest is not None:
-        strongest = min(integer("strongest", strongest, minimum=1), count)
+        strongest = min(strongest, count)
         means = np.nan_to_num(found.reshape(-1, count).mean(axis=0), nan=-np.inf, posinf=-np.inf)
-        channels = [int(index) for index in np.argsort(-means, kind="stable")[:strongest]]
-    chosen = list(range(count)) if channels is None else [int(channel) for channel in channels]
-    if not chosen or any(not 0 <= channel < count for channel in chosen):
-        raise InvalidParameter(
-            "channels",
-            allowed=f"at least one channel from 0 to {count - 1}",
-            received=channels,
-            fix=f"{layer} has {count} channels; leave channels out to show all of them.",
-        )
+        chosen = [int(index) for index in np.argsort(-means, kind="stable")[:strongest]]
+    if chosen is None:
+        chosen = list(range(count))
     maps = np.moveaxis(found[..., chosen], -1, 1)
     return FeatureMaps(pictures, maps.astype(np.float32), tuple(f"channel {channel}" for channel in chosen), layer)
+
+
+def _channels(layer: str, channels: Any, count: int) -> list[int]:
+    """Check channels of a layer, of which there are `count`."""
+    fix = f"{layer} has {count} channels; leave channels out to show all of them."
+    chosen = list(integers("channels", channels, minimum=-LARGEST_INTEGER, fix=fix))
+    if not chosen or min(chosen) < 0 or max(chosen) >= count:
+        raise InvalidParameter(
+            "channels", allowed=f"at least one channel from 0 to {count - 1}", received=channels, fix=fix
+        )
+    return chosen
 
 
 def on_grid(activation: NDArray[np.floating], layer: Layer) -> NDArray[np.floating]:

@@ -8,13 +8,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.kit.figures import DIVERGING, GREY, SEQUENTIAL, colour_bar, figure_class, grid, show_image
+from phosphene.kit.figures import (
+    DIVERGING,
+    GREY,
+    SEQUENTIAL,
+    colour_bar,
+    figure_class,
+    finished,
+    fitted,
+    grid,
+    legend,
+    show_image,
+)
 from phosphene.kit.maps import upsample
 
 if TYPE_CHECKING:
     from phosphene.channel_maps.result import FeatureMaps
 
 __all__ = ["plot_feature_maps"]
+
+PANEL = 1.35
+"""Width of a map in inches."""
 
 
 def plot_feature_maps(
@@ -25,7 +39,7 @@ def plot_feature_maps(
         return _lines(found)
     images, kinds = found.maps.shape[:2]
     maps, over_image = _montages(found.maps), over_image and found.maps.ndim == 4
-    figure, axes = grid(images * (kinds + 1), columns or (kinds + 1 if images > 1 else None), (1.35, 1.5), extra=0.8)
+    figure, axes = grid(images * (kinds + 1), columns or (kinds + 1 if images > 1 else None), (PANEL, 1.5), extra=0.8)
     # Values that are not finite are gaps, and slices have gaps between them.
     maps = np.where(np.isfinite(maps), maps, np.nan)
     signed, peak = bool(np.any(maps < 0)), _peak(maps)
@@ -46,12 +60,14 @@ def plot_feature_maps(
                 axis.imshow(one, alpha=alpha, **limits)
             else:
                 axis.imshow(one, interpolation="nearest", **limits)
-            axis.set_title(found.titles[place] if shared else f"{found.titles[place]}  {highest:.3g}", fontsize=8)
-    label = f"activation of {found.layer}" if shared else f"activation of {found.layer}, each map on its own scale"
+            value = "" if shared else f"  {highest:.3g}"
+            axis.set_title(fitted(found.titles[place], PANEL - 0.08 * len(value), 8) + value, fontsize=8)
+    label = f"activation of {fitted(found.layer, 2.5, 7)}"
     if not shared:
+        label += ",\neach map on its own scale"
         colours |= {"vmin": -1.0 if signed else 0.0, "vmax": 1.0}
     colour_bar(figure, axes, label, **colours)
-    return figure
+    return finished(figure)
 
 
 def _peak(maps: NDArray[np.floating[Any]]) -> float:
@@ -79,10 +95,10 @@ def _montages(maps: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
 def _lines(found: FeatureMaps) -> Any:
     figure = figure_class()(figsize=(6.0, 1.8 * len(found.maps)), layout="constrained")
     for axis, rows in zip(figure.subplots(len(found.maps), 1, squeeze=False).ravel(), found.maps, strict=True):
-        for title, row in zip(found.titles, rows, strict=True):
-            axis.plot(row, linewidth=1.2, label=title)
+        for number, row in enumerate(rows):
+            axis.plot(row, linewidth=1.2, label=str(number))
         axis.set_xlabel("position")
-        axis.set_ylabel(found.layer)
-        axis.legend(fontsize=7, frameon=False, ncols=2)
+        axis.set_ylabel(fitted(found.layer, 1.6, 10))
+        legend(axis, [fitted(title, 2.0, 7) for title in found.titles], fontsize=7, frameon=False, ncols=2)
         axis.spines[["top", "right"]].set_visible(False)
-    return figure
+    return finished(figure)

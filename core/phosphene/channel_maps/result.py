@@ -8,7 +8,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.kit.arguments import optional_integer
+from phosphene.kit.checks import MOST_COLUMNS, boolean
 from phosphene.kit.result import FIGURES, Result
+from phosphene.words import plain_message
 
 __all__ = ["FeatureMaps"]
 
@@ -60,10 +63,14 @@ class FeatureMaps(Result):
         """
         from phosphene.channel_maps.figure import plot_feature_maps
 
-        shared = not self.aggregated if shared is None else shared
+        shared = not self.aggregated if shared is None else boolean("shared", shared)
+        over_image, grey = boolean("over_image", over_image), boolean("grey", grey)
+        columns = optional_integer("columns", columns, minimum=1, maximum=MOST_COLUMNS)
         return plot_feature_maps(self, over_image=over_image, shared=shared, grey=grey, columns=columns)
 
     def __repr__(self) -> str:
         sides = " x ".join(str(side) for side in self.maps.shape[2:])
         images, kinds = self.maps.shape[:2]
-        return f"FeatureMaps of {self.layer}: {images} image{'s' * (images != 1)}, {kinds} maps of {sides} each"
+        return plain_message(
+            f"FeatureMaps of {self.layer}: {images} image{'s' * (images != 1)}, {kinds} maps of {sides} each"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterator
@@ -47,16 +48,38 @@ def _progress_logged() -> Iterator[None]:
         lines.propagate = propagate
 
 
+@contextmanager
+def _all_printable() -> Iterator[None]:
+    """A context in which characters that the output cannot hold are written as escapes, as in the standard error stream.
+
+    Names of files need not be text in any encoding.
+    """
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper):
+        yield
+        return
+    before = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors=before)
+
+
 def main() -> None:
     """Run the command line. The exit status is 0, 1 (the command failed) or 2 (invalid usage)."""
     from phosphene.errors import InvalidParameter, PhospheneError
+    from phosphene.words import plain_message
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that does not know a letter gets its escape instead of an end of the run.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with _progress_logged():
+        with _progress_logged(), _all_printable():
             app()
     except InvalidParameter as error:
-        print(f"phosphene: {error}", file=sys.stderr)
+        print(plain_message(f"phosphene: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except (PhospheneError, FileNotFoundError) as error:
-        print(f"phosphene: {error}", file=sys.stderr)
+        print(plain_message(f"phosphene: {error}"), file=sys.stderr)
         raise SystemExit(1) from None

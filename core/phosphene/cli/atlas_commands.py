@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from phosphene.cli.options import (
+    IMAGES,
     Backend,
+    Column,
+    Fit,
     InputSize,
     Model,
     OnError,
@@ -17,6 +20,7 @@ from phosphene.cli.options import (
     check_out,
     opened,
     parse_integers,
+    say,
     split,
 )
 
@@ -30,7 +34,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder of the atlas.")]
 @atlas.command()
 def build(
     model: Model,
-    data: Annotated[str, typer.Option(help="Images: folder, text file of paths, or photos:N[:SEED].")],
+    data: Annotated[str, typer.Option(help=f"Images: {IMAGES}.")],
     layers: Annotated[str, typer.Option(help="Paths of layers in forward order, such as stage2,stage3.")],
     out: Annotated[Path, typer.Option(help="Output folder; an interrupted build is resumed.")],
     levels: Annotated[
@@ -45,6 +49,8 @@ def build(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     on_error: OnError = "raise",
 ) -> None:
     """Build an atlas: activations of many images on a map, in cells with a picture and a label each."""
@@ -53,17 +59,17 @@ def build(
 
     import phosphene as ph
     from phosphene.atlas import BuildSettings, IconSettings, PatchSettings
-    from phosphene.data.locations import source_at
+    from phosphene.cli.image_arguments import declared
 
     wanted = parse_integers("levels", levels) if levels else None
+    given = declared(data, fit, column)
     network = opened(model, backend, weights, input_size)
-    source = source_at(data, network.input.size, network.input.channels)
     settings = BuildSettings(icons=IconSettings() if icons else None, patches=PatchSettings() if patches else None)
     with ExitStack() as stack:
         executor = stack.enter_context(ThreadPoolExecutor(workers)) if workers else None
         found = ph.Atlas.build(
             network,
-            source,
+            given,
             split(layers),
             out,
             levels=wanted,
@@ -74,8 +80,8 @@ def build(
             executor=executor,
             on_error=on_error,
         )
-    typer.echo(f"{found!r}")
-    typer.echo(out)
+    say(f"{found!r}")
+    say(found.folder)
 
 
 @atlas.command()
@@ -96,10 +102,10 @@ def view(
     """Write an atlas as one interactive page that works offline."""
     import phosphene as ph
 
-    check_out(out, ".html")
+    out = check_out(out, ".html")
     wanted = None if layers is None else split(layers)
     others = {name: ph.Atlas.open(place) for name, place in map(_named, beside or ())}
-    typer.echo(ph.Atlas.open(folder).view(out, layers=wanted, beside=others, max_mb=max_mb))
+    say(ph.Atlas.open(folder).view(out, layers=wanted, beside=others, max_mb=max_mb))
 
 
 @atlas.command()
@@ -109,8 +115,8 @@ def report(
     """Write one page with the maps and measures of their quality."""
     import phosphene as ph
 
-    check_out(out, ".html")
-    typer.echo(ph.Atlas.open(folder).report(out))
+    out = check_out(out, ".html")
+    say(ph.Atlas.open(folder).report(out))
 
 
 def _named(text: str) -> tuple[str, str]:

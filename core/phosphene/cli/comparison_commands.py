@@ -13,6 +13,8 @@ from phosphene.cli.options import (
     MODELS,
     TARGETS,
     Backend,
+    Column,
+    Fit,
     ImagesOption,
     InputSize,
     Model,
@@ -25,6 +27,7 @@ from phosphene.cli.options import (
     loading,
     opened,
     parse_targets,
+    say,
     split,
 )
 
@@ -37,6 +40,8 @@ def parity(
     backend_a: Backend = None,
     backend_b: Backend = None,
     images: Annotated[str, typer.Option(help=f"Images: {IMAGES}.")] = "photos:8",
+    fit: Fit = None,
+    column: Column = None,
     tolerance: Annotated[float, typer.Option(help="Largest relative difference that counts as equal.")] = 1e-4,
     input_size: InputSize = None,
     out: Annotated[
@@ -45,15 +50,16 @@ def parity(
 ) -> None:
     """Compare two ports of a model layer by layer; the exit status is 1 if they differ."""
     import phosphene as ph
-    from phosphene.cli.image_arguments import read_images
+    from phosphene.cli.image_arguments import declared
 
-    check_out(out, ".json")
+    out = check_out(out, ".json")
+    given = declared(images, fit, column)
     a = opened(net_a, backend_a, None, input_size)
     b = opened(net_b, backend_b, None, input_size)
-    found = ph.parity(a, b, read_images(images, a.input.size, a.input.channels), tolerance=tolerance)
+    found = ph.parity(a, b, given, tolerance=tolerance)
     found.save(out)
     figure = found.save(out.with_suffix(".png"))
-    typer.echo(f"{found!r}\n{out}\n{figure}")
+    say(f"{found!r}\n{out}\n{figure}")
     if not found.equal:
         raise SystemExit(1)
 
@@ -71,6 +77,8 @@ def compare(
         list[str] | None, typer.Option(help=f"Target to render for each model; can be repeated: {TARGETS}.")
     ] = None,
     images: ImagesOption = None,
+    fit: Fit = None,
+    column: Column = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,16 +97,18 @@ def compare(
 ) -> None:
     """Compare models: pictures of the same targets, and the similarity of layers over the same images."""
     import phosphene as ph
+    from phosphene.cli.image_arguments import declared
 
-    check_out(out, ".html", *FIGURES)
+    out = check_out(out, ".html", *FIGURES)
     wanted = parse_targets(target)
+    given = None if images is None else declared(images, fit, column)
     backends = _one_per_model("backend", backend or [None], len(models))
     layers = _one_per_model("layer", [split(text) for text in layer], len(models)) if layer else None
     networks = [opened(name, own, None, input_size) for name, own in zip(models, backends, strict=True)]
     found = ph.compare(
         networks,
         wanted or None,
-        images=images,
+        images=given,
         layers=layers,
         units=units,
         size=size,
@@ -107,7 +117,7 @@ def compare(
         seed=seed,
     )
     found.save(out)
-    typer.echo(f"{found!r}\n{out}")
+    say(f"{found!r}\n{out}")
 
 
 def _one_per_model(name: str, given: list[Any], count: int) -> list[Any]:
@@ -147,7 +157,7 @@ def bench(
     import phosphene as ph
 
     if out is not None:
-        check_out(out, ".json")
+        out = check_out(out, ".json")
     options = {"weights": weights, "size": input_size}
     with loading(model, input_size):
         found = ph.bench(
@@ -162,6 +172,6 @@ def bench(
             dtypes=dtype or None,
             options={name: value for name, value in options.items() if value is not None},
         )
-    typer.echo(found.table())
+    say(found.table())
     if out is not None:
-        typer.echo(f"{found.save(out)}")
+        say(f"{found.save(out)}")

@@ -7,28 +7,62 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.data.locations import CropSource, FileSource, source_at
+from phosphene.backend import InputSpec
+from phosphene.data import in_memory
+from phosphene.data.declaration import Images, images
+from phosphene.data.locations import CropSource, FileSource
 from phosphene.data.source import Source
-from phosphene.data.streams import stream
-from phosphene.types import Size
+from phosphene.data.sources import source_of
+from phosphene.errors import InvalidParameter, said
 
-__all__ = ["labels_of", "photograph", "read_images"]
+__all__ = ["declared", "labels_of", "read_images"]
 
 MOST_DRAWN = 64
 """Largest number of images in one figure."""
 
 
-def read_images(place: str, size: Size, channels: int = 3, *, most: int | None = None) -> NDArray[np.float32]:
-    """Return the images at a place as one array ``(N, H, W, C)``; see `phosphene.data.locations.source_at`.
+def declared(places: str | list[str], fit: str | None = None, column: str | None = None) -> Images:
+    """Return the images of a command: those at one place, or several files.
+
+    Parameters
+    ----------
+    places : str or list of str
+        What `phosphene.images` takes as a text, or several paths, as the shell makes of a pattern.
+    fit : str, optional
+        The option --fit: a resizing rule, alone or with a share such as "crop:0.875".
+    column : str, optional
+        The option --column.
+
+    Raises
+    ------
+    InvalidParameter
+        For an invalid option, under its name on the command line.
+    """
+    given = places[0] if isinstance(places, list) and len(places) == 1 else places
+    rule, colon, share = (fit or "").partition(":")
+    try:
+        fraction = float(share) if colon else None
+        return images(given, fit=None if fit is None else rule, fraction=fraction, column=column)
+    except ValueError as error:  # of float, or InvalidParameter
+        if getattr(error, "parameter", "fit") not in ("fit", "fraction"):
+            raise
+        raise InvalidParameter(
+            "--fit",
+            allowed="crop, pad or stretch, or with a share of at most 1 such as crop:0.875",
+            received=fit,
+            fix="Try --fit crop.",
+        ) from error
+
+
+def read_images(given: Images, spec: InputSpec, *, most: int | None = None) -> NDArray[np.float32]:
+    """Return images as one array ``(N, H, W, C)``; see `phosphene.images`.
 
     Raises
     ------
     InvalidParameter
         If there are more than `most`.
     """
-    from phosphene.errors import InvalidParameter, said
-
-    source = source_at(place, size, channels)
+    source = source_of(given, spec)
     if most is not None and len(source) > most:
         raise InvalidParameter(
             "images",
@@ -36,32 +70,17 @@ def read_images(place: str, size: Size, channels: int = 3, *, most: int | None =
             received=said(f"{len(source):,}"),
             fix="Use fewer images, or write an .npz file or a store.",
         )
-    return np.concatenate([whole for whole, _ in stream(source, size, channels, 64)])
+    return in_memory.read_images(source, spec)
 
 
-def photograph(path: Path, size: int | Size | None, channels: int = 3) -> NDArray[np.float32]:
-    """Return an image file as ``(H, W, C)`` with the channels that a network takes (default size: its own).
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    CorruptFile
-        If the file is not an image, or is damaged.
-    """
-    from phosphene.kit.pictures import read_image
-
-    picture = read_image(path, size)
-    return picture.mean(axis=-1, keepdims=True) if channels == 1 else picture
-
-
-def labels_of(place: str, source: Source) -> NDArray[np.str_] | None:
+def labels_of(places: str | list[str], source: Source) -> NDArray[np.str_] | None:
     """Return a label per image, its photograph or its subfolder; None for images that are not in subfolders."""
     if isinstance(source, CropSource):
         return np.asarray([source.crops.classes[label] for label in source.crops.labels])
-    if not isinstance(source, FileSource) or not Path(place).expanduser().is_dir():
+    place = places[0] if isinstance(places, list) and len(places) == 1 else places
+    root = Path(place).expanduser() if isinstance(place, str) else None
+    if not isinstance(source, FileSource) or root is None or not root.is_dir():
         return None
-    root = Path(place).expanduser()
     names = [path.relative_to(root).parts for path in source.paths]
     found = [parts[0] if len(parts) > 1 else "." for parts in names]
     return np.asarray(found) if set(found) != {"."} else None

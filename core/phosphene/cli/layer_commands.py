@@ -11,6 +11,8 @@ from phosphene.cli.options import (
     FIGURES,
     TARGETS,
     Backend,
+    Column,
+    Fit,
     ImagesArgument,
     ImagesOption,
     InputSize,
@@ -24,6 +26,7 @@ from phosphene.cli.options import (
     one_target,
     opened,
     parse_targets,
+    say,
 )
 
 __all__ = ["activations", "attribute", "diagnose", "embed", "layers", "units"]
@@ -48,7 +51,7 @@ def layers(
 ) -> None:
     """List the layers of a model: path, kind, shape and parameters."""
     network = opened(model, backend, weights, input_size)
-    typer.echo(str(network.report()) if report else repr(network.layers))
+    say(str(network.report()) if report else repr(network.layers))
 
 
 def diagnose(
@@ -57,18 +60,20 @@ def diagnose(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     images: ImagesOption = None,
     seed: Seed = 0,
 ) -> None:
     """Check a model for problems that make pictures flat, grey or wrong; the exit status is 1 if they would be wrong."""
     import phosphene as ph
-    from phosphene.data.locations import source_at
+    from phosphene.cli.image_arguments import declared
 
     wanted = parse_targets(targets)
+    given = None if images is None else declared(images, fit, column)
     network = opened(model, backend, weights, input_size)
-    source = None if images is None else source_at(images, network.input.size, network.input.channels)
-    found = ph.diagnose(network, wanted, images=source, seed=seed)
-    typer.echo(f"{found!r}")
+    found = ph.diagnose(network, wanted, images=given, seed=seed)
+    say(f"{found!r}")
     if any(finding.gravity >= GRAVE for finding in found.findings):
         raise SystemExit(1)
 
@@ -80,6 +85,8 @@ def activations(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[
         Path,
         typer.Option(help="Output file: feature maps as .png, .svg or .pdf (one per layer), or all values as .npz."),
@@ -97,26 +104,24 @@ def activations(
 ) -> None:
     """Read the activations of layers into a figure, an archive, or a store for many images."""
     import phosphene as ph
-    from phosphene.cli.image_arguments import MOST_DRAWN, read_images
-    from phosphene.data.locations import source_at
+    from phosphene.cli.image_arguments import MOST_DRAWN, declared, read_images
 
     if store is None:
-        check_out(out, *FIGURES, ".npz")
+        out = check_out(out, *FIGURES, ".npz")
+    given = declared(images, fit, column)
     network = opened(model, backend, weights, input_size)
-    spec = network.input
-    source = source_at(images, spec.size, spec.channels)
     if store is not None:
-        found = ph.activations(network, source, layer, out=store, dtype=dtype, batch=batch, on_error=on_error)
-        typer.echo(f"{found!r}\n{store}")
+        found = ph.activations(network, given, layer, out=store, dtype=dtype, batch=batch, on_error=on_error)
+        say(f"{found!r}\n{found.folder}")
     elif out.suffix == ".npz":
-        _archive(ph.activations(network, source, layer, dtype=dtype, batch=batch, on_error=on_error), out)
-        typer.echo(out)
+        _archive(ph.activations(network, given, layer, dtype=dtype, batch=batch, on_error=on_error), out)
+        say(out)
     else:
-        pictures = read_images(images, spec.size, spec.channels, most=MOST_DRAWN)
+        pictures = read_images(given, network.input, most=MOST_DRAWN)
         for path, target in files_by_layer(out, layer, network):
             maps = ph.feature_maps(network, pictures, path, strongest=strongest)
             maps.save(target, over_image=over_image)
-            typer.echo(f"{maps!r}\n{target}")
+            say(f"{maps!r}\n{target}")
 
 
 def units(
@@ -126,6 +131,8 @@ def units(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[
         Path, typer.Option(help="Output page, .html; a table (.csv) and a figure (.png) are written next to it.")
     ] = Path("out/units.html"),
@@ -136,16 +143,18 @@ def units(
 ) -> None:
     """Report on every channel: dead, always active, near-duplicates, and the images that activate it most."""
     import phosphene as ph
-    from phosphene.data.locations import source_at
+    from phosphene.cli.image_arguments import declared
+    from phosphene.data.sources import source_of
 
-    check_out(out, ".html")
+    out = check_out(out, ".html")
+    given = declared(images, fit, column)
     network = opened(model, backend, weights, input_size)
-    source = source_at(images, network.input.size, network.input.channels)
+    source = source_of(given, network.input)
     for path, page in files_by_layer(out, layer, network):
         found = ph.units(network, source, path, top=top, twins=twins, batch=batch, on_error=on_error)
-        typer.echo(f"{found!r}")
+        say(f"{found!r}")
         for target in (page, page.with_suffix(".csv"), page.with_suffix(".png")):
-            typer.echo(found.save(target))
+            say(found.save(target))
 
 
 def embed(
@@ -155,6 +164,8 @@ def embed(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="Output figure, .png, .svg or .pdf, or points as .npz.")] = Path(
         "out/embedding.png"
     ),
@@ -165,18 +176,19 @@ def embed(
 ) -> None:
     """Embed images in the plane by their activations in a layer, coloured by photograph or subfolder."""
     import phosphene as ph
-    from phosphene.cli.image_arguments import labels_of
-    from phosphene.data.locations import source_at
+    from phosphene.cli.image_arguments import declared, labels_of
+    from phosphene.data.sources import source_of
 
-    check_out(out, *FIGURES, ".npz")
+    out = check_out(out, *FIGURES, ".npz")
+    given = declared(images, fit, column)
     network = opened(model, backend, weights, input_size)
-    source = source_at(images, network.input.size, network.input.channels)
+    source = source_of(given, network.input)
     labels = labels_of(images, source)
     drawn = {"thumbnails": True} if thumbnails and out.suffix != ".npz" else {}
     for path, target in files_by_layer(out, layer, network):
         found = ph.embed(network, source, path, method=method, dimensions=dimensions, seed=seed, thumbnails=thumbnails)
         found.save(target, labels, **drawn)
-        typer.echo(f"{found!r}\n{target}")
+        say(f"{found!r}\n{target}")
 
 
 def attribute(
@@ -185,6 +197,8 @@ def attribute(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[
         Path, typer.Option(help="Output file: overlays as .png, .svg or .pdf, or all arrays as .npz.")
     ] = Path("out/attribution.png"),
@@ -207,21 +221,21 @@ def attribute(
 ) -> None:
     """Attribute a class, or another target, to pixels of images."""
     import phosphene as ph
-    from phosphene.cli.image_arguments import MOST_DRAWN, read_images
+    from phosphene.cli.image_arguments import MOST_DRAWN, declared, read_images
 
-    check_out(out, *FIGURES, ".npz")
+    out = check_out(out, *FIGURES, ".npz")
     wanted = None if target == "predicted" else one_target(target)
+    given = declared(images, fit, column)
     network = opened(model, backend, weights, input_size)
-    spec = network.input
-    pictures = read_images(images, spec.size, spec.channels, most=None if out.suffix == ".npz" else MOST_DRAWN)
+    pictures = read_images(given, network.input, most=None if out.suffix == ".npz" else MOST_DRAWN)
     found = ph.attribute(
         network, pictures, wanted, method=method, layer=layer, sanity=sanity, faithfulness=faithfulness, seed=seed
     )
     found.save(out)
-    typer.echo(f"{found!r}")
+    say(f"{found!r}")
     for module, rows in found.sanity.items():
-        typer.echo(f"  weights random from the output down to {module}: rank correlation {rows.mean():.2f}")
-    typer.echo(out)
+        say(f"  weights random from the output down to {module}: rank correlation {rows.mean():.2f}")
+    say(out)
 
 
 def _archive(found: dict[str, Any], out: Path) -> None:

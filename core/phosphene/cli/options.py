@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phosphene.rendering.presets import preset_names
+from phosphene.words import plain_message
 
 if TYPE_CHECKING:
     from phosphene import Network
@@ -21,6 +22,8 @@ __all__ = [
     "MODELS",
     "TARGETS",
     "Backend",
+    "Column",
+    "Fit",
     "ImagesArgument",
     "ImagesOption",
     "InputSize",
@@ -46,6 +49,7 @@ __all__ = [
     "parse_integers",
     "parse_target",
     "parse_targets",
+    "say",
     "split",
 ]
 
@@ -53,15 +57,18 @@ FIGURES = (".png", ".svg", ".pdf")
 """Endings of the files to which a figure can be written."""
 
 MODELS = "specimen, torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER or package.module:factory"
-IMAGES = "folder, image file, text file of paths, or photos:N[:SEED]"
+IMAGES = (
+    "folder, image file, pattern such as '*.jpg', text file of paths, shard, archive, film, .npy file, address, or "
+    "photos:N[:SEED]"
+)
 TARGETS = "class (coins), channels (stage3:5, stage3:0-15) or neuron (stage3:5@2,3)"
 
 FACTORY = "A factory is a function of yours that returns a model, or ph.wrap(model, size=...)."
 
 Model = Annotated[str, typer.Argument(help=f"Model: {MODELS}. {FACTORY}")]
 Targets = Annotated[list[str], typer.Argument(help=f"Targets: {TARGETS}.")]
-ImagesArgument = Annotated[str, typer.Argument(help=f"Images: {IMAGES}.")]
-PhotographArgument = Annotated[Path, typer.Argument(help="Image file.")]
+ImagesArgument = Annotated[list[str], typer.Argument(help=f"Images: {IMAGES}; or several files.")]
+PhotographArgument = Annotated[str, typer.Argument(help=f"One image: {IMAGES}.")]
 
 Backend = Annotated[str | None, typer.Option(help="torch or jax (default: found from the model).")]
 Weights = Annotated[
@@ -72,6 +79,16 @@ InputSize = Annotated[
     typer.Option(
         help="Native input size of the model in pixels per side; required for a factory, unless it returns ph.wrap(...)."
     ),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        help="How images of another size are fitted to the input: crop, pad or stretch; crop:0.875 keeps that share of the "
+        "sides about the centre (default: as the model's own preprocessing does)."
+    ),
+]
+Column = Annotated[
+    str | None, typer.Option(help="Name of the images in shards or archives that hold more (default: found).")
 ]
 ImagesOption = Annotated[str | None, typer.Option("--images", help=f"Images: {IMAGES}.")]
 RealImages = Annotated[str, typer.Option("--images", help=f"At least 200 real images: {IMAGES}.")]
@@ -128,11 +145,15 @@ def loading(model: str, input_size: int | None) -> Iterator[None]:
         raise
 
 
-OPTION_OF = {"size": "--input-size", "backend": "--backend", "weights": "--weights"}
+OPTION_OF = {
+    "size": "--input-size",
+    "backend": "--backend",
+    "weights": "--weights",
+}
 """Options of the command line by the argument of `phosphene.load` that they set."""
 
 
-def check_out(path: Path, *endings: str) -> None:
+def check_out(path: Path, *endings: str) -> Path:
     """Check that `path` can be written and has one of `endings`, before any work is done.
 
     Parameters
@@ -140,6 +161,11 @@ def check_out(path: Path, *endings: str) -> None:
     path : Path
     *endings : str
         Such as ".png".
+
+    Returns
+    -------
+    Path
+        Where to write: the home folder in place of ``~``.
 
     Raises
     ------
@@ -149,8 +175,10 @@ def check_out(path: Path, *endings: str) -> None:
         If the path cannot be written.
     """
     from phosphene.errors import InvalidParameter
+    from phosphene.kit.places import given_path
     from phosphene.kit.writing import check_writable
 
+    path = given_path(path, "out")
     if path.suffix not in endings:
         listed = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
         raise InvalidParameter(
@@ -159,7 +187,7 @@ def check_out(path: Path, *endings: str) -> None:
             received=str(path),
             fix=f"For example {path.with_suffix(endings[0])}.",
         )
-    check_writable(path)
+    return check_writable(path, "out")
 
 
 def files_by_layer(out: Path, layers: list[str], network: Network) -> list[tuple[str, Path]]:
@@ -178,6 +206,11 @@ def files_by_layer(out: Path, layers: list[str], network: Network) -> list[tuple
     return [(layer, out.with_name(f"{out.stem}-{name}{out.suffix}")) for layer, name in zip(layers, names, strict=True)]
 
 
+def say(text: object) -> None:
+    """Print a message of a command; no name in it can hide, reorder or colour the text of the terminal."""
+    typer.echo(plain_message(text))
+
+
 def split(text: str) -> list[str]:
     """Split a list separated by commas, without empty items."""
     return [part.strip() for part in text.split(",") if part.strip()]
@@ -189,24 +222,26 @@ def parse_integers(name: str, text: str) -> list[int]:
     Raises
     ------
     InvalidParameter
-        If it is written otherwise.
+        If it is written otherwise, or an integer is larger than any layer has channels.
     """
-    from phosphene.errors import InvalidParameter
+    from phosphene.kit.checks import MOST_CHANNELS, ranges
 
-    found: list[int] = []
-    for part in text.split(","):
-        ends = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
-        if ends is None:
-            raise InvalidParameter(
-                name, allowed="integers and ranges separated by commas", received=text, fix="For example 0-15,20."
-            )
-        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
-    return found
+    return list(ranges(name, text, MOST_CHANNELS))
 
 
 def parse_targets(texts: list[str] | None) -> list[Any]:
     """Return the objectives of all targets; see `parse_target`."""
-    return [objective for text in texts or () for objective in parse_target(text)]
+    from phosphene.errors import InvalidParameter
+    from phosphene.objectives.targets import MOST
+
+    found: list[Any] = []
+    for text in texts or ():
+        found += parse_target(text)
+        if len(found) > MOST:
+            raise InvalidParameter(
+                "targets", allowed=f"at most {MOST:,} objectives", received=text, fix="Run the command several times."
+            )
+    return found
 
 
 def parse_target(text: str) -> list[Any]:

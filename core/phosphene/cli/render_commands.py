@@ -9,9 +9,12 @@ import typer
 
 from phosphene.cli.options import (
     FIGURES,
+    IMAGES,
     MODELS,
     TARGETS,
     Backend,
+    Column,
+    Fit,
     ImagesOption,
     InputSize,
     Layer,
@@ -29,6 +32,7 @@ from phosphene.cli.options import (
     opened,
     parse_integers,
     parse_targets,
+    say,
 )
 
 __all__ = ["accentuate", "demo", "dream", "invert", "render", "replay", "sheet"]
@@ -43,8 +47,8 @@ def demo(
     """Write a demo page about the embedded network: classes, channels, attributions, inversions and an atlas."""
     from phosphene.demo import run_demo
 
-    page = run_demo(backend, out, say=typer.echo, steps=steps, atlas=atlas)
-    typer.echo(f"open {page}")
+    page = run_demo(backend, out, say=say, steps=steps, atlas=atlas)
+    say(f"open {page}")
 
 
 def render(
@@ -60,6 +64,10 @@ def render(
     size: Size = None,
     steps: Steps = None,
     seed: Annotated[int | None, typer.Option(help="Random seed (default: 0).")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help=f"Image to start from in place of noise, or one image per target: {IMAGES}."),
+    ] = None,
     preset: Preset = None,
     config: Annotated[
         Path | None,
@@ -78,7 +86,8 @@ def render(
         said = configuration.read_config(config)
     given: dict[str, Any] = {"name": model, "backend": backend, "weights": weights, "input_size": input_size}
     model_options = said["model"] | {key: value for key, value in given.items() if value is not None}
-    given = {"targets": targets or None, "size": size, "steps": steps, "seed": seed, "preset": preset, "out": out}
+    given = {"targets": targets or None, "size": size, "steps": steps, "seed": seed, "start": start}
+    given |= {"preset": preset, "out": out}
     run: dict[str, Any] = {"seed": 0, "out": "out/render.png"} | said["run"]
     run |= {key: value for key, value in given.items() if value is not None}
     for missing in [
@@ -101,12 +110,12 @@ def render(
     recipe = said["recipe"] if preset is None else {}
     renders = ph.render(network, objectives, **options, **recipe)
     renders.save(target)
-    typer.echo(f"{renders!r}\n{target}")
+    say(f"{renders!r}\n{target}")
     if save_config is not None:
         made = renders.settings["run"]
         whole = run | {key: made[key] for key in ("preset", "size", "steps")} | {"out": str(target)}
         configuration.save_config(save_config, {"model": model_options, "run": whole, "recipe": made["recipe"]})
-        typer.echo(f"{save_config}")
+        say(f"{save_config}")
 
 
 def invert(
@@ -116,6 +125,7 @@ def invert(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
     out: Out = Path("out/invert.png"),
     size: Annotated[int, typer.Option(help="Pixels per side to which the image is cropped and resized.")] = 96,
     steps: Annotated[int, typer.Option(help="Gradient evaluations.")] = 256,
@@ -123,13 +133,17 @@ def invert(
 ) -> None:
     """Reconstruct an image from its activation in a layer."""
     import phosphene as ph
-    from phosphene.kit.pictures import read_image
+    from phosphene.cli.image_arguments import declared
+    from phosphene.data.in_memory import read_photograph
+    from phosphene.kit.checks import pair_of
 
-    ph.Renders.check_path(out)
+    out = ph.Renders.check_path(out)
+    given = declared(image, fit)
     network = opened(model, backend, weights, input_size)
-    renders = ph.invert(network, read_image(image, size), layer, steps=steps, seed=seed)
+    picture = read_photograph(given, network.input, size=pair_of("size", size))
+    renders = ph.invert(network, picture, layer, steps=steps, seed=seed)
     renders.save(out)
-    typer.echo(f"{renders!r}\n{out}")
+    say(f"{renders!r}\n{out}")
 
 
 def dream(
@@ -142,6 +156,7 @@ def dream(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
     out: Out = Path("out/dream.png"),
     size: PhotographSize = None,
     octaves: Annotated[int, typer.Option(help="Number of image sizes, from small to full size.")] = 4,
@@ -150,19 +165,16 @@ def dream(
     seed: Seed = 0,
 ) -> None:
     """Amplify what a network sees in a photograph, coarse patterns first (DeepDream)."""
-    import operator
-    from functools import reduce
-
     import phosphene as ph
-    from phosphene.cli.image_arguments import photograph
+    from phosphene.cli.image_arguments import declared
 
-    ph.Renders.check_path(out)
-    wanted = reduce(operator.add, parse_targets(targets))
+    out = ph.Renders.check_path(out)
+    given = declared(image, fit)
+    wanted = parse_targets(targets)
     network = opened(model, backend, weights, input_size)
-    picture = photograph(image, size, network.input.channels)
-    renders = ph.dream(network, picture, wanted, octaves=octaves, factor=factor, steps=steps, seed=seed)
+    renders = ph.dream(network, given, wanted, size=size, octaves=octaves, factor=factor, steps=steps, seed=seed)
     renders.save(out)
-    typer.echo(f"{renders!r}\n{out}")
+    say(f"{renders!r}\n{out}")
 
 
 def accentuate(
@@ -173,6 +185,7 @@ def accentuate(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
     out: Annotated[Path, typer.Option(help="Output figure, .png, .svg or .pdf.")] = Path("out/accentuate.png"),
     size: Annotated[
         int | None,
@@ -192,16 +205,18 @@ def accentuate(
 ) -> None:
     """Change a photograph slightly to activate a unit more (feature accentuation)."""
     import phosphene as ph
-    from phosphene.cli.image_arguments import photograph
+    from phosphene.cli.image_arguments import declared
 
-    check_out(out, *FIGURES)
+    out = check_out(out, *FIGURES)
+    given = declared(image, fit)
     wanted = one_target(target)
     network = opened(model, backend, weights, input_size)
-    picture = photograph(image, size or network.input.size, network.input.channels)
     held: dict[str, Any] = {"weights": weight} if weight else {}
-    found = ph.accentuate(network, picture, wanted, layer=layer, threshold=threshold, steps=steps, seed=seed, **held)
+    found = ph.accentuate(
+        network, given, wanted, layer=layer, size=size, threshold=threshold, steps=steps, seed=seed, **held
+    )
     found.save(out)
-    typer.echo(f"{found!r}\n{out}")
+    say(f"{found!r}\n{out}")
 
 
 def sheet(
@@ -210,6 +225,8 @@ def sheet(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="Output folder; an interrupted run is resumed.")] = Path("out/sheet"),
     images: ImagesOption = None,
     channels: Annotated[str | None, typer.Option(help="Channels, such as 0-15,20 (default: all).")] = None,
@@ -229,19 +246,19 @@ def sheet(
     its unit most.
     """
     import phosphene as ph
-    from phosphene.data.locations import source_at
+    from phosphene.cli.image_arguments import declared
 
-    page = out / "index.html"
-    check_out(page, ".html")
+    page = check_out(out / "index.html", ".html")
+    out = page.parent
     wanted = None if channels is None else parse_integers("channels", channels)
+    given = None if images is None else declared(images, fit, column)
     network = opened(model, backend, weights, input_size)
-    source = None if images is None else source_at(images, network.input.size, network.input.channels)
     recipe: dict[str, Any] = {"steps": steps, "preset": preset}
     found = ph.render_all(
         network,
         layer,
         out,
-        images=source,
+        images=given,
         channels=wanted,
         trust=trust,
         size=size,
@@ -249,10 +266,10 @@ def sheet(
         batch=batch,
         **{name: value for name, value in recipe.items() if value is not None},
     )
-    typer.echo(f"{found!r}")
+    say(f"{found!r}")
     for index, reason in found.settings["said"].items():
-        typer.echo(f"  not shown: {layer} : {index}, {reason}")
-    typer.echo(page)
+        say(f"  not shown: {layer} : {index}, {reason}")
+    say(page)
 
 
 def replay(
@@ -271,7 +288,7 @@ def replay(
     from phosphene.errors import InvalidParameter
     from phosphene.rendering.replays import replay as again
 
-    ph.Renders.check_path(out)
+    out = ph.Renders.check_path(out)
     if model is None:
         for name, given in (("--weights", weights), ("--input-size", input_size)):
             if given is not None:
@@ -280,4 +297,4 @@ def replay(
     else:
         renders = again(picture, network=opened(model, backend, weights, input_size))
     renders.save(out)
-    typer.echo(f"{renders!r}\n{out}")
+    say(f"{renders!r}\n{out}")

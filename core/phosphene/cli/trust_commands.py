@@ -10,6 +10,8 @@ import typer
 from phosphene.cli.options import (
     FIGURES,
     Backend,
+    Column,
+    Fit,
     InputSize,
     Model,
     Preset,
@@ -22,6 +24,7 @@ from phosphene.cli.options import (
     check_out,
     opened,
     parse_targets,
+    say,
 )
 
 __all__ = ["quiz", "trust"]
@@ -34,6 +37,8 @@ def trust(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="Output page, .html, table, .csv, or figure, .png, .svg or .pdf.")] = Path(
         "out/trust.html"
     ),
@@ -57,17 +62,19 @@ def trust(
     steps, seed and preset as for the quiz.
     """
     import phosphene as ph
+    from phosphene.cli.image_arguments import declared
 
-    check_out(out, ".html", ".csv", *FIGURES)
+    out = check_out(out, ".html", ".csv", *FIGURES)
     asked = _answered(quiz, answers or [])
+    given = declared(images, fit, column)
     network, pictures, source = _rendered(
-        (model, backend, weights, input_size), targets, images, size=size, steps=steps, seed=seed, preset=preset
+        (model, backend, weights, input_size), targets, given, size=size, steps=steps, seed=seed, preset=preset
     )
     cards = ph.assess(network, pictures, source, seeds=seeds)
     if asked is not None:
         cards = cards.with_answers(asked, *(answers or []))
     cards.save(out)
-    typer.echo(f"{cards!r}\n{out}")
+    say(f"{cards!r}\n{out}")
 
 
 def quiz(
@@ -77,6 +84,8 @@ def quiz(
     backend: Backend = None,
     weights: Weights = None,
     input_size: InputSize = None,
+    fit: Fit = None,
+    column: Column = None,
     out: Annotated[
         Path,
         typer.Option(help="Output page, .html; the quiz (.npz), needed to read answers, is written next to it."),
@@ -92,27 +101,29 @@ def quiz(
     To evaluate their answers: phosphene trust ... --quiz quiz.npz --answers answers.json.
     """
     import phosphene as ph
+    from phosphene.cli.image_arguments import declared
 
-    check_out(out, ".html")
+    out = check_out(out, ".html")
     check_out(out.with_suffix(".npz"), ".npz")
+    given = declared(images, fit, column)
     network, pictures, source = _rendered(
-        (model, backend, weights, input_size), targets, images, size=size, steps=steps, seed=seed, preset=preset
+        (model, backend, weights, input_size), targets, given, size=size, steps=steps, seed=seed, preset=preset
     )
     asked = ph.quiz(network, pictures, source, questions=questions, seed=seed)
-    typer.echo(f"{asked!r}")
+    say(f"{asked!r}")
     for target in (out, out.with_suffix(".npz")):
-        typer.echo(asked.save(target))
+        say(asked.save(target))
 
 
-def _rendered(model: tuple[Any, ...], targets: list[str], images: str, **options: Any) -> tuple[Any, Any, Any]:
+def _rendered(model: tuple[Any, ...], targets: list[str], images: Any, **options: Any) -> tuple[Any, Any, Any]:
     """Return the network, the pictures of the targets, and the real images, which are checked before rendering."""
     import phosphene as ph
-    from phosphene.data.locations import source_at
+    from phosphene.data.sources import source_of
 
     wanted = parse_targets(targets)
     name, backend, weights, input_size = model
     network = opened(name, backend, weights, input_size)
-    source = source_at(images, network.input.size, network.input.channels)
+    source = source_of(images, network.input)
     return network, ph.render(network, wanted, **options), source
 
 

@@ -16,16 +16,20 @@ from phosphene.backend import Network
 from phosphene.comparison.layer_vectors import blocks, default_layers, sources_for
 from phosphene.comparison.result import Comparison
 from phosphene.comparison.similarity import LEAST, Alignment, Correlation, centred_gram, matched
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.digests import Digests, digest_of_all
 from phosphene.errors import InvalidImages, InvalidParameter, ModelWarning, PhospheneError, said
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import canvas_size, choice, integer, one_per
+from phosphene.kit.arguments import optional_integer
+from phosphene.kit.checks import canvas_size, choice, is_network, one_per, seed_of, sequence
+from phosphene.kit.checks import names as names_in
 from phosphene.kit.finite import NotFinite
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.kit.provenance import describe
 from phosphene.objectives import Objective, channel
 from phosphene.objectives.location import ShapesAt
 from phosphene.objectives.targets import target_objective
 from phosphene.rendering.call import render
+from phosphene.rendering.presets import preset_names
 from phosphene.rendering.result import Renders
 from phosphene.types import Floats, Size, UserObjective
 
@@ -33,6 +37,9 @@ __all__ = ["compare"]
 
 FEWEST = 8
 """Smallest number of images for comparing layers; with fewer the result is dominated by chance."""
+
+MOST_NETWORKS, MOST_TARGETS = 1000, 10_000
+"""Largest numbers of networks and of targets of a call."""
 
 RENDER_PARAMETERS = frozenset(
     {"parameterization", "transforms", "regularizers", "optimizer", "rule", "warm_up", "patience", "slots", "crop"}
@@ -69,9 +76,9 @@ def compare(
         At least two, on any backends; the first is compared with each of the others.
     targets : class, objective, or a sequence of them, optional
         Class names or indices, objectives or functions that all networks have; each is rendered for each network.
-    images : array-like, path, sequence or iterable, optional
-        As in `phosphene.activations`; at least 8, and not an iterator. All networks get the same images: files are resized to
-        the input size of each network, anything else bilinearly from the largest of these sizes.
+    images : images, optional
+        Anything that `phosphene.images` takes, if it can be read more than once; at least 8 images. All networks get the
+        same ones: pictures and files are fitted to the input size of each network, arrays are resized bilinearly.
     layers : sequence, optional
         One path or list of paths per network, compared over `images` (default: up to 12 from the input to the output): for two
         networks, ``["stage2", "stage3"]`` is stage2 of the first and stage3 of the second, and ``[["stage2", "stage3"]] * 2`` both
@@ -119,9 +126,12 @@ def compare(
         )
     for name in recipe:
         choice("recipe", name, sorted(RENDER_PARAMETERS), fix="See help(ph.render).")
+    units, seed = optional_integer("units", units, minimum=1), seed_of(seed)
+    optional_integer("steps", steps, minimum=1)
+    if preset is not None:
+        choice("preset", preset, preset_names())
+    check_progress(progress)
     paths = _paths(nets, names, layers, images, units)
-    units = None if units is None else integer("units", units, minimum=1)
-    seed = integer("seed", seed)
     canvases = [canvas_size(network, size) for network in nets]
     for network, name, canvas in zip(nets, names, canvases, strict=True):
         with naming(name), network.scope():
@@ -154,6 +164,7 @@ def compare(
     settings = {
         "networks": [describe(network, seed, canvas) for network, canvas in zip(nets, canvases, strict=True)],
         "data": data,
+        "pixels": found.pixels,
         "layers": [list(own) for own in paths],
         "targets": [repr(one) for one in wanted],
         "units": units,
@@ -235,18 +246,17 @@ class _Similarities:
     similarity: dict[tuple[int, int], Floats]
     images: int
     correlation: Floats
+    pixels: str = ""
+    """Digest of the images."""
 
 
 def _networks(networks: Any) -> list[Network]:
-    nets = list(networks) if isinstance(networks, (list, tuple)) else [networks]
+    fix = "Wrap each model first: ph.wrap(model, size=(224, 224))."
+    single = is_network(networks)
+    nets = [networks] if single else list(sequence("networks", networks, "a list of networks", fix, most=MOST_NETWORKS))
     for network in nets:
-        if not isinstance(network, Network):
-            raise InvalidParameter(
-                "networks",
-                allowed="Network objects",
-                received=network,
-                fix="Wrap each model first: ph.wrap(model, size=(224, 224)).",
-            )
+        if not is_network(network):
+            raise InvalidParameter("networks", allowed="Network objects", received=network, fix=fix)
     if len(nets) < 2:
         raise InvalidParameter(
             "networks",
@@ -260,12 +270,14 @@ def _networks(networks: Any) -> list[Network]:
 def _targets(targets: Any) -> list[Objective]:
     if targets is None:
         return []
-    given = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]
+    fix = 'For example targets=["coins"].'
+    single = isinstance(targets, (str, int, np.integer, Objective)) or callable(targets)
+    given = (
+        (targets,) if single else sequence("targets", targets, "a target, or a list of targets", fix, most=MOST_TARGETS)
+    )
     if not given:
-        raise InvalidParameter(
-            "targets", allowed="at least one target, or None", received=targets, fix='For example targets=["coins"].'
-        )
-    return [target_objective(one) for one in given]
+        raise InvalidParameter("targets", allowed="at least one target, or None", received=targets, fix=fix)
+    return [target_objective(one, "targets") for one in given]
 
 
 def _paths(
@@ -290,15 +302,10 @@ def _paths(
         )
     if layers is None:
         return tuple(default_layers(network) for network in nets)
-    if isinstance(layers, str) or not isinstance(layers, Sequence):
-        raise InvalidParameter(
-            "layers",
-            allowed="a list with one path, or list of paths, per network",
-            received=layers,
-            fix='For two networks, for example, layers=["stage3", "stage3"].',
-        )
-    one_per("layers", layers, len(nets), "network")
-    paths = tuple((own,) if isinstance(own, str) else tuple(own) for own in layers)
+    fix = 'For two networks, for example, layers=["stage3", "stage3"].'
+    allowed = "a list with one path, or list of paths, per network"
+    layers = one_per("layers", sequence("layers", layers, allowed, fix), len(nets), "network")
+    paths = tuple(names_in("layers", own, fix=fix) for own in layers)
     _warn_of_mix_up(nets, names, layers)
     for network, name, own in zip(nets, names, paths, strict=True):
         with naming(name):
@@ -347,9 +354,10 @@ def _over_images(
     channels = Correlation()
     start, seen, total = time.perf_counter(), 0, len(sources[0])
     finite = [NotFinite(name) for name in names]
+    digests = Digests()
     readers = [
-        blocks(network, source, own, counted)
-        for network, source, own, counted in zip(nets, sources, paths, finite, strict=True)
+        blocks(network, source, own, counted, digests if number == 0 else None)
+        for number, (network, source, own, counted) in enumerate(zip(nets, sources, paths, finite, strict=True))
     ]
     with reporter(progress, "compare", total) as tell:
         while seen < total:
@@ -370,4 +378,5 @@ def _over_images(
     for counted in finite:
         counted.warn(stacklevel=4)
     matrices: dict[tuple[int, int], Floats] = {pair: running.matrix() for pair, running in sums.items()}
-    return _Similarities(matrices, seen, channels.matrix() if units else np.empty((0, 0)))
+    correlation = channels.matrix() if units else np.empty((0, 0))
+    return _Similarities(matrices, seen, correlation, digest_of_all(digests.taken()))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phosphene.kit.figures import SEQUENTIAL, figure_class, show_image
+from phosphene.kit.figures import SEQUENTIAL, figure_class, finished, fitted, show_image
+from phosphene.words import breadth
 
 if TYPE_CHECKING:
     from phosphene.comparison.result import Comparison
@@ -19,6 +20,9 @@ PICTURE, LARGEST, CELL, CURVE, CURVE_WIDTH, HEAD = 1.25, 1.9, 0.46, 2.1, 4.0, 0.
 the names above the pictures."""
 
 BLUE = "#0072B2"
+
+NAME, LAYER = 2.2, 1.4
+"""Inches: the longest name of a target, and of a layer."""
 
 LONGEST = 6
 """Rows of pictures in a column; further rows are drawn beside it."""
@@ -56,7 +60,7 @@ def plot_comparison(found: Comparison) -> Any:
             _heat_map(panel, found, *pair)
         if len(found.matches):
             _curve(panels[-1], found, alone=not maps)
-    return figure
+    return finished(figure)
 
 
 def _pictures(part: Any, found: Comparison, rows: range, lines: int) -> None:
@@ -68,11 +72,13 @@ def _pictures(part: Any, found: Comparison, rows: range, lines: int) -> None:
         for column, renders in enumerate(found.renders):
             show_image(axes[line, column], renders.images[row])
             if line == 0:
-                axes[line, column].set_title(found.names[column].replace(" (", "\n("), fontsize=8)
+                # The backend in brackets is on a line of its own.
+                name = found.names[column].replace(" (", "\n(").split("\n")
+                axes[line, column].set_title("\n".join(fitted(part, PICTURE, 8) for part in name), fontsize=8)
         axes[line, 0].text(
             -0.08,
             0.5,
-            found.rows[row].replace(" : ", ": "),
+            "\n".join(_titles(found, row)),
             ha="right",
             va="center",
             fontsize=8,
@@ -80,9 +86,14 @@ def _pictures(part: Any, found: Comparison, rows: range, lines: int) -> None:
         )
 
 
+def _titles(found: Comparison, row: int) -> list[str]:
+    """Lines of the title of a row: a target, or one per network."""
+    return [fitted(line.replace(" : ", ": "), NAME, 8) for line in found.rows[row].split("\n")]
+
+
 def _labels(found: Comparison, rows: range) -> float:
     """Width in inches of the titles of these rows."""
-    return 0.3 + 0.066 * max(len(line) for row in rows for line in found.rows[row].split("\n"))
+    return 0.3 + 0.066 * max(breadth(line) for row in rows for line in _titles(found, row))
 
 
 def _side(found: Comparison, network: int) -> float:
@@ -102,10 +113,11 @@ def _heat_map(panel: Any, found: Comparison, one: int, other: int) -> None:
             shade = "black" if np.isnan(value) or value > LIGHT else "white"
             text = "–" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
             axis.text(column, row, text, ha="center", va="center", fontsize=7, color=shade)
-    axis.set_xticks(range(columns), found.layers[other], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
-    axis.set_yticks(range(rows), found.layers[one], fontsize=7)
-    axis.set_xlabel(f"layers of {found.names[other]}", fontsize=8)
-    axis.set_ylabel(f"layers of {found.names[one]}", fontsize=8)
+    layers = [[fitted(layer, LAYER, 7) for layer in found.layers[network]] for network in (one, other)]
+    axis.set_xticks(range(columns), layers[1], rotation=45, ha="right", rotation_mode="anchor", fontsize=7)
+    axis.set_yticks(range(rows), layers[0], fontsize=7)
+    axis.set_xlabel(f"layers of {fitted(found.names[other], LAYER, 8)}", fontsize=8)
+    axis.set_ylabel(f"layers of {fitted(found.names[one], LAYER, 8)}", fontsize=8)
     axis.set_title(f"Alignment of layers (CKA) over {found.images:,} images", fontsize=8)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
@@ -120,11 +132,13 @@ def _curve(panel: Any, found: Comparison, *, alone: bool) -> None:
     axis.set_box_aspect(0.7 if alone else None)
     places = np.arange(1, len(found.matches) + 1)
     axis.plot(places, found.correlations, color=BLUE, linewidth=1.4)
-    layers = " and ".join(dict.fromkeys((found.layers[0][-1], found.layers[1][-1])))
+    layers = " and ".join(
+        fitted(layer, LAYER, 8) for layer in dict.fromkeys((found.layers[0][-1], found.layers[1][-1]))
+    )
     alignment = found.similarity[0, 1]
-    said = f"\nCKA of the layers {alignment[0, 0]:.2f}" if alignment.size == 1 else ""
+    said = f", CKA of the layers {alignment[0, 0]:.2f}" if alignment.size == 1 else ""
     axis.set_title(
-        f"{len(found.matches)} matched channels of {layers}: median correlation {np.median(found.correlations):.2f}{said}",
+        f"{len(found.matches)} matched channels of {layers}:\nmedian correlation {np.median(found.correlations):.2f}{said}",
         fontsize=8,
     )
     axis.set_xlabel("pairs of channels, strongest first", fontsize=8)

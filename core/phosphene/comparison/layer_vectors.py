@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from phosphene.backend import Network
 from phosphene.channel_maps.call import has_positions, on_grid
-from phosphene.data.locations import FileSource
+from phosphene.data.declaration import Images, ImagesLike
+from phosphene.data.digests import Digests
+from phosphene.data.locations import CropSource
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.data.streams import stream
 from phosphene.errors import InvalidParameter
-from phosphene.extraction.call import ImagesLike, read_layers
+from phosphene.extraction.call import read_layers
 from phosphene.kit.finite import NotFinite, mean_over_positions, without_gaps
 from phosphene.kit.maps import upsample
 from phosphene.kit.memory import batch_by_memory
@@ -56,33 +58,41 @@ def sources_for(images: ImagesLike, networks: Sequence[Network]) -> list[Source]
     InvalidParameter
         For an iterator, which allows only one pass.
     """
-    if not isinstance(images, Source) and not hasattr(images, "__len__") and hasattr(images, "__iter__"):
+    specs = [network.input for network in networks]
+    given = images.given if isinstance(images, Images) else images
+    if isinstance(given, Iterator) or (isinstance(given, Source) and given.once):
         raise InvalidParameter(
             "images",
             allowed="images that can be read once per network",
             received=images,
             fix="Make a list of them: list(images).",
         )
-    specs = [network.input for network in networks]
+    found = [source_of(images, spec) for spec in specs]
+    if not isinstance(found[0], CropSource):
+        return found
     # Crops depend on the size at which they are cut: they are cut at the largest size, and resized.
     largest = max((spec.size for spec in specs), key=lambda size: size[0] * size[1])
-    files = isinstance(source_of(images, largest, specs[0].channels), FileSource)
-    return [source_of(images, spec.size if files else largest, spec.channels) for spec in specs]
+    return [source_of(images, spec, size=largest) for spec in specs]
 
 
 def blocks(
-    network: Network, source: Source, layers: Sequence[str], finite: NotFinite | None = None
+    network: Network,
+    source: Source,
+    layers: Sequence[str],
+    finite: NotFinite | None = None,
+    digests: Digests | None = None,
 ) -> Iterator[list[Floats]]:
     """Yield vectors ``(n, C)`` of each layer in the order of the images, for blocks of about equal n, at most `BLOCK`.
 
-    `finite` counts values that are NaN or infinite; the mean of the channel in the block stands in their place.
+    `finite` counts values that are NaN or infinite; the mean of the channel in the block stands in their place. `digests` takes
+    those of the images.
     """
     spec, total = network.input, len(source)
     length = -(-total // -(-total // BLOCK))
     batch = min(batch_by_memory(network, layers), length)
     unique = tuple(dict.fromkeys(layers))
     kept: dict[str, Floats] = {}
-    for whole, _ in stream(source, None, spec.channels, batch):
+    for whole, _ in stream(source, None, spec.channels, batch, seen=digests):
         images = resized(whole, spec.size)
         for path, value in read_layers(network, images, unique, batch, finite).items():
             part = _averaged(value, network.layers[path])

@@ -9,8 +9,12 @@ from phosphene.kit.html import Html, element, page, picture
 from phosphene.kit.overlays import LEGEND, coloured
 from phosphene.kit.pictures import as_picture
 from phosphene.rendering.serialization import recipe_text
+from phosphene.words import plain_text, shortened
 
 __all__ = ["comparison_page"]
+
+LONGEST = 28
+"""Characters of the name of a layer in a table."""
 
 LIGHT = 0.55
 """Value above which a cell is light enough for black text."""
@@ -92,9 +96,9 @@ def _alignment(found: Comparison) -> list[Html]:
         element("div", "0", element("i", style=f"background: {LEGEND}"), "1", class_="legend"),
     ]
     for (one, other), matrix in found.similarity.items():
-        head = element("tr", element("th", ""), *(element("th", path, scope="col") for path in found.layers[other]))
+        head = element("tr", element("th", ""), *(_head(path, "col") for path in found.layers[other]))
         body = [
-            element("tr", element("th", path, scope="row"), *(_cell(float(value)) for value in row))
+            element("tr", _head(path, "row"), *(_cell(float(value)) for value in row))
             for path, row in zip(found.layers[one], matrix, strict=True)
         ]
         caption = f"Rows are layers of {found.names[one]}, columns layers of {found.names[other]}."
@@ -104,6 +108,12 @@ def _alignment(found: Comparison) -> list[Html]:
             element("p", caption, class_="muted"),
         ]
     return parts
+
+
+def _head(path: str, scope: str) -> Html:
+    """The name of a layer beside its values; a long one is whole when it is pointed at."""
+    shown = shortened(plain_text(path), LONGEST)
+    return element("th", shown, scope=scope, title=None if shown == path else path)
 
 
 def _cell(value: float) -> Html:

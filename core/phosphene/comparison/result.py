@@ -13,6 +13,7 @@ from phosphene.errors import InvalidParameter, said
 from phosphene.kit.result import FIGURES, Result
 from phosphene.rendering.result import Renders
 from phosphene.types import Floats
+from phosphene.words import LABEL, aligned, plain_message
 
 __all__ = ["Comparison"]
 
@@ -73,7 +74,7 @@ class Comparison(Result):
                 fix="Render the same targets of each network.",
             )
         for pair, matrix in self.similarity.items():
-            sizes = tuple(len(self.layers[index]) for index in pair if 0 <= index < len(self.layers))
+            sizes = tuple(len(self.layers[index]) for index in pair if 0 <= index < min(len(self.layers), count))
             if sizes != np.shape(matrix):
                 raise InvalidParameter(
                     "similarity",
@@ -107,17 +108,14 @@ class Comparison(Result):
             lines.append(
                 f"  alignment of layers over {self.images:,} images, {self.names[one]} with {self.names[other]}:"
             )
-            width = max(len(path) for path in self.layers[one])
-            for row, path in enumerate(self.layers[one]):
+            for row, path in enumerate(aligned(self.layers[one], LABEL)):
                 best = int(found[row].argmax())
                 nearest = f"nearest to {self.layers[other][best]} ({matrix[row, best]:.3f})"
-                lines.append(
-                    f"    {path:<{width}}  is {'the same for all images' if np.isnan(matrix[row]).all() else nearest}"
-                )
+                lines.append(f"    {path}  is {'the same for all images' if np.isnan(matrix[row]).all() else nearest}")
         if len(self.matches):
             (a, b), r = self.matches[0], self.correlations[0]
             lines.append(
                 f"  {len(self.matches)} pairs of channels of {self.layers[0][-1]} and {self.layers[1][-1]}, median correlation "
                 f"{float(np.median(self.correlations)):.2f}; the strongest {a} and {b} ({r:.3f})"
             )
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))

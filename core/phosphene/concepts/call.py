@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,16 @@ from numpy.typing import NDArray
 from phosphene.backend import Network
 from phosphene.concepts.result import LEVEL, Concept
 from phosphene.concepts.sensitivity import steepest
-from phosphene.data.sources import source_of
-from phosphene.data.streams import loaded
-from phosphene.draws import generator
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.digests import Digests, digest_of_all
+from phosphene.data.in_memory import read_images
+from phosphene.draws import generator, short_seed
 from phosphene.errors import InvalidImages, InvalidParameter, said
-from phosphene.extraction.call import ImagesLike, activations
+from phosphene.extraction.call import activations
 from phosphene.features.factorization import scikit_learn
-from phosphene.kit.checks import integer
+from phosphene.kit.arguments import capped
+from phosphene.kit.checks import a_network, seed_of, text
 from phosphene.kit.finite import finite_part, mean_over_positions
-from phosphene.kit.images import check_images
 from phosphene.kit.provenance import describe
 from phosphene.objectives import Objective
 from phosphene.objectives.location import ShapesAt
@@ -34,6 +34,9 @@ FEWEST = 5
 
 FEWEST_TRIALS = int(1 / LEVEL)
 """Smallest number of trials; with fewer no p could be below the level, since the smallest is ``1 / (1 + trials)``."""
+
+MOST_ASKED = 10_000
+"""Largest number of trials, and of folds: more trials show the smallest p more finely than it can be told apart."""
 
 USUAL_TRIALS, MOST_TRIALS = 60, 200
 """Default numbers of trials for large and for small matrices of examples and channels."""
@@ -68,12 +71,12 @@ def concept(
         From `phosphene.wrap` or `phosphene.load`.
     layer : str
         Path of a layer.
-    positives, negatives : array-like (N, H, W, C), path, sequence or iterable
-        Images with the concept, and otherwise similar images without it; as in `phosphene.activations`, at least 5 (and at
-        least `folds`) each. Any other difference between the sets becomes part of the concept.
+    positives, negatives : images
+        Images with the concept, and otherwise similar images without it: anything that `phosphene.images` takes, at least 5
+        (and at least `folds`) each. Any other difference between the sets becomes part of the concept.
     target : int, str, objective or function, optional
         The target whose use of the concept is tested: a class by index or name, or any objective.
-    images : array-like (N, H, W, C), path, sequence or iterable, optional
+    images : images, optional
         Images on which the sensitivity of the target is measured (default: the negatives).
     trials : int, optional
         Number of random concepts, at least 20 (default: from 60 for many examples and channels to 200 for few). The smallest p is
@@ -103,10 +106,11 @@ def concept(
     MissingDependency
         When scikit-learn is not installed.
     """
-    network.layers[layer]
-    trials = None if trials is None else integer("trials", trials, minimum=FEWEST_TRIALS)
-    folds = integer("folds", folds, minimum=2)
-    seed = integer("seed", seed)
+    a_network(network).layers[layer]
+    trials = None if trials is None else capped("trials", trials, minimum=FEWEST_TRIALS, most=MOST_ASKED)
+    folds = capped("folds", folds, minimum=2, most=MOST_ASKED)
+    seed = seed_of(seed)
+    label = text("label", label, fix='For example label="stripes".')
     if target is None and images is not None:
         raise InvalidParameter(
             "target",
@@ -150,9 +154,9 @@ def concept(
         "trials": trials,
         "folds": folds,
         "target": title,
-        "positives": _identity(network, examples),
-        "negatives": _identity(network, others),
-        "images": _identity(network, shown) if looked else None,
+        "positives": _identity(examples),
+        "negatives": _identity(others),
+        "images": _identity(shown) if looked else None,
     }
     return Concept(
         layer=layer,
@@ -181,7 +185,7 @@ class Linear:
 
 def _read(vectors: Floats, positive: NDArray[np.bool_], folds: int, seed: int) -> Linear:
     """Train a classifier on `vectors` ``(N, C)``: on all of them for the direction, cross-validated for the accuracy."""
-    parts = scikit_learn("model_selection").StratifiedKFold(folds, shuffle=True, random_state=seed)
+    parts = scikit_learn("model_selection").StratifiedKFold(folds, shuffle=True, random_state=short_seed(seed))
     right = []
     for known, unknown in parts.split(vectors, positive):
         normal, offset = _normal(vectors[known], positive[known])
@@ -216,15 +220,8 @@ def _averaged(network: Network, images: NDArray[np.float32], layer: str) -> Floa
 
 def _pictures(network: Network, images: Any, name: str, fewest: int) -> NDArray[np.float32]:
     """Load and check at least `fewest` images."""
-    spec = network.input
-    files = isinstance(images, (list, tuple)) and len(images) > 0 and isinstance(images[0], (str, Path))
-    if files or not isinstance(images, (np.ndarray, list, tuple)):
-        source = source_of(images, spec.size, spec.channels)
-        images = loaded(source, spec.size, spec.channels)
-    if np.shape(images)[:1] == (0,) if isinstance(images, np.ndarray) else not images:
-        array = np.zeros((0, *spec.size, spec.channels), np.float32)
-    else:
-        array = check_images(images, spec, parameter=name)
+    empty = isinstance(images, (list, tuple, np.ndarray)) and not len(images)
+    array = np.zeros((0, 1, 1, 1), np.float32) if empty else read_images(images, network.input, parameter=name)
     if len(array) < fewest:
         raise InvalidImages(
             name,
@@ -235,5 +232,8 @@ def _pictures(network: Network, images: Any, name: str, fewest: int) -> NDArray[
     return array
 
 
-def _identity(network: Network, images: NDArray[np.float32]) -> str:
-    return source_of(images, network.input.size, network.input.channels).identity()
+def _identity(images: NDArray[np.float32]) -> str:
+    digests = Digests()
+    for image in images:
+        digests(image)
+    return f"{len(images)} images {digest_of_all(digests.taken())}"

@@ -11,6 +11,7 @@ import numpy as np
 from phosphene.kit.result import FIGURES, Result
 from phosphene.objectives import Objective, direction
 from phosphene.types import Floats
+from phosphene.words import plain_message
 
 __all__ = ["LEVEL", "Concept"]
 
@@ -110,7 +111,8 @@ class Concept(Result):
         trials, counts = len(self.accuracy_null), self.counts
         verdict = self._verdict(self.p_present, "it is there")
         lines = [
-            f"Concept {self.label!r} at {self.layer}, from {counts['positives']} images with it and {counts['negatives']} without",
+            f"Concept {self.label!r} at {self.layer}, from {counts.get('positives', 0)} images with it and "
+            f"{counts.get('negatives', 0)} without",
             f"  read with an accuracy of {self.accuracy:.1%}; {trials} random concepts with {self.accuracy_null.mean():.1%} on "
             f"average (p = {self.p_present:.3f}): {verdict}",
         ]
@@ -118,7 +120,7 @@ class Concept(Result):
             side = "for" if self.sensitivity > self.sensitivity_null.mean() else "against"
             verdict = self._verdict(self.p_used, f"it speaks {side} {self.target}")
             lines.append(
-                f"  {self.target} on {counts['images']} images: sensitivity {self.sensitivity:+.3f}; random concepts "
+                f"  {self.target} on {counts.get('images', 0)} images: sensitivity {self.sensitivity:+.3f}; random concepts "
                 f"{self.sensitivity_null.mean():+.3f} with a deviation of {np.std(self.sensitivity_null):.3f} "
                 f"(p = {self.p_used:.3f}): {verdict}"
             )
@@ -127,4 +129,4 @@ class Concept(Result):
             lines.append(f"  not significant with {trials} random concepts: give trials={max(200, 4 * trials)}")
         else:
             lines.append(f"  {'significant' if self.significant else 'not significant'}")
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))

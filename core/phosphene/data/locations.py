@@ -2,74 +2,75 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.data.addresses import is_address, local_path, source_at_address
 from phosphene.data.crops import Crops, parse
+from phosphene.data.file_places import LocalPlace
+from phosphene.data.films import is_film, source_of_film
+from phosphene.data.fitting import Fit
+from phosphene.data.formats import image_files, is_image, is_image_file, shown
+from phosphene.data.items import Conversion
+from phosphene.data.shards import expanded, is_shard, source_of_shards
 from phosphene.data.source import Source
 from phosphene.errors import CorruptFile, InvalidParameter
 from phosphene.types import Size
 
-__all__ = ["ENDINGS", "CropSource", "FileSource", "source_at"]
-
-ENDINGS = frozenset(".bmp .gif .jpeg .jpg .png .ppm .tif .tiff .webp".split())
-"""Extensions of the image files that are read from a folder."""
+__all__ = ["CropSource", "FileSource", "source_at"]
 
 SMALLEST = 16
 """Smallest side of a crop in pixels; networks with a smaller input get the centre of it."""
 
-SKIP = "With on_error='skip' it is skipped and counted."
+SKIP = "Calls with on_error='skip' leave it out and count it."
+
+GLOB = re.compile(r"[*?\[]")
+"""What makes a path a pattern."""
 
 
 @dataclass(frozen=True)
 class FileSource(Source):
-    """Image files; each is cropped to the aspect ratio of `size` about its centre, then resized."""
+    """Image files, each fitted to the size of the conversion."""
 
     paths: tuple[Path, ...]
-    size: Size
-    channels: int
+    conversion: Conversion
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def image(self, index: int) -> NDArray[Any]:
-        from PIL import Image, ImageOps
+    @property
+    def of_files(self) -> bool:
+        return True
 
-        path = self.paths[index]
+    def image(self, index: int) -> NDArray[Any]:
+        name = self.name(index)
         try:
-            with Image.open(path) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("L" if self.channels == 1 else "RGB")
-                picture = ImageOps.fit(picture, (self.size[1], self.size[0]), Image.Resampling.LANCZOS)
-        except Image.DecompressionBombError as error:
-            raise CorruptFile(
-                str(path),
-                f"too large to be opened: it may be a decompression bomb ({error}). {SKIP} If you trust the file, resize it, "
-                "or raise PIL.Image.MAX_IMAGE_PIXELS.",
-            ) from error
-        except Exception as error:
-            # Decoders share no exception for damaged files: OSError, SyntaxError, struct.error, zlib.error, EOFError and others.
-            raise CorruptFile(str(path), f"cannot be read as an image ({error}). {SKIP}") from error
-        pixels = np.asarray(picture)
-        return pixels[..., None] if pixels.ndim == 2 else pixels
+            return self.conversion.image(self.paths[index])
+        except (CorruptFile, FileNotFoundError) as error:
+            detail = str(error).removeprefix(f"{name}: ").rstrip(".")
+            raise CorruptFile(name, f"{detail}. {SKIP}") from error
 
     def identity(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for path in self.paths:
             state = os.stat(path)
-            digest.update(f"{path.name}|{state.st_size}|{state.st_mtime_ns}\n".encode())
-        return f"{len(self.paths)} files {self.size} {self.channels} {digest.hexdigest()}"
+            digest.update(f"{path.name}|{state.st_size}|{state.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        rule = self.conversion.fit
+        stated = "" if rule == Fit() else f" {rule}"
+        return f"{len(self.paths)} files {self.conversion.size} {self.conversion.channels}{stated} {digest.hexdigest()}"
 
     def name(self, index: int) -> str:
-        return str(self.paths[index])
+        return shown(str(self.paths[index]))
 
     def part(self, index: int) -> tuple[Source, int]:
-        return FileSource((self.paths[index],), self.size, self.channels), 0
+        return FileSource((self.paths[index],), self.conversion), 0
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,18 @@ class CropSource(Source):
         return f"{self.crops!r} {self.size} {self.channels}"
 
 
-def source_at(place: str | Path, size: Size, channels: int = 3) -> Source:
-    """Open the image source at a path.
+def source_at(place: str | Path, conversion: Conversion, count: int | None = None) -> Source:
+    """Open the image source at a path or an address.
 
     Parameters
     ----------
     place : str or Path
-        A folder (searched recursively), an image file, a text file with one path per line, or ``photos:N[:SEED]``.
-    size : (int, int)
-        Height and width of the network's input, in pixels.
-    channels : int, default 3
+        A folder (searched recursively), an image file, a glob pattern, a text file with one path per line, or
+        ``photos:N[:SEED]``; shards, a zip archive, a film, or an address of fsspec.
+    conversion : Conversion
+        How files are fitted to the network's input.
+    count : int, optional
+        Frames of a film that are wanted (default: all).
 
     Returns
     -------
@@ -116,32 +119,84 @@ def source_at(place: str | Path, size: Size, channels: int = 3) -> Source:
         When the file is neither an image nor text.
     """
     if isinstance(place, str) and place.partition(":")[0] in ("photos", "photos-shortcut"):
-        return CropSource(parse(place, size=max(*size, SMALLEST)), size, channels)
+        size = conversion.size
+        return CropSource(parse(place, size=max(*size, SMALLEST)), size, conversion.channels)
+    if not str(place) or "\0" in str(place):
+        raise InvalidParameter("images", allowed="a path", received=str(place), fix="Give the path of a folder.")
+    if isinstance(place, str) and is_address(place):
+        local = local_path(place)
+        return source_at_address(place, conversion, count) if local is None else source_at(local, conversion, count)
     path = Path(place).expanduser()
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
-        what = f"a folder with images ({', '.join(sorted(ENDINGS))})"
-    elif path.is_file() and path.suffix.lower() in ENDINGS:
-        found, what = [path], ""
-    elif path.is_file():
-        try:
-            lines = [line.strip() for line in path.read_text().splitlines()]
-        except UnicodeDecodeError as error:
-            raise CorruptFile(str(path), "neither an image nor a text file of paths") from error
-        found = [path.parent / line for line in lines if line and not line.startswith("#")]
-        what = "a text file with one path per line"
-        for file in found:
-            if not file.is_file():
-                raise InvalidParameter(
-                    "images", allowed=what, received=str(path), fix=f"It lists {file}, which is not a file."
-                )
+    try:
+        exists, folder = path.exists(), path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise _nothing(place, f"It cannot be a path: {error.strerror or error}.") from error
+    if not exists and "{" in str(path):
+        return _of_names(expanded(str(path)), conversion, str(place))
+    if folder:
+        found = list(image_files(path))
+        what = "a folder with images"
+        shards = [] if found else sorted(file for file in path.iterdir() if file.name.endswith(".tar"))
+        if shards:
+            return source_of_shards([LocalPlace(file) for file in shards], conversion)
+    elif exists:
+        if is_shard(path.name):
+            return source_of_shards([LocalPlace(path)], conversion)
+        if is_film(path.name):
+            return source_of_film(LocalPlace(path), conversion, count)
+        if path.suffix.lower() == ".zip":
+            return source_at_address(f"zip://::{path.absolute()}", conversion)
+        found, what = _of_file(path), "a text file with one path per line"
+    elif GLOB.search(str(place)):
+        matched = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        shards = [file for file in matched if is_shard(file.name)]
+        if shards and len(shards) == len(matched):
+            return source_of_shards([LocalPlace(file) for file in shards], conversion)
+        found = [file for file in matched if is_image_file(file)]
+        what = "a pattern that matches image files"
     else:
-        raise InvalidParameter(
-            "images",
-            allowed="a folder, an image file, a text file of paths, or photos:N",
-            received=str(place),
-            fix="Nothing exists at that path: check its spelling and the working directory.",
-        )
+        raise _nothing(place, "Nothing exists at that path: check its spelling and the working directory.")
     if not found:
         raise InvalidParameter("images", allowed=what, received=str(path), fix="It holds no images: check the path.")
-    return FileSource(tuple(found), size, channels)
+    return FileSource(tuple(found), conversion)
+
+
+def _nothing(place: str | Path, fix: str) -> InvalidParameter:
+    return InvalidParameter(
+        "images",
+        allowed="a folder, an image file, a glob pattern, a text file of paths, an address, shards, a film, or photos:N",
+        received=str(place),
+        fix=fix,
+    )
+
+
+def _of_names(names: list[str], conversion: Conversion, pattern: str) -> Source:
+    """The shards or image files that a pattern with braces stands for."""
+    paths = [Path(name) for name in names]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise _nothing(pattern, f"{missing[0]} does not exist: check the pattern.")
+    if all(is_shard(path.name) for path in paths):
+        return source_of_shards([LocalPlace(path) for path in paths], conversion)
+    return FileSource(tuple(paths), conversion)
+
+
+def _of_file(path: Path) -> list[Path]:
+    """The file itself if it is an image, or the files that it lists."""
+    if is_image_file(path) or not path.is_file() or is_image(path):
+        return [path]  # what is no regular file is refused when it is opened
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorruptFile(str(path), "neither an image nor a text file of paths in UTF-8") from error
+    lines = [line.strip() for line in text.splitlines()]
+    found = [path.parent / Path(line).expanduser() for line in lines if line and not line.startswith("#")]
+    for file in found:
+        if "\0" in str(file) or not file.is_file():
+            raise InvalidParameter(
+                "images",
+                allowed="an image, or a text file with one path per line",
+                received=str(path),
+                fix=f"It lists {file}, which is not a file.",
+            )
+    return found

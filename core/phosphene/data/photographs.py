@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.data.pixels import decoded
 from phosphene.errors import MissingDependency
 
 __all__ = ["PHOTOGRAPHS", "Photograph", "pixels", "read"]
@@ -138,12 +139,12 @@ def read(photograph: Photograph) -> NDArray[np.float32]:
     Returns
     -------
     numpy.ndarray (H, W, 3) of float32
-        In [0, 1]; grey photographs have three equal channels, and an alpha channel is dropped.
+        In [0, 1]; grey photographs have three equal channels, and transparent ones are laid on white.
 
     Raises
     ------
     MissingDependency
-        When Pillow, or the package that contains the photograph, is not installed.
+        When the package that contains the photograph is not installed.
     """
     return pixels(photograph).astype(np.float32) / np.float32(255)
 
@@ -151,13 +152,7 @@ def read(photograph: Photograph) -> NDArray[np.float32]:
 @functools.cache
 def pixels(photograph: Photograph) -> NDArray[np.uint8]:
     """Read a photograph as bytes ``(H, W, 3)``, read-only and cached for the process; raises as `read` does."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingDependency("pillow", "demo") from error
-    path = _folder(photograph.package) / photograph.file
-    with Image.open(path) as opened:
-        result = np.asarray(opened.convert("RGB"))
+    result: NDArray[np.uint8] = decoded(_folder(photograph.package) / photograph.file)
     result.setflags(write=False)
     return result
 

@@ -30,7 +30,22 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def identity(self) -> str:
-        """Return a text that is equal for equal images, as far as can be told without reading all of them."""
+        """Return a text that is equal for equal images, as far as can be told without reading them."""
+
+    @property
+    def once(self) -> bool:
+        """Whether the images can be gone through only once, in order."""
+        return False
+
+    @property
+    def stated(self) -> bool:
+        """Whether the user states the identity, so that pixels are not compared."""
+        return False
+
+    @property
+    def of_files(self) -> bool:
+        """Whether the identity tells of each file when it was changed, so that a few images are compared rather than all."""
+        return False
 
     def name(self, index: int) -> str:
         """Name of image `index` in messages."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from phosphene.data.source import Source
 from phosphene.errors import CorruptFile, InvalidImages, InvalidParameter, said
 from phosphene.kit.checks import choice
+from phosphene.kit.images import layout_advice, scaled
 from phosphene.types import Size
+from phosphene.words import plain_message
 
 __all__ = ["check_on_error", "loaded", "picked", "stream"]
 
@@ -30,6 +33,7 @@ def stream(
     start: int = 0,
     executor: Executor | None = None,
     on_error: str = "raise",
+    seen: Callable[[NDArray[Any] | CorruptFile], None] | None = None,
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Yield batches of images, and which of them could be read.
 
@@ -47,6 +51,8 @@ def stream(
         Reads and decodes images ahead (default: they are read in this thread).
     on_error : {"raise", "skip"}, default "raise"
         Whether an image that cannot be read raises, or is logged and left mid-grey.
+    seen : callable, optional
+        Called with each image as the source yields it, such as `phosphene.data.digests.Digests`.
 
     Yields
     ------
@@ -70,10 +76,12 @@ def stream(
         whole: NDArray[np.float32] | None = None
         good = np.ones(len(rows), np.bool_)
         for row, found in enumerate(rows):
+            if seen is not None:
+                seen(found)
             if isinstance(found, CorruptFile):
                 if on_error == "raise":
                     raise found
-                LOG.warning("skipped %s", found)
+                LOG.warning("skipped %s", plain_message(found))
                 good[row] = False
                 continue
             image = _checked(found, channels, size, source.name(number + row))
@@ -88,11 +96,41 @@ def stream(
 
 
 def loaded(
-    source: Source, size: Size, channels: int, *, executor: Executor | None = None, on_error: str = "raise"
+    source: Source, size: Size | None, channels: int, *, executor: Executor | None = None, on_error: str = "raise"
 ) -> NDArray[np.float32]:
-    """Read all readable images into one array ``(N, H, W, channels)``; see `stream`."""
-    pieces = [whole[good] for whole, good in stream(source, size, channels, 64, executor=executor, on_error=on_error)]
-    return np.concatenate(pieces) if pieces else np.zeros((0, *size, channels), np.float32)
+    """Read all readable images into one array ``(N, H, W, channels)``; see `stream`.
+
+    Raises
+    ------
+    InvalidParameter
+        For more images than the memory of this machine holds.
+    """
+    pieces: list[NDArray[np.float32]] = []
+    for whole, good in stream(source, size, channels, 64, executor=executor, on_error=on_error):
+        if not pieces:
+            _check_memory(len(source), whole[0])
+        pieces.append(whole[good])
+    return np.concatenate(pieces) if pieces else np.zeros((0, *(size or (1, 1)), channels), np.float32)
+
+
+def _check_memory(count: int, image: NDArray[np.float32]) -> None:
+    """A length may be a mistake, and a data set may answer for ever: find out before the memory is full."""
+    needed, held = count * image.nbytes, _memory()
+    if needed > held:
+        raise InvalidParameter(
+            "images",
+            allowed=f"images that fit into the memory of this machine, {held / 1e9:.0f} GB",
+            received=said(f"{count:,} images of {' x '.join(map(str, image.shape))}, {needed / 1e9:,.0f} GB as floats"),
+            fix="Use fewer: count=1000, for example. Calls with out= stream them instead.",
+        )
+
+
+def _memory() -> int:
+    """Memory of this machine in bytes; where it does not tell, more than any has."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 60
 
 
 def picked(
@@ -147,30 +185,13 @@ def _checked(image: NDArray[Any], channels: int, size: Size | None, name: str) -
             name,
             allowed=f"shape (H, W, {channels})",
             received=said(f"shape {array.shape}"),
-            fix="The layout is channel-last.",
+            fix=layout_advice(array.shape, channels),
         )
-    if size is not None and array.shape[:2] != size:
+    if size is not None and array.shape[:2] != tuple(size):
         raise InvalidImages(
             name,
             allowed=f"{size[0]} x {size[1]} pixels, like the images before it",
             received=said(f"{array.shape[0]} x {array.shape[1]}"),
-            fix="Resize or crop arrays to one size first; only files are resized for you.",
+            fix='Arrays are not resized unless you say how: ph.images(images, fit="crop").',
         )
-    if array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(255)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InvalidImages(
-            name,
-            allowed="floats in [0, 1] or bytes",
-            received=said(f"dtype {array.dtype}"),
-            fix="Divide by the largest value of the dtype.",
-        )
-    low, high = float(array.min()), float(array.max())
-    if not (low >= -1e-6 and high <= 1 + 1e-6):  # true for NaN as well
-        raise InvalidImages(
-            name,
-            allowed="values in [0, 1]",
-            received=said(f"values from {low:.4g} to {high:.4g}"),
-            fix="Undo the normalisation (the network applies mean and std itself), and find where NaN values come from.",
-        )
-    return array.astype(np.float32)
+    return scaled(array, name)

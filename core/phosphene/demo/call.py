@@ -27,6 +27,7 @@ from phosphene.demo.result import (
 )
 from phosphene.extraction.call import activations
 from phosphene.inversion.call import invert
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
 from phosphene.layers import OUTPUT
 from phosphene.loaders import load
@@ -89,7 +90,7 @@ def run_demo(
     """
     from phosphene.demo.page import demo_page
 
-    target = check_writable(Path(out) / "index.html")
+    target = check_writable(given_path(out, "out") / "index.html")
     started = time.perf_counter()
     network, witness = load("specimen", backend=backend), load("specimen-witness", backend=backend)
     say(f"reading {NATURAL:,} crops of 18 photographs")

@@ -13,16 +13,17 @@ from phosphene.attribution.evaluation import run_program
 from phosphene.attribution.programs import InputGradient
 from phosphene.backend import Network, Rule
 from phosphene.concepts.result import LEVEL, Concept
-from phosphene.data.sources import source_of
-from phosphene.data.streams import loaded
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
 from phosphene.diagnosis.result import Diagnosis, Finding
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
-from phosphene.extraction.call import ImagesLike, read_layers
+from phosphene.extraction.call import read_layers
+from phosphene.kit.checks import a_network, seed_of, sequence
 from phosphene.layers import OUTPUT
 from phosphene.objectives import Objective
 from phosphene.objectives.declarations import Bound
-from phosphene.objectives.targets import as_objective
+from phosphene.objectives.targets import MOST, as_objectives
 from phosphene.receptive_field import receptive_field
 from phosphene.rules import Redirected
 from phosphene.types import Floats, UserObjective
@@ -72,9 +73,9 @@ def diagnose(
         Objectives to test: whether a gradient reaches the image, whether the unit is active on noise or on any image, and
         whether the receptive field of its layer is large enough for an object. For a concept also: whether its layer represents
         it, whether its target uses it, and whether it was found in this network.
-    images : array-like, path, sequence or iterable, optional
-        At least 8 varied images, as in `phosphene.activations`. Needed to tell an inactive unit from a dead one, and to test
-        the input range.
+    images : images, optional
+        At least 8 varied images: anything that `phosphene.images` takes. Needed to tell an inactive unit from a dead one, and to
+        test the input range.
     seed : int, default 0
         Random seed of the noise.
 
@@ -90,15 +91,20 @@ def diagnose(
     UnknownLayer
         For an objective or a concept of a layer that the network does not have.
     """
-    given = objectives if isinstance(objectives, Sequence) else [objectives]
+    a_network(network)
+    seed = seed_of(seed)
+    single = isinstance(objectives, (str, Objective, Concept)) or callable(objectives)
+    fix = 'For example ph.diagnose(net, [ph.channel("stage3", 5)]).'
+    given = (objectives,) if single else sequence("objectives", objectives, "objectives", fix, most=MOST)
     concepts = [item for item in given if isinstance(item, Concept)]
-    wanted = [item.objective() if isinstance(item, Concept) else as_objective(item) for item in given]
+    wanted: list[Objective] = []
+    for item in given:
+        wanted += [item.objective()] if isinstance(item, Concept) else as_objectives(item)
     spec = network.input
     noise = generator(seed, "diagnosis").uniform(0.3, 0.7, (NOISE, *spec.size, spec.channels)).astype(np.float32)
     pictures: NDArray[np.float32] | None = None
     if images is not None:
-        source = source_of(images, spec.size, spec.channels)
-        pictures = loaded(source, spec.size, spec.channels)
+        pictures = read_images(images, spec)
         if len(pictures) < 8:
             raise InvalidParameter(
                 "images",

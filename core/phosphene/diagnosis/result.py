@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from phosphene.kit.result import Result
+from phosphene.words import plain_message
 
 __all__ = ["Diagnosis", "Finding"]
 
@@ -67,4 +68,4 @@ class Diagnosis(Result):
         lines = [head + (f"{count} finding{'s' * (count != 1)}" if count else "nothing was found")]
         for finding in self.findings:
             lines += [f"  {finding.kind} ({finding.where}): {finding.said}.", f"    {finding.fix}"]
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+        return plain_message("\n".join([*lines, *(f"  {note}" for note in self.notes)]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.backend import Network
 from phosphene.channel_maps.call import on_grid
+from phosphene.data.declaration import ImagesLike, of_length
+from phosphene.data.digests import Digests, digest_of_all
 from phosphene.data.source import Source
-from phosphene.data.sources import source_of
+from phosphene.data.sources import IterableSource, source_of
 from phosphene.data.streams import stream
+from phosphene.draws import short_seed
 from phosphene.embedding.result import Embedding
-from phosphene.errors import InvalidParameter, MissingDependency, said
-from phosphene.extraction.call import BATCH, ImagesLike, read_layers
-from phosphene.kit.checks import choice, integer, one_per
+from phosphene.errors import InvalidParameter, MissingDependency, brief, said
+from phosphene.extraction.call import BATCH, read_layers
+from phosphene.kit.arguments import array_like, layer_paths, optional_integer
+from phosphene.kit.checks import a_network, boolean, choice, integer, one_per, seed_of
 from phosphene.kit.finite import NotFinite, finite_part, mean_over_positions
 from phosphene.kit.maps import upsample
-from phosphene.kit.progress import Progress
+from phosphene.kit.progress import Progress, check_progress
 from phosphene.kit.provenance import describe
 from phosphene.kit.threads import threads_kept
 from phosphene.types import Floats
@@ -60,8 +64,8 @@ def embed(
     Parameters
     ----------
     network : Network
-    images : array-like, path, sequence or iterable
-        As in `phosphene.activations`.
+    images : images
+        Anything that `phosphene.images` takes.
     layer : str
         Path of the layer.
     method : {"pca", "tsne", "umap"}, default "pca"
@@ -96,13 +100,17 @@ def embed(
         For activations that are NaN or infinite. Channels with such values are left out; an image without others is a point at
         NaN.
     """
+    a_network(network).layers[layer]
     choice("method", method, SOURCES)
-    if dimensions not in (2, 3):
-        raise InvalidParameter("dimensions", allowed="2 or 3", received=dimensions, fix="The default is 2.")
-    seed = integer("seed", seed)
+    dimensions = integer("dimensions", dimensions, minimum=2, maximum=3)
+    seed, thumbnails = seed_of(seed), boolean("thumbnails", thumbnails)
+    count = optional_integer("count", count, minimum=1)
+    check_progress(progress)
+    _check_options(method, options)
     spec = network.input
-    source = source_of(images, spec.size, spec.channels, count=count)
-    read, small = _vectors(network, source, (layer,), 28 if thumbnails else 0)
+    source = source_of(images, spec, count=count)
+    digests = Digests()
+    read, small = _vectors(network, source, (layer,), 28 if thumbnails else 0, digests)
     vectors = read[layer]
     rows, columns = _usable("layer", layer, vectors)
     vectors = vectors[rows][:, columns]
@@ -127,6 +135,7 @@ def embed(
     settings = {
         **describe(network, seed, spec.size),
         "data": source.identity(),
+        "pixels": digest_of_all(digests.taken()),
         "layer": layer,
         "method": method,
         "options": options,
@@ -154,8 +163,8 @@ def probe(
     Parameters
     ----------
     network : Network
-    images : array-like, path, sequence or iterable
-        As in `phosphene.activations`.
+    images : images
+        Anything that `phosphene.images` takes.
     labels : array-like (N,)
         Class of each image.
     layers : str or sequence of str
@@ -178,11 +187,20 @@ def probe(
     MissingDependency
         When scikit-learn is not installed.
     """
-    seed, folds = integer("seed", seed), integer("folds", folds, minimum=2)
+    paths = layer_paths(a_network(network), layers)
+    seed, folds = seed_of(seed), integer("folds", folds, minimum=2)
+    given = array_like("labels", labels, kinds="iufbUS", allowed="an array of integers or strings, one per image")
+    if given.ndim != 1:
+        raise InvalidParameter(
+            "labels",
+            allowed="one class per image",
+            received=said(f"shape {given.shape}"),
+            fix="Give a list of classes.",
+        )
     selection, linear, pipeline, preprocessing = (
         _sklearn(name) for name in ("model_selection", "linear_model", "pipeline", "preprocessing")
     )
-    classes, wanted = np.unique(np.asarray(labels), return_inverse=True)
+    classes, wanted = np.unique(given, return_inverse=True)
     fewest = int(np.bincount(wanted).min()) if len(wanted) else 0
     if len(classes) < 2 or fewest < folds:
         raise InvalidParameter(
@@ -195,31 +213,33 @@ def probe(
         )
     spec = network.input
     # Labels give the length of an iterable that has none; anything else must have as many images as labels.
-    unsized = (
-        hasattr(images, "__iter__") and not hasattr(images, "__len__") and not isinstance(images, (str, Path, Source))
-    )
-    source = source_of(images, spec.size, spec.channels, count=len(wanted) if unsized else None)
+    counted = of_length(images, len(wanted))
+    source = source_of(counted, spec)
     one_per("labels", wanted, len(source), "image")
-    read, _ = _vectors(network, source, (layers,) if isinstance(layers, str) else tuple(layers), 0)
-    one_per("labels", wanted, min(len(vectors) for vectors in read.values()), "image")  # an iterable may end early
+    try:
+        read, _ = _vectors(network, source, paths, 0)
+    except InvalidParameter:
+        if counted is not images and isinstance(source, IterableSource) and source.once:  # it may end early
+            one_per("labels", wanted, source.position[0], "image")
+        raise
     result = {}
     for path, vectors in read.items():
         rows, columns = _usable("layers", path, vectors)
         classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), linear.LogisticRegression(max_iter=1000))
-        parts = selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
+        parts = selection.StratifiedKFold(folds, shuffle=True, random_state=short_seed(seed))
         scores = selection.cross_val_score(classifier, vectors[rows][:, columns], wanted[rows], cv=parts)
         result[path] = float(scores.mean()), float(scores.std(ddof=1) / np.sqrt(folds))
     return result
 
 
 def _vectors(
-    network: Network, source: Any, layers: Sequence[str], thumbnail: int
+    network: Network, source: Source, layers: Sequence[str], thumbnail: int, digests: Digests | None = None
 ) -> tuple[dict[str, Floats], NDArray[np.float32]]:
     """Activations of each layer averaged over positions, and thumbnails of that side (0: none), in one pass over the images."""
     spec = network.input
     vectors: dict[str, list[Floats]] = {path: [] for path in layers}
     small, finite = [], NotFinite(network.name)
-    for whole, good in stream(source, spec.size, spec.channels, 64):
+    for whole, good in stream(source, spec.size, spec.channels, 64, seen=digests):
         if not good.any():
             continue
         read = read_layers(network, whole[good], tuple(layers), min(BATCH, int(good.sum())), finite)
@@ -239,20 +259,58 @@ def _vectors(
 def _points(vectors: Floats, method: str, dimensions: int, seed: int, options: dict[str, Any]) -> tuple[Floats, Floats]:
     decomposition = _sklearn("decomposition")
     if method == "pca":
-        model = decomposition.PCA(dimensions, random_state=seed, **options)
-        return model.fit_transform(vectors), model.explained_variance_ratio_
+        model = decomposition.PCA(dimensions, random_state=short_seed(seed), **options)
+        return _fitted(model, vectors, options), model.explained_variance_ratio_
     if vectors.shape[1] > REDUCED and len(vectors) > REDUCED:
-        vectors = decomposition.PCA(REDUCED, random_state=seed).fit_transform(vectors)
+        vectors = decomposition.PCA(REDUCED, random_state=short_seed(seed)).fit_transform(vectors)
     if method == "tsne":
         given = {"perplexity": min(30.0, (len(vectors) - 1) / 3), "init": "pca", **options}
-        return _sklearn("manifold").TSNE(dimensions, random_state=seed, **given).fit_transform(vectors), np.empty(0)
+        model = _sklearn("manifold").TSNE(dimensions, random_state=short_seed(seed), **given)
+        return _fitted(model, vectors, options), np.empty(0)
+    given = {"n_neighbors": min(NEIGHBOURS, len(vectors) - 1), "n_jobs": 1, **options}
+    with threads_kept():
+        model = _class("umap")(n_components=dimensions, random_state=short_seed(seed), **given)
+        return _fitted(model, vectors, options), np.empty(0)
+
+
+OWN = ("n_components", "random_state")
+"""Parameters of the methods that are arguments of `embed` under other names."""
+
+
+def _check_options(method: str, options: Mapping[str, Any]) -> None:
+    """Check the names of the options of a method."""
+    known = [name for name in inspect.signature(_class(method)).parameters if name not in OWN]
+    for name in options:
+        choice("options", name, known, fix=f"See the parameters of {SHOWN[method]}.")
+
+
+SHOWN = {"pca": "sklearn.decomposition.PCA", "tsne": "sklearn.manifold.TSNE", "umap": "umap.UMAP"}
+
+
+def _class(method: str) -> Any:
+    if method != "umap":
+        return _sklearn("decomposition").PCA if method == "pca" else _sklearn("manifold").TSNE
     try:
         import umap
     except ImportError as error:
         raise MissingDependency("umap-learn", "umap") from error
-    given = {"n_neighbors": min(NEIGHBOURS, len(vectors) - 1), "n_jobs": 1, **options}
-    with threads_kept():
-        return umap.UMAP(n_components=dimensions, random_state=seed, **given).fit_transform(vectors), np.empty(0)
+    return umap.UMAP
+
+
+def _fitted(model: Any, vectors: Floats, options: Mapping[str, Any]) -> Floats:
+    """Points of a model of scikit-learn or umap-learn, which check their options only now."""
+    try:
+        points: Floats = model.fit_transform(vectors)
+    except Exception as error:
+        if not options:
+            raise
+        raise InvalidParameter(
+            "options",
+            allowed=f"values that {type(model).__name__} takes",
+            received=dict(options),
+            fix=f"It says: {brief(str(error))}",
+        ) from error
+    return points
 
 
 def _sklearn(module: str) -> Any:

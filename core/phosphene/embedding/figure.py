@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from phosphene.embedding.result import LABELS
 from phosphene.errors import InvalidParameter, said
-from phosphene.kit.figures import SEQUENTIAL, figure_class
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import names as names_in
+from phosphene.kit.figures import SEQUENTIAL, figure_class, finished, fitted, legend
 from phosphene.kit.pictures import as_picture
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ seen with normal, protanopic and deuteranopic vision (Machado et al. 2009), and 
 MARKS = "o^sDvPX*"
 """Classes that follow each other differ in their marker, too; more classes than colours repeat them with other markers."""
 
+
+LEGEND = 2.2
+"""Inches: the longest name in the legend."""
 
 LEGEND_ROWS = 34
 """Classes in one column of the legend."""
@@ -54,7 +60,7 @@ def plot_embedding(
     if labels is None:
         axis.scatter(*columns, s=8, color=COLOURS[0], alpha=0.6, linewidths=0)
     else:
-        given = np.asarray(labels)
+        given = array_like("labels", labels, kinds=LABELS, allowed="numbers or strings of one type")
         if given.shape != (len(found),):
             raise InvalidParameter(
                 "labels",
@@ -66,7 +72,7 @@ def plot_embedding(
             drawn = axis.scatter(*columns, s=8, c=given, cmap=SEQUENTIAL, alpha=0.8, linewidths=0)
             figure.colorbar(drawn, ax=axis, shrink=0.6)
         else:
-            _classes(axis, found.points, given, names)
+            _classes(axis, found.points, given, None if names is None else _titles(given, names))
     if thumbnails:
         _thumbnails(axis, found)
     shares = [f" ({share:.0%} of the variance)" for share in found.variance] or [""] * len(columns)
@@ -77,21 +83,36 @@ def plot_embedding(
         if set_label is not None:
             set_label(f"{word} {name}{share}", fontsize=8)
     axis.tick_params(labelsize=7)
-    axis.set_title(f"{found.layer}, {len(found):,} images", fontsize=10)
+    axis.set_title(f"{fitted(found.layer, 4.0, 10)}, {len(found):,} images", fontsize=10)
     # Below the figure, so that it is not cropped away unnoticed.
     figure.supxlabel(
         f"trustworthiness {found.trustworthiness:.3f} of {found.neighbours} neighbours"
         + ("" if found.method == "pca" else "; distances between groups mean little"),
         fontsize=8,
     )
-    return figure
+    return finished(figure)
+
+
+def _titles(labels: NDArray[Any], names: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of classes that are integers."""
+    titles = names_in("names", names, fix='For example names=["coins", "grass"].')
+    if np.issubdtype(labels.dtype, np.integer) and not (labels.min() >= 0 and labels.max() < len(titles)):
+        raise InvalidParameter(
+            "names",
+            allowed=f"a name for each of the classes {labels.min()} to {labels.max()}, counted from 0",
+            received=said(f"{len(titles)} names"),
+            fix="Give labels from 0 on, and one name per class.",
+        )
+    return titles
 
 
 def _classes(axis: Any, points: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str] | None) -> None:
     present = np.unique(labels)
+    texts: list[str] = []
     for number, label in enumerate(present):
         chosen = labels == label
         text = str(label) if names is None or not np.issubdtype(labels.dtype, np.integer) else names[int(label)]
+        texts.append(fitted(text, LEGEND, 7))
         colour, mark = look(number)
         axis.scatter(
             *points[chosen].T,
@@ -100,9 +121,11 @@ def _classes(axis: Any, points: NDArray[np.float32], labels: NDArray[Any], names
             marker=mark,
             alpha=0.8,
             linewidths=0,
-            label=text,
+            label=str(number),
         )
-    legend = axis.legend(
+    legend(
+        axis,
+        texts,
         fontsize=7,
         frameon=False,
         loc="center left",
@@ -110,8 +133,6 @@ def _classes(axis: Any, points: NDArray[np.float32], labels: NDArray[Any], names
         markerscale=1.4,
         ncols=-(-len(present) // LEGEND_ROWS),
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def look(number: int) -> tuple[str, str]:

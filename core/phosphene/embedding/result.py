@@ -12,10 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from phosphene.errors import InvalidParameter, said
 from phosphene.kit.archives import archive_bytes
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import boolean
 from phosphene.kit.result import FIGURES, Result
 from phosphene.types import Floats
+from phosphene.words import plain_message
 
 __all__ = ["Embedding"]
+
+
+LABELS = "iufbUS"
+"""Kinds of dtypes of labels."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Embedding(Result):
         """
         from phosphene.embedding.figure import plot_embedding
 
+        thumbnails = boolean("thumbnails", thumbnails)
         return plot_embedding(self, labels, names=names, thumbnails=thumbnails)
 
     def save(self, path: str | Path, labels: ArrayLike | None = None, **options: Any) -> Path:
@@ -111,19 +119,19 @@ class Embedding(Result):
     def _content(self, ending: str, **options: Any) -> bytes:
         if ending != ".npz" or set(options) != {"labels"}:
             return super()._content(ending, **options)
-        labels = np.asarray(options["labels"])
-        if labels.dtype.hasobject:
+        labels = array_like("labels", options["labels"], kinds=LABELS, allowed="numbers or strings of one type")
+        if labels.shape != (len(self),):
             raise InvalidParameter(
                 "labels",
-                allowed="numbers or strings",
-                received=said(f"an array of {labels.dtype}"),
-                fix="Use one type.",
+                allowed=f"{len(self)} labels, one per point",
+                received=said(f"shape {labels.shape}"),
+                fix="Give them in the order of the images.",
             )
         return archive_bytes(self, self.kind, labels=labels)
 
     def __repr__(self) -> str:
         count, axes = self.points.shape
-        return (
+        return plain_message(
             f"Embedding of {self.layer} by {self.method}: {count:,} points in {axes} dimensions, trustworthiness "
             f"{self.trustworthiness:.3f} (of {self.neighbours} neighbours)"
         )

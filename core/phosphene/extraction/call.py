@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from phosphene.arrays import filled
 from phosphene.backend import Network, native
-from phosphene.data.source import Source
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
 from phosphene.data.sources import source_of
-from phosphene.data.streams import loaded
-from phosphene.errors import CorruptFile, InvalidParameter
-from phosphene.kit.checks import integer
+from phosphene.data.streams import check_on_error
+from phosphene.kit.arguments import an_executor, layer_paths, optional_integer
+from phosphene.kit.checks import a_network, choice
 from phosphene.kit.finite import NotFinite
-from phosphene.kit.images import check_images
-from phosphene.kit.progress import Progress
+from phosphene.kit.places import given_path
+from phosphene.kit.progress import Progress, check_progress
 from phosphene.types import Array, Tree
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ __all__ = ["activations", "read_layers"]
 
 LOG = logging.getLogger("phosphene")
 
+DTYPES = ("float32", "float16", "float64")
+
 BATCH = 16
 """Default batch size: larger batches were slower on a CPU, whose caches they exceed."""
-
-ImagesLike: TypeAlias = ArrayLike | Path | Source | Iterable[Any]
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,9 @@ def activations(
     ----------
     network : Network
         From `phosphene.wrap` or `phosphene.load`.
-    images : array-like (N, H, W, C) or (H, W, C), path, sequence or iterable
-        Floats in [0, 1], or bytes. A path is a folder of images, an image file, or a text file of paths. Files are cropped to
-        the aspect ratio of the network's input about their centre, and resized to it; arrays must have one size.
+    images : images
+        Anything that `phosphene.images` takes: floats in [0, 1] or bytes, tensors, pictures of Pillow, files, folders, data sets.
+        Pictures and files are fitted to the network's input; arrays are used as they are, and must have one size.
         ``"photos:2000"`` are crops of the photographs.
     layers : str or sequence of str
         Paths of layers; ``net.layers`` lists them.
@@ -129,6 +130,8 @@ def activations(
     ------
     UnknownLayer
         For a path that is not a layer of the network.
+    InvalidParameter
+        For an argument of another type, or outside what is allowed.
     InvalidImages
         For images of the wrong shape, dtype or range.
     CorruptFile
@@ -143,19 +146,19 @@ def activations(
     ModelWarning
         For activations that are NaN or infinite, with the first layers and the number of such values.
     """
-    paths = (layers,) if isinstance(layers, str) else tuple(layers)
-    if not paths:
-        raise InvalidParameter(
-            "layers", allowed="at least one layer", received=layers, fix="net.layers lists the paths of all layers."
-        )
-    for path in paths:
-        network.layers[path]
-    batch = None if batch is None else integer("batch", batch, minimum=1)
+    paths = layer_paths(a_network(network), layers)
+    batch, count = optional_integer("batch", batch, minimum=1), optional_integer("count", count, minimum=1)
+    out = None if out is None else given_path(out, "out")
+    if dtype is not None:
+        choice("dtype", dtype, DTYPES)
+    an_executor(executor)
+    check_on_error(on_error)
+    check_progress(progress)
     spec = network.input
     if out is not None:
         from phosphene.extraction.collection import collect
 
-        source = source_of(images, spec.size, spec.channels, count=count)
+        source = source_of(images, spec, count=count)
         return collect(
             network,
             source,
@@ -167,15 +170,7 @@ def activations(
             on_error=on_error,
             progress=progress,
         )
-    if count is not None or not isinstance(images, (np.ndarray, list, tuple)) or _names_files(images):
-        source = source_of(images, spec.size, spec.channels, count=count)
-        array = loaded(source, spec.size, spec.channels, executor=executor, on_error=on_error)
-        if len(array) < len(source):
-            LOG.warning("%d of %d images could not be read and were skipped", len(source) - len(array), len(source))
-        if not len(array):
-            raise CorruptFile(source.name(0), f"cannot be read, and neither can any other of the {len(source)} images")
-    else:
-        array = check_images(images, spec)
+    array = read_images(images, spec, count=count, executor=executor, on_error=on_error)
     finite = NotFinite(network.name)
     found = read_layers(network, array, paths, min(batch or BATCH, len(array)), finite)
     finite.warn()
@@ -201,7 +196,3 @@ def read_layers(
                 if finite is not None:
                     finite.add(path, part[: len(rows)])
     return found
-
-
-def _names_files(images: Any) -> bool:
-    return len(images) > 0 and isinstance(images, (list, tuple)) and isinstance(images[0], (str, Path))

@@ -6,22 +6,25 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from phosphene.backend import Network
+from phosphene.backend import InputSpec, Network
+from phosphene.data.declaration import Images, ImagesLike, of_length
+from phosphene.data.items import is_array, is_torch
 from phosphene.data.source import Source
 from phosphene.data.sources import source_of
 from phosphene.data.streams import loaded
 from phosphene.draws import generator
-from phosphene.errors import InvalidParameter, ModelWarning, refuse_foreign, said
-from phosphene.extraction.call import ImagesLike, read_layers
+from phosphene.errors import InvalidParameter, ModelWarning, holds, refuse_foreign, said
+from phosphene.extraction.call import read_layers
+from phosphene.extraction.collection import same_images
 from phosphene.features.factorization import METHODS, Fit, Rows
 from phosphene.features.result import Features
-from phosphene.kit.checks import choice, integer, listed, one_per
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import a_network, choice, integer, listed, one_per, seed_of, text
 from phosphene.kit.maps import upsample
 from phosphene.layers import OUTPUT
 from phosphene.types import Floats
@@ -95,9 +98,9 @@ def factorize(
         `Features.explained` is their variance.
     network : Network, optional
         The network of the activations. With it, an error about negative activations names the nearest layers that fit.
-    images : array-like, path, sequence or iterable, optional
-        The images of the activations, in the same order, as in `phosphene.activations`. The figure then shows those on which each
-        direction is strongest.
+    images : images, optional
+        The images of the activations, in the same order: anything that `phosphene.images` takes. The figure then shows those on
+        which each direction is strongest.
 
     Returns
     -------
@@ -117,6 +120,7 @@ def factorize(
     ModelWarning
         For activations that are NaN or infinite. Such positions, or channels that are so at many, are left out.
     """
+    text("layer", layer, fix="Give the path of the layer that the activations come from.")
     choice("method", method, METHODS)
     choice("scaling", scaling, SCALINGS)
     if method == "nmf" and scaling == "standard":
@@ -126,7 +130,7 @@ def factorize(
             received=scaling,
             fix="Centred channels are negative at half of the positions: use scaling='channel', or method='kmeans'.",
         )
-    k, samples, seed = integer("k", k, minimum=1), integer("samples", samples, minimum=1), integer("seed", seed)
+    k, samples, seed = integer("k", k, minimum=1), integer("samples", samples, minimum=1), seed_of(seed)
     active = integer("active", active, minimum=1)
     if method == "dictionary" and active > k:
         raise InvalidParameter(
@@ -135,12 +139,16 @@ def factorize(
             received=active,
             fix="Lower active, or raise k: a position cannot use more directions than there are.",
         )
+    if network is not None:
+        a_network(network)
     given = _source(store, layer)
     # Rows of a store are numbers of images, of which some may have been skipped.
-    on_disk: Any = store if hasattr(store, "shards") else None
+    on_disk: Any = store if holds(store, "shards", "names", "manifest") else None
     numbers = np.arange(given.images) if on_disk is None else np.asarray(on_disk.rows())
     total = given.images if on_disk is None else on_disk.manifest.rows
     source_images = None if images is None else _photographs(images, total, network)
+    if source_images is not None and not source_images.once and network is not None and on_disk is not None:
+        same_images(on_disk, source_images, progress=False)
     rows, chosen, columns = _sample(given, layer, samples, seed)
     most = min(rows.shape) if method == "nmf" else len(rows)
     if k > most:
@@ -210,11 +218,13 @@ def factorize(
 
 def _photographs(images: Any, count: int, network: Network | None) -> Source:
     """The source of the images of the activations, one for each of `count` rows."""
-    size, channels = (network.input.size, network.input.channels) if network is not None else ((224, 224), 3)
-    if network is None and isinstance(images, np.ndarray) and images.ndim == 4:
-        size, channels = (images.shape[1], images.shape[2]), images.shape[3]
-    sized = hasattr(images, "__len__") or isinstance(images, (str, Path, Source))
-    source = source_of(images, size, channels, count=None if sized else count)
+    spec = InputSpec((224, 224)) if network is None else network.input
+    held = images.given if isinstance(images, Images) else images
+    if network is None and is_array(held) and len(held.shape) == 4:
+        first, last = held.shape[1], held.shape[-1]
+        in_front = first in (1, 3, 4) and (is_torch(held) or last not in (1, 3, 4))
+        spec = InputSpec(tuple(held.shape[2:]), first) if in_front else InputSpec(tuple(held.shape[1:3]), last)
+    source = source_of(of_length(images, count), spec)
     one_per("images", source, count, "row of the activations")
     return source
 
@@ -282,7 +292,7 @@ def _alternatives(store: Any, layer: str, network: Network | None, images: Sourc
     if images is None:
         given = generator(0, "layers that fit").random((EXAMPLES, *spec.size, spec.channels)).astype(np.float32)
     else:
-        given = loaded(source_of(_first(images), spec.size, spec.channels), spec.size, spec.channels)
+        given = loaded(source_of(_first(images), spec), spec.size, spec.channels)
     read = read_layers(network, given, tuple(order), EXAMPLES)
     fitting = [path for path in order if path in read and read[path].min() >= 0 and read[path].max() > 0]
     if not fitting:
@@ -323,23 +333,22 @@ class ActivationSource:
 
 def _source(store: Any, layer: str) -> ActivationSource:
     refuse_foreign(store, "store")
-    names = list(store) if isinstance(store, Mapping) else list(store.names) if hasattr(store, "shards") else [layer]
-    if not names:
-        raise InvalidParameter(
-            "store", allowed="activations of at least one layer", received=store, fix="Read them with ph.activations."
-        )
-    choice("layer", layer, names, fix="Compute its activations first, with ph.activations.")
-    if hasattr(store, "shards"):
-        images, shape = len(store.rows()), tuple(store.manifest.arrays[layer].shape)
-        return _checked(ActivationSource(lambda: store.shards(layer), images, shape, dict(store.manifest.identity)))
-    array = np.asarray(store[layer] if isinstance(store, Mapping) else store)
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+    on_disk = holds(store, "shards", "names", "manifest") and not isinstance(store, type)
+    names = list(store) if isinstance(store, Mapping) else list(store.names) if on_disk else [layer]
+    if not names or not all(isinstance(name, str) for name in names):
         raise InvalidParameter(
             "store",
-            allowed="an array of numbers",
-            received=said(f"dtype {array.dtype}"),
-            fix="Give what ph.activations returns.",
+            allowed="activations of at least one layer, by path",
+            received=store,
+            fix="Read them with ph.activations.",
         )
+    choice("layer", layer, names, fix="Compute its activations first, with ph.activations.")
+    if on_disk:
+        images, shape = len(store.rows()), tuple(store.manifest.arrays[layer].shape)
+        return _checked(ActivationSource(lambda: store.shards(layer), images, shape, dict(store.manifest.identity)))
+    if isinstance(store, Mapping):
+        refuse_foreign(store[layer], f"store[{layer!r}]")
+    array = array_like("store", store[layer] if isinstance(store, Mapping) else store)
 
     def pieces() -> Iterator[NDArray[Any]]:
         return (array[start : start + PIECE] for start in range(0, len(array), PIECE))

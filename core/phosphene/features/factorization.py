@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.draws import generator
+from phosphene.draws import generator, short_seed
 from phosphene.errors import InvalidParameter, MissingDependency
 from phosphene.types import Floats
 
@@ -52,14 +52,14 @@ class Fit:
 
 
 def _nmf(rows: Rows, k: int, active: int, seed: int) -> Fit:
-    model = scikit_learn("decomposition").NMF(k, init="nndsvda", max_iter=ROUNDS, random_state=seed)
+    model = scikit_learn("decomposition").NMF(k, init="nndsvda", max_iter=ROUNDS, random_state=short_seed(seed))
     with _silent():
         codes = model.fit_transform(rows)
     return Fit(model.components_.astype(np.float64), codes.astype(np.float64), int(model.n_iter_))
 
 
 def _kmeans(rows: Rows, k: int, active: int, seed: int) -> Fit:
-    model = scikit_learn("cluster").MiniBatchKMeans(k, random_state=seed, n_init=5, batch_size=1024)
+    model = scikit_learn("cluster").MiniBatchKMeans(k, random_state=short_seed(seed), n_init=5, batch_size=1024)
     with _silent():
         labels = model.fit_predict(rows)
     return Fit(model.cluster_centers_.astype(np.float64), np.eye(k)[labels], int(model.n_iter_))
@@ -89,7 +89,7 @@ def _dictionary(rows: Rows, k: int, active: int, seed: int) -> Fit:
             dict_init=rows[begin] / lengths[begin, None],
             fit_algorithm="cd",
             max_iter=20,
-            random_state=seed + number,
+            random_state=short_seed(seed + number),
         )
         with _silent():
             found = _lengthened(model.fit(part).components_.astype(np.float64), rows)

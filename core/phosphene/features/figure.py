@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phosphene.kit.figures import DIVERGING, GREY, colour_bar, figure_class
+from phosphene.kit.figures import DIVERGING, GREY, colour_bar, figure_class, finished, fitted
 from phosphene.kit.pictures import as_picture
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def plot_features(found: Features) -> Any:
     left.set_ylim(max(rows, 1) - 0.5, -0.5)
     left.set_xlabel("share of all codes", fontsize=8)
     left.set_ylabel("direction" + (f", {rows} of {count}" if rows < count else ""), fontsize=8)
-    left.set_title(f"{found.layer} by {found.method}: {found.explained:.1%} explained", fontsize=8, loc="left")
+    left.set_title(
+        f"{fitted(found.layer, 1.5, 8)} by {found.method}: {found.explained:.1%} explained", fontsize=8, loc="left"
+    )
     left.spines[["top", "right"]].set_visible(False)
     most = float(np.abs(vectors).max(initial=0)) or 1.0
     if rows:
@@ -52,7 +54,7 @@ def plot_features(found: Features) -> Any:
     for axis in (left, right):
         axis.tick_params(labelsize=7)
     colour_bar(figure, [right], "part of the direction", cmap=DIVERGING, vmin=-most, vmax=most)
-    return figure
+    return finished(figure)
 
 
 def _photographs(axis: Any, found: Features, rows: int) -> None:

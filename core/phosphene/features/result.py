@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import InvalidParameter
+from phosphene.kit.arguments import places
 from phosphene.kit.checks import integer
 from phosphene.kit.result import FIGURES, Result
 from phosphene.objectives import Objective, direction
 from phosphene.types import Floats
+from phosphene.words import plain_message
 
 __all__ = ["Features"]
 
@@ -70,9 +72,9 @@ class Features(Result):
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def __getitem__(self, index: int) -> Floats:
-        """The direction of that index, ``(C,)``; negative indices count from the end."""
-        vector: Floats = self.vectors[index]
+    def __getitem__(self, index: int | slice) -> Floats:
+        """The direction of that index, ``(C,)``, or those of a slice; negative indices count from the end."""
+        vector: Floats = self.vectors[places("index", index, len(self))]
         return vector
 
     def objective(self, index: int) -> Objective:
@@ -127,4 +129,4 @@ class Features(Result):
             lines.append(f"{index:5d}  {self.strength[index]:8.1%}  {named or 'none'}")
         if count > SHOWN:
             lines.append(f"  and {count - SHOWN} more, {self.strength[SHOWN:].sum():.1%} together")
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))

@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from phosphene.backend import Network
-from phosphene.errors import InvalidParameter, refuse_foreign, said
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
+from phosphene.data.items import as_array, is_array, is_nested_list
+from phosphene.errors import InvalidParameter, said
 from phosphene.extraction.call import activations
 from phosphene.kit.checks import a_network, canvas_size, floats
-from phosphene.kit.images import check_images
 from phosphene.kit.progress import Progress
 from phosphene.objectives import match
 from phosphene.objectives.location import ShapesAt
@@ -31,7 +33,7 @@ __all__ = ["invert"]
 
 def invert(
     network: Network,
-    source: ArrayLike,
+    source: ImagesLike,
     layer: str,
     *,
     size: int | Size | None = None,
@@ -52,9 +54,10 @@ def invert(
     ----------
     network : Network
         From `phosphene.wrap` or `phosphene.load`.
-    source : array-like
-        Images ``(N, H, W, C)`` or ``(H, W, C)`` in [0, 1] whose activations are matched, or the activations themselves, in the
-        shape of the layer ``(h, w, channels)`` with or without a leading N.
+    source : images or activations
+        Images whose activations are matched: anything that `phosphene.images` takes. Or the activations themselves, as an array or
+        a tensor in the shape of the layer ``(h, w, channels)`` with or without a leading N, or a list of such; what has that
+        shape is taken for activations.
     layer : str
         Path of the layer.
     size : int or (int, int), optional
@@ -78,7 +81,7 @@ def invert(
     """
     a_network(network)
     network.layers[layer]
-    wanted, canvas, sources = _wanted(network, _array(source), layer, size)
+    wanted, canvas, sources = _wanted(network, source, layer, size)
     objectives = [
         replace(match(layer, item, measure=measure, cosine_power=cosine_power), identity=(origin,))
         for item, origin in zip(wanted, sources, strict=True)
@@ -112,19 +115,33 @@ def cosine(left: Floats, right: Floats) -> Floats:
     return result
 
 
-def _array(source: ArrayLike) -> NDArray[Any]:
-    """The source as an array of its own kind; anything but numbers is refused."""
-    refuse_foreign(source, "source")
-    floats("source", source)
-    return np.asarray(source)
+def _array(source: Any) -> NDArray[Any] | None:
+    """The source as an array of numbers, which may be activations; None for anything else that holds images."""
+    if isinstance(source, (list, tuple)):
+        if is_nested_list(source):
+            floats("source", source)
+            return np.asarray(source)
+        shapes = {tuple(item.shape) if is_array(item) else () for item in source}
+        if len(shapes) != 1 or () in shapes:
+            return None
+        array = np.stack([as_array(item, "source") for item in source])
+        return array if array.dtype.kind in "fiu" else None
+    if not is_array(source):
+        return None
+    array = as_array(source, "source")
+    if array.dtype.kind in "OUSV":  # of paths, pictures or records
+        return None
+    floats("source", array)
+    return array
 
 
-def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size | None) -> tuple[Floats, Size, Floats]:
+def _wanted(network: Network, given: Any, layer: str, size: int | Size | None) -> tuple[Floats, Size, Floats]:
     """Activations to match with a leading N, the size of the pictures, and the source of each."""
     spec = network.input
     canvas = canvas_size(network, size)
     shape = network.layers[layer].shape if size is None else ShapesAt(network, canvas)[layer]
-    if source.shape == shape or source.shape[1:] == shape:
+    source = _array(given)
+    if source is not None and (source.shape == shape or source.shape[1:] == shape):
         wanted = source if source.shape[1:] == shape else source[None]
         if not np.issubdtype(wanted.dtype, np.floating) or not np.all(np.isfinite(wanted)):
             floats = np.issubdtype(wanted.dtype, np.floating)
@@ -135,12 +152,12 @@ def _wanted(network: Network, source: NDArray[Any], layer: str, size: int | Size
                 fix="Give what ph.activations returns.",
             )
         return wanted, canvas, wanted
-    if source.ndim not in (3, 4) or source.shape[-1] != spec.channels:
+    if source is not None and (source.ndim not in (3, 4) or spec.channels not in source.shape):
         raise InvalidParameter(
             "source",
             allowed=f"images (N, H, W, {spec.channels}) or activations of {layer!r} of shape {shape}",
             received=said(f"shape {source.shape}"),
             fix="For activations at another size than the network's own, give size=(height, width).",
         )
-    images = check_images(source, spec, parameter="source", size=None if size is None else canvas)
+    images = read_images(given, spec, parameter="source", size=None if size is None else canvas)
     return activations(network, images, layer)[layer], (images.shape[1], images.shape[2]), images

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, TypeVar
 
@@ -10,37 +12,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import Network
-from phosphene.errors import InvalidParameter, nearest, said
+from phosphene.errors import InvalidParameter, PhospheneError, brief, nearest, said
+from phosphene.interface import LARGEST_SIDE, pair_of
 from phosphene.types import Size
 
 __all__ = [
+    "LARGEST_INTEGER",
+    "LARGEST_SEED",
     "LARGEST_SIDE",
+    "MOST_CHANNELS",
+    "MOST_COLUMNS",
+    "MOST_ITEMS",
     "a_network",
     "boolean",
     "canvas_size",
     "choice",
     "class_named",
     "floats",
+    "instance",
     "integer",
     "integers",
+    "is_network",
     "listed",
+    "listed_or_one",
     "names",
     "number",
     "numbers",
     "one_per",
     "pair_of",
+    "ranges",
+    "seed_of",
     "sequence",
     "share",
     "text",
 ]
 
-LARGEST_SIDE = 1 << 14
-"""Largest side of a picture in pixels: a larger one does not fit into memory, several times over."""
+MOST_CHANNELS = 1 << 16
+"""Most channels of an image."""
+
+MOST_COLUMNS = 1000
+"""Most columns of a figure."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""Largest integer where no other limit is set: arrays and files hold no larger one."""
+
+LARGEST_SEED = 2**128 - 1
+"""Largest random seed: more would not make other pictures, and files keep no longer integers."""
+
+MOST_ITEMS = 1_000_000
+"""Most items of a sequence that is given as an argument; iterables that never end are stopped there."""
+
+LONGEST_PATH = 4096
+"""Bytes of the longest path that a system takes."""
+
+LARGEST_ARRAY = 1 << 31
+"""Most numbers of an array that is given as an argument."""
 
 Items = TypeVar("Items", bound=Sized)
+Made = TypeVar("Made")
 
 
-def integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = None) -> int:
+def integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = None, limit: int | None = None) -> int:
     """Check an integer.
 
     Parameters
@@ -51,6 +83,9 @@ def integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = No
         What came. Booleans are not integers here.
     minimum : int, default 0
     maximum : int, optional
+        Largest value that has a meaning.
+    limit : int, optional
+        Largest value that can be computed with, of which the message tells only where it is exceeded.
 
     Returns
     -------
@@ -60,8 +95,10 @@ def integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = No
     ------
     InvalidParameter
     """
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < minimum or (maximum is not None and value > maximum):
+    whole = int(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else None
+    if maximum is None and whole is not None and whole > LARGEST_INTEGER:
+        maximum = LARGEST_INTEGER
+    if whole is None or whole < minimum or (maximum is not None and whole > maximum):
         raise InvalidParameter(
             name,
             allowed=f"an integer of at least {minimum}"
@@ -70,7 +107,19 @@ def integer(name: str, value: Any, *, minimum: int = 0, maximum: int | None = No
             received=value,
             fix=f"For example {name}={max(minimum, 1) if maximum is None else min(max(minimum, 1), maximum)}.",
         )
-    return int(value)
+    if limit is not None and whole > limit:
+        raise InvalidParameter(
+            name,
+            allowed=f"an integer of at most {limit:,}",
+            received=value,
+            fix=f"For example {name}={max(minimum, 1)}.",
+        )
+    return whole
+
+
+def seed_of(value: Any, name: str = "seed", *, ahead: int = 0) -> int:
+    """Check a random seed, of which `ahead` following ones are used as well; see `integer`."""
+    return integer(name, value, limit=LARGEST_SEED - ahead)
 
 
 def number(
@@ -105,14 +154,13 @@ def number(
     ------
     InvalidParameter
     """
-    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    low_enough = real and _finite(value) and value <= maximum
-    if not low_enough or value < minimum or (open_minimum and value == minimum):
+    real = _as_float(value)
+    if real is None or not minimum <= real <= maximum or (open_minimum and real == minimum):
         usual = example if example is not None else min(max(1.0, minimum), maximum)
         raise InvalidParameter(
             name, allowed=_range(minimum, maximum, open_minimum), received=value, fix=f"For example {name}={usual:g}."
         )
-    return float(value)
+    return real + 0.0  # without the sign of a zero
 
 
 def share(name: str, value: Any, *, zero: bool = True, example: float = 0.5) -> float:
@@ -122,11 +170,20 @@ def share(name: str, value: Any, *, zero: bool = True, example: float = 0.5) -> 
 
 def a_network(value: Any, name: str = "network") -> Network:
     """Check a network; a model is not wrapped here, since its input size is not known."""
-    if not isinstance(value, Network):
+    if not is_network(value):
         raise InvalidParameter(
             name, allowed="a network", received=value, fix="Wrap a model first: ph.wrap(model, size=(224, 224))."
         )
-    return value
+    network: Network = value
+    return network
+
+
+def is_network(value: object) -> bool:
+    """Whether a value is a network; an object whose attributes raise is none."""
+    try:
+        return isinstance(value, Network) and not isinstance(value, type)
+    except Exception:  # noqa: BLE001 (of a class that is not ours)
+        return False
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -137,9 +194,13 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def text(name: str, value: Any, *, fix: str) -> str:
-    """Check a string that is not empty."""
+    """Check a string that is not empty, and that can be written to a file: without half of a character."""
     if not isinstance(value, str) or not value:
         raise InvalidParameter(name, allowed="a string that is not empty", received=value, fix=fix)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidParameter(name, allowed="a string of whole characters", received=value, fix=fix) from error
     return str(value)
 
 
@@ -153,13 +214,19 @@ def names(name: str, value: Any, *, fix: str) -> tuple[str, ...]:
 
 
 def integers(
-    name: str, value: Any, *, minimum: int = 0, maximum: int | None = None, fix: str | None = None
+    name: str,
+    value: Any,
+    *,
+    minimum: int = 0,
+    maximum: int | None = None,
+    limit: int | None = None,
+    fix: str | None = None,
 ) -> tuple[int, ...]:
     """Check integers; a single one counts as a sequence of one. See `integer`."""
     if isinstance(value, (int, np.integer)):
-        return (integer(name, value, minimum=minimum, maximum=maximum),)
+        return (integer(name, value, minimum=minimum, maximum=maximum, limit=limit),)
     items = sequence(name, value, "a sequence of integers", fix or f"For example {name}=(0, 1).")
-    return tuple(integer(name, item, minimum=minimum, maximum=maximum) for item in items)
+    return tuple(integer(name, item, minimum=minimum, maximum=maximum, limit=limit) for item in items)
 
 
 def numbers(
@@ -192,19 +259,29 @@ def class_named(classes: Sequence[str], wanted: str) -> int | None:
 
 
 def floats(name: str, values: Any) -> NDArray[np.float64]:
-    """Check an array of real numbers, as nested lists or a NumPy array."""
+    """Check an array of real numbers, as nested lists or a NumPy array.
+
+    Raises
+    ------
+    InvalidParameter
+        For anything else, and for more than `LARGEST_ARRAY` numbers.
+    """
+    fix = "Give a NumPy array, or nested lists of equal lengths."
+    size = values.size if isinstance(values, np.ndarray) else len(values) if isinstance(values, (range, bytes)) else 0
+    if size > LARGEST_ARRAY:
+        raise InvalidParameter(
+            name, allowed=f"an array of at most {LARGEST_ARRAY:,} numbers", received=said(f"{size:,}"), fix=fix
+        )
+    cause: Exception | None = None
     try:
         array = np.asarray(values)
         if array.dtype.kind in "iufb" or array.size == 0:
             return array.astype(np.float64)
-    except (TypeError, ValueError):  # of lists of unequal lengths
-        pass
-    raise InvalidParameter(
-        name,
-        allowed="an array of numbers",
-        received=values,
-        fix="Give a NumPy array, or nested lists of equal lengths.",
-    )
+    except PhospheneError:
+        raise
+    except Exception as error:  # noqa: BLE001 (of lists of unequal lengths, and of conversions that are not ours)
+        cause = error
+    raise InvalidParameter(name, allowed="an array of numbers", received=values, fix=fix) from cause
 
 
 def choice(name: str, value: Any, options: Iterable[str], *, fix: str | None = None) -> str:
@@ -283,54 +360,158 @@ def canvas_size(network: Network, size: int | Size | None) -> Size:
     return network.input.size if size is None else pair_of("size", size, minimum=2)
 
 
-def pair_of(name: str, size: Any, *, minimum: int = 1) -> Size:
-    """Check a height and a width in pixels, or one integer for both.
-
-    Raises
-    ------
-    InvalidParameter
-        For anything but an integer from `minimum` to `LARGEST_SIDE`, or two of them.
-    """
-    pair: tuple[Any, ...] = ()
-    if isinstance(size, (int, np.integer)):
-        pair = (size, size)
-    elif isinstance(size, (tuple, list, np.ndarray)):
-        pair = tuple(size)
-    if len(pair) != 2 or any(
-        isinstance(side, bool) or not isinstance(side, (int, np.integer)) or side < minimum for side in pair
-    ):
-        raise InvalidParameter(
-            name,
-            allowed=f"pixels: an integer of at least {minimum}, or (height, width)",
-            received=size,
-            fix=f"For example {name}=96.",
-        )
-    if max(pair) > LARGEST_SIDE:
-        raise InvalidParameter(
-            name, allowed=f"at most {LARGEST_SIDE} pixels per side", received=size, fix=f"For example {name}=224."
-        )
-    return int(pair[0]), int(pair[1])
-
-
 def listed(options: Iterable[object]) -> str:
     """Options as a sentence lists them: ``'a', 'b' or 'c'``."""
     shown = [repr(option) for option in options]
     return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def sequence(name: str, value: Any, allowed: str = "a sequence", fix: str = "Give a list.") -> tuple[Any, ...]:
-    """The items of a sequence; a string and a mapping are none here."""
-    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
+def sequence(
+    name: str, value: Any, allowed: str = "a sequence", fix: str = "Give a list.", *, most: int = MOST_ITEMS
+) -> tuple[Any, ...]:
+    """The items of a sequence; a string, a mapping and an array without axes are none here.
+
+    Parameters
+    ----------
+    name : str
+        The argument, as the caller wrote it.
+    value : object
+        What came: any iterable.
+    allowed : str, default "a sequence"
+        What is accepted, for the message.
+    fix : str, default "Give a list."
+        What to do, for the message.
+    most : int, default `MOST_ITEMS`
+        Most items. No more are taken from an iterable, so that one without an end is refused as well.
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    InvalidParameter
+        If it is no sequence, has more items, or raises when it is gone through.
+    """
+    single = isinstance(value, (str, bytes, bytearray, memoryview, Mapping, type)) or not isinstance(value, Iterable)
+    if single or (isinstance(value, np.ndarray) and value.ndim == 0):
         raise InvalidParameter(name, allowed=allowed, received=value, fix=fix)
-    return tuple(value)
-
-
-def _finite(value: Any) -> bool:
-    """Whether a real number is finite; integers beyond the range of floats are not."""
     try:
-        return math.isfinite(value)
+        items = tuple(itertools.islice(iter(value), most + 1))
+    except PhospheneError:
+        raise
+    except Exception as error:  # of an iterator that is not ours
+        received = said(
+            f"{brief(value)}, which raised {type(error).__name__}: {brief(str(error))} as it was gone through"
+        )
+        raise InvalidParameter(name, allowed=allowed, received=received, fix=fix) from error
+    if len(items) > most:
+        raise InvalidParameter(name, allowed=f"{allowed} with at most {most:,} items", received=said("more"), fix=fix)
+    return items
+
+
+def listed_or_one(name: str, value: Any, kinds: type | tuple[type, ...], what: str, example: str) -> tuple[Any, ...]:
+    """Check items of given classes; a single one counts as a sequence of one.
+
+    Parameters
+    ----------
+    name : str
+        The argument, as the caller wrote it.
+    value : object
+        An item, or an iterable of items.
+    kinds : type or tuple of type
+        Classes of the items.
+    what : str
+        What an item is, for the message: ``"a transform"``.
+    example : str
+        How one is made, for the message.
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    InvalidParameter
+        If it is neither an item nor a sequence of items.
+    """
+    if isinstance(value, kinds):
+        return (value,)
+    plural = " and ".join(f"{part.removeprefix('a ')}s" for part in what.split(" or "))
+    items = sequence(name, value, f"a list of {plural}", f"For example {name}=[{example}].")
+    for index, item in enumerate(items):
+        if not isinstance(item, kinds):
+            raise InvalidParameter(f"{name}[{index}]", allowed=what, received=item, fix=f"For example {example}.")
+    return items
+
+
+def instance(name: str, value: Any, kind: type[Made], allowed: str, example: str) -> Made:
+    """Check that a value is of a class, and is not that class itself."""
+    if not isinstance(value, kind):
+        raise InvalidParameter(name, allowed=allowed, received=value, fix=f"For example {example}.")
+    return value
+
+
+def ranges(name: str, value: Any, count: int, *, fix: str = "For example 0-15,20.") -> tuple[int, ...]:
+    """Check indices: integers from 0, or text as on the command line, such as ``"0-15,20"``.
+
+    Parameters
+    ----------
+    name : str
+        The argument, as the caller wrote it.
+    value : int, str or sequence of int
+    count : int
+        Number of things that are counted from 0. A range of a text is compared with it before it is written out; integers are
+        compared by the caller.
+    fix : str, optional
+        What to do, for the message.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    InvalidParameter
+        If it is written otherwise, or if an index in a text is not below `count`.
+    """
+    if not isinstance(value, str):
+        return integers(name, value, fix=fix)
+    found: list[int] = []
+    parts = value.split(",", MOST_RANGES)
+    for part in parts if len(parts) <= MOST_RANGES else [""]:
+        ends = RANGE.fullmatch(part)
+        if ends is None:
+            raise InvalidParameter(
+                name, allowed="integers and ranges separated by commas", received=value, fix="For example 0-15,20."
+            )
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        if not first <= last < count:
+            raise InvalidParameter(
+                name,
+                allowed=f"integers and ranges from 0 to {count - 1}, the first of each before the last",
+                received=value,
+                fix="For example 0-15,20.",
+            )
+        found += range(first, last + 1)
+    return tuple(found)
+
+
+MOST_RANGES = 10_000
+"""Most integers and ranges in one text."""
+
+RANGE = re.compile(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*")
+
+
+def _as_float(value: Any) -> float | None:
+    """A real number as a float; None for all else, for what is not finite, and for integers beyond the range of floats."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    try:
+        real = float(value)
     except OverflowError:
-        return False
+        return None
+    return real if math.isfinite(real) else None
 
 
 def _range(minimum: float, maximum: float, open_minimum: bool) -> str:

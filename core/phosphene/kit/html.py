@@ -1,4 +1,4 @@
-"""HTML pages from nested elements; text is escaped unless it is `Html`."""
+"""HTML pages from nested elements; text is escaped unless it is `Html`, and made plain (see `phosphene.words`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.kit.pictures import png_bytes
+from phosphene.words import isolated, plain_lines, stretches
 
 __all__ = ["Html", "element", "page", "picture"]
 
@@ -19,22 +20,45 @@ STYLE = Path(__file__).parent / "style.css"
 
 _VOID = frozenset({"img", "meta", "br", "link"})
 
+_TEXT_ONLY = frozenset({"title", "option", "textarea", "text", "tspan"})
+"""Elements that hold no others, or those of SVG: in them, and in the attributes below, isolates are characters."""
+
+_READ_ALOUD = frozenset({"title", "alt", "placeholder", "aria_label"})
+
 
 class Html(str):
     """Text that is HTML markup, and is not escaped."""
 
 
 def element(tag: str, *children: str, **attributes: object) -> Html:
-    """Make an element; attributes and children that are not `Html` are escaped (``class_`` stands for ``class``)."""
+    """Make an element; attributes and children that are not `Html` are escaped (``class_`` stands for ``class``).
+
+    Characters that are not seen, or that change how others are shown, are written as their escapes, and right-to-left names are
+    isolated, so that no name changes what stands beside it.
+    """
     text = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_value(key, value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     if tag in _VOID:
         return Html(f"<{tag}{text}>")
-    inside = "".join(child if isinstance(child, Html) else html.escape(child) for child in children)
+    inside = "".join(child if isinstance(child, Html) else _words(tag, child) for child in children)
     return Html(f"<{tag}{text}>{inside}</{tag}>")
+
+
+def _value(key: str, value: object) -> str:
+    text = plain_lines(value)
+    return isolated(text) if key in _READ_ALOUD else text
+
+
+def _words(tag: str, text: str) -> str:
+    shown = plain_lines(text)
+    if tag in _TEXT_ONLY:
+        return html.escape(isolated(shown))
+    return "".join(
+        f"<bdi>{html.escape(part)}</bdi>" if turned else html.escape(part) for part, turned in stretches(shown)
+    )
 
 
 def picture(image: NDArray[np.floating[Any]], description: str, **attributes: object) -> Html:

@@ -1,54 +1,17 @@
-"""Read image files, and encode images."""
+"""Encode images, and arrange them."""
 
 from __future__ import annotations
 
 import io
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.errors import CorruptFile
-
-__all__ = ["as_picture", "from_picture", "grid_of", "grid_png", "pillow", "png_bytes", "read_image"]
+__all__ = ["as_picture", "from_picture", "grid_of", "grid_png", "panel_shape", "pillow", "png_bytes"]
 
 GAP = 2
-
-
-def read_image(path: str | Path, size: int | tuple[int, int] | None = None) -> NDArray[np.float32]:
-    """Read an image file as RGB ``(H, W, 3)`` in [0, 1].
-
-    Parameters
-    ----------
-    path : str or Path
-    size : int or (int, int), optional
-        Side, or height and width, in pixels to which the central part is resized (default: the image as it is).
-
-    Returns
-    -------
-    numpy.ndarray (H, W, 3) float32
-
-    Raises
-    ------
-    CorruptFile
-        When the file is not an image, or is damaged.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise CorruptFile(str(path), f"cannot be read as an image ({error})") from error
-    if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        picture = ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)
-    pixels: NDArray[np.float32] = np.asarray(picture, np.float32) / np.float32(255)
-    return pixels
 
 
 def png_bytes(image: NDArray[np.floating[Any]]) -> bytes:
@@ -103,12 +66,18 @@ def as_picture(image: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     height, width, channels = image.shape
     if channels in (1, 3):
         return np.asarray(image, np.float32)
-    columns = math.ceil(math.sqrt(channels))
-    rows = math.ceil(channels / columns)
-    picture = np.ones((rows * (height + 1) - 1, columns * (width + 1) - 1, 1), np.float32)
+    picture = np.ones(panel_shape(height, width, channels), np.float32)
     for channel, place in enumerate(_panels((height, width, channels))):
         picture[*place, 0] = image[..., channel]
     return picture
+
+
+def panel_shape(height: int, width: int, channels: int) -> tuple[int, int, int]:
+    """Shape of what `as_picture` makes of an image of this shape."""
+    if channels in (1, 3):
+        return height, width, channels
+    columns = math.ceil(math.sqrt(channels))
+    return math.ceil(channels / columns) * (height + 1) - 1, columns * (width + 1) - 1, 1
 
 
 def from_picture(picture: NDArray[np.floating[Any]], shape: tuple[int, int, int]) -> NDArray[np.float32]:

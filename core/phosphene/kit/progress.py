@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from phosphene.errors import InvalidParameter
+from phosphene.words import plain_name
 
-__all__ = ["Progress", "Teller", "reporter"]
+__all__ = ["Progress", "Teller", "check_progress", "reporter"]
 
 LOG = logging.getLogger("phosphene.progress")
 
@@ -59,6 +62,25 @@ class Progress:
 Teller = Callable[[Progress], "bool | None"]
 
 
+def check_progress(progress: object) -> None:
+    """Raise `InvalidParameter` unless `progress` is what `reporter` takes, before any work."""
+    if callable(progress) and not isinstance(progress, type):
+        if not _takes_one(progress):
+            raise InvalidParameter(
+                "progress",
+                allowed="a function of one argument, the phosphene.Progress",
+                received=progress,
+                fix="For example progress=lambda state: print(state.done).",
+            )
+    elif progress is not None and not isinstance(progress, bool):
+        raise InvalidParameter(
+            "progress",
+            allowed="a function, True, False or None",
+            received=progress,
+            fix="For example progress=False for no bar.",
+        )
+
+
 def reporter(progress: Teller | bool | None, title: str, total: int) -> AbstractContextManager[Teller]:
     """Make a context that yields the function to call with each `Progress`.
 
@@ -78,15 +100,9 @@ def reporter(progress: Teller | bool | None, title: str, total: int) -> Abstract
     InvalidParameter
         When `progress` is anything else.
     """
-    if callable(progress) and not isinstance(progress, type):
+    check_progress(progress)
+    if callable(progress):
         return _plain(progress)
-    if progress is not None and not isinstance(progress, bool):
-        raise InvalidParameter(
-            "progress",
-            allowed="a function, True, False or None",
-            received=progress,
-            fix="For example progress=False for no bar.",
-        )
     if progress is False:
         return _plain(lambda state: None)
     if _in_notebook():
@@ -95,6 +111,17 @@ def reporter(progress: Teller | bool | None, title: str, total: int) -> Abstract
     if sys.stderr is not None and sys.stderr.isatty():
         return _bar(title, total)
     return _plain(_Lines(title, aloud=progress is True))
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with one argument, as far as its signature is known."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # functions of C code may have no signature
+        pass
+    return True
 
 
 @contextmanager
@@ -109,18 +136,17 @@ def _bar(title: str, total: int) -> Iterator[Teller]:
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names may have square brackets
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%  {task.fields[rate]}"),
+        TextColumn("{task.percentage:>3.0f}%  {task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
     )
     with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total, rate="")
+        task = bar.add_task(plain_name(title), total=total, rate="")
 
         def tell(state: Progress) -> None:
-            bar.update(
-                task, completed=state.done, total=state.total, rate=f"{state.rate:,.0f} {state.unit}/s {state.message}"
-            )
+            rate = f"{state.rate:,.0f} {state.unit}/s {plain_name(state.message)}"
+            bar.update(task, completed=state.done, total=state.total, rate=rate)
 
         yield tell
 
@@ -172,8 +198,8 @@ def _line(title: str, state: Progress) -> str:
     share = f"{100 * state.done / state.total:.0f}%, " if state.total > 0 else ""
     left = state.seconds_left
     rest = "" if not 0 < left < float("inf") else f", about {_duration(left)} left"
-    message = f" ({state.message})" if state.message else ""
-    return f"{title}: {share}{state.done:,} of {state.total:,} {state.unit}{rest}{message}"
+    message = f" ({plain_name(state.message)})" if state.message else ""
+    return f"{plain_name(title)}: {share}{state.done:,} of {state.total:,} {state.unit}{rest}{message}"
 
 
 def _duration(seconds: float) -> str:

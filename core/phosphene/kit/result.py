@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 
 from phosphene.errors import InvalidParameter
 from phosphene.kit.archives import archive_bytes, read_archive
+from phosphene.kit.checks import listed
 from phosphene.kit.figures import figure_bytes
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
 
 __all__ = ["FIGURES", "Result", "refuse_options"]
@@ -59,7 +62,7 @@ class Result:
         UnwritablePath
             When the file cannot be written.
         """
-        target = Path(path)
+        target = given_path(path)
         if target.suffix not in cls.endings:
             raise InvalidParameter(
                 "path",
@@ -112,12 +115,14 @@ class Result:
 
         Raises
         ------
+        InvalidParameter
+            When `path` is not a path.
         FileNotFoundError
             When there is no such file.
         CorruptFile
             When the file holds something else, is damaged, or was written by a later version.
         """
-        return read_archive(path, cls, cls.kind)
+        return read_archive(given_path(path, "path"), cls, cls.kind)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain Python: nested dictionaries, lists, strings and numbers, with arrays as NumPy arrays."""
@@ -141,9 +146,11 @@ class Result:
     def _content(self, ending: str, **options: Any) -> bytes:
         """The content of a file of one of `endings`."""
         if ending in FIGURES:
-            return figure_bytes(self.plot(**options), ending[1:])
+            return figure_bytes(self.plot(**_known(self, options)), ending[1:])
         refuse_options(ending, options)
-        return archive_bytes(self, self.kind) if ending == ".npz" else self._text(ending).encode()
+        return (
+            archive_bytes(self, self.kind) if ending == ".npz" else self._text(ending).encode(errors="backslashreplace")
+        )
 
     def _text(self, ending: str) -> str:
         """The content of a table, a page or a JSON file."""
@@ -162,6 +169,20 @@ def refuse_options(ending: str, options: Mapping[str, Any]) -> None:
             received=value,
             fix="It is an option of `plot`: leave it out, or save a figure.",
         )
+
+
+def _known(result: Result, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options of the figure of a result, checked by name."""
+    known = [name for name in inspect.signature(result.plot).parameters if name not in ("args", "options")]
+    for name in options:
+        if name not in known:
+            raise InvalidParameter(
+                name,
+                allowed=f"an option of `plot`, {listed(known)}" if known else "no option: `plot` has none",
+                received=options[name],
+                fix=f"help(ph.{type(result).__name__}.plot) explains them." if known else "Leave it out.",
+            )
+    return options
 
 
 def _plain(value: Any) -> Any:

@@ -7,25 +7,42 @@ import tempfile
 from pathlib import Path
 
 from phosphene.errors import UnwritablePath
+from phosphene.kit.places import given_path
 
 __all__ = ["check_writable", "write_whole"]
 
 
-def check_writable(path: str | Path) -> Path:
+def check_writable(path: str | Path, parameter: str = "path") -> Path:
     """Check that a file can be written to `path`, creating its folder, before any work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+    parameter : str, default "path"
+        Name of the argument in messages.
+
+    Returns
+    -------
+    Path
+        Where to write: the home folder in place of ``~``.
 
     Raises
     ------
+    InvalidParameter
+        For what is no path; see `phosphene.kit.places.given_path`.
     UnwritablePath
         When it cannot be written; nothing is left behind.
     """
-    target = Path(path)
+    target = given_path(path, parameter)
     folder = target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
-            raise IsADirectoryError(f"{target} is a folder")
-        with tempfile.TemporaryFile(dir=folder):
+            raise IsADirectoryError(f"{target} is a folder, where a file is expected")
+        if target.exists() and not target.is_file():
+            raise OSError(f"{target} is a pipe or a device")
+        # Named like a part of the target where it cannot be nameless, so that no other process takes it for a foreign file.
+        with tempfile.TemporaryFile(dir=folder, prefix=f".{target.name[:60]}."):
             pass
     except OSError as error:
         reason = error.strerror or str(error)
@@ -41,8 +58,9 @@ def write_whole(path: Path, content: bytes) -> None:
     UnwritablePath
         When writing fails; the file is then as it was.
     """
-    check_writable(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path = check_writable(path)
+    # Not the whole name of the file: with more behind it, it could be too long.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)

@@ -19,6 +19,8 @@ HALF = frozenset(
     "vit beit bit data2vec-vision mobilenet_v1 mobilenet_v2 siglip siglip_vision_model siglip2 siglip2_vision_model".split()
 )
 """Model types whose published models map [0, 1] to [-1, 1]; most others use the normalisation of ImageNet."""
+SHORTEST_EDGE = tuple("bit clip chineseclip chinese_clip convnext levit mobilenet mobilevit poolformer".split())
+"""Beginnings of the names of processors for which one number is the shorter side of the resized image; others make a square."""
 SIZE = (224, 224)
 
 
@@ -29,7 +31,7 @@ class Preprocessing:
     Attributes
     ----------
     settings : mapping
-        ``size``, ``channels``, ``range``, ``mean`` and ``std`` for `phosphene.wrap`.
+        ``size``, ``channels``, ``range``, ``mean``, ``std``, ``fit`` and ``fraction`` for `phosphene.wrap`.
     notes : sequence of str
         Assumptions that the user should know of.
     """
@@ -76,6 +78,7 @@ def settings_of(name: str, configuration: Any, *, local: bool) -> Preprocessing:
         "range": _range(given),
         "mean": 0.0,
         "std": 1.0,
+        **_fit(read, configuration.model_type),
     }
     if _normalises(given):
         for key in ("mean", "std"):
@@ -134,6 +137,31 @@ def _size(given: Mapping[str, Any] | None) -> Size | None:
         return None
     crops = given.get("do_center_crop", "crop_size" in given)
     return (_sides(given.get("crop_size")) if crops else None) or _sides(given.get("size"))
+
+
+def _fit(given: Mapping[str, Any] | None, model_type: str = "") -> dict[str, Any]:
+    """Return the resizing rule, and the share that is cut out of the resized image, as the processors of transformers do it."""
+    if given is None or given.get("do_resize") is False:
+        return {}
+    processor = str(given.get("image_processor_type") or given.get("feature_extractor_type") or model_type).lower()
+    size, crop, share = given.get("size"), _sides(given.get("crop_size")), given.get("crop_pct")
+    cuts = crop is not None and given.get("do_center_crop", "crop_size" in given)
+    edge = size.get("shortest_edge") if isinstance(size, Mapping) else None
+    if isinstance(size, int) and (share is not None or processor.startswith(SHORTEST_EDGE)):
+        edge = size
+    if share is None and processor.startswith("convnext"):
+        share = 224 / 256
+    if isinstance(edge, int) and edge > 0:
+        if share is not None and not cuts and edge >= 384:
+            return {"fit": "stretch", "fraction": 1.0}  # of ConvNeXt and those that share its processor
+        if share is None and cuts and crop is not None:
+            share = crop[0] / (edge * 256 // 224 if processor.startswith("levit") else edge)
+        return {"fit": "crop", "fraction": float(share)} if isinstance(share, int | float) and 0 < share <= 1 else {}
+    sides = _sides(size)
+    if sides is None or (not processor and isinstance(size, int)):
+        return {}
+    share = min(1.0, crop[0] / sides[0]) if cuts and crop is not None else 1.0
+    return {"fit": "stretch", "fraction": share}  # to this height and width, whatever the aspect ratio
 
 
 def _sides(value: Any) -> Size | None:

@@ -109,6 +109,9 @@ def _settings(request: Request, model: Any, published: Any) -> dict[str, Any]:
         values = configuration.get(key, usual)
         # For another number of channels than the configuration has, only the mean over its channels is known.
         settings[key] = values if len(values) in (1, channels) else sum(values) / len(values)
+    # timm resizes the shorter side to size / crop_pct, or both sides where it squashes, and cuts out the centre.
+    settings["fit"] = {"squash": "stretch", "border": "pad"}.get(configuration.get("crop_mode"), "crop")
+    settings["fraction"] = min(1.0, float(configuration.get("crop_pct") or 1.0))
     settings["classes"] = _classes(model, published)
     return settings
 

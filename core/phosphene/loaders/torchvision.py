@@ -119,10 +119,12 @@ def _published(request: Request, models: Any, chosen: Any, arguments: Mapping[st
 def _settings(name: str, weights: Any, arguments: Mapping[str, Any], segments: bool) -> dict[str, Any]:
     transform = weights.transforms()
     sides = list(getattr(transform, "crop_size", None) or transform.resize_size)
+    resized, cut = (getattr(transform, name, None) for name in ("resize_size", "crop_size"))
     categories = tuple(weights.meta.get("categories", ()))
     named = len(categories) == arguments.get("num_classes", len(categories)) and categories
     return {
         "size": (int(sides[0]), int(sides[-1])),
+        "fraction": min(1.0, cut[0] / resized[0]) if cut and resized else 1.0,
         "mean": transform.mean,
         "std": transform.std,
         "classes": categories if named else None,

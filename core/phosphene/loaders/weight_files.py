@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.errors import CorruptWeights, InvalidParameter
+from phosphene.kit.documents import DAMAGE
+from phosphene.kit.tensors import check_tensors
 
 __all__ = ["SAFE", "TORCH", "check_file", "read_numpy", "read_torch", "refused"]
 
@@ -73,9 +75,11 @@ def read_torch(path: Path, keys: Iterable[str] = ()) -> tuple[dict[str, Any], li
         from safetensors.torch import load_file
 
         try:
-            return _unprefixed(load_file(path), keys, path)
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            check_tensors(path)
+            arrays = load_file(path)
+        except (*DAMAGE, SafetensorError) as error:
             raise CorruptWeights(str(path), f"cannot be read ({error})") from error
+        return _unprefixed(arrays, keys, path)
     import torch
 
     try:
@@ -107,8 +111,9 @@ def read_numpy(path: Path) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
     try:
+        check_tensors(path)
         return dict(load_file(path))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise CorruptWeights(str(path), f"cannot be read ({error})") from error
 
 

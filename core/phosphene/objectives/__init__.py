@@ -19,6 +19,9 @@ from phosphene.objectives.declarations import (
     Objective,
     User,
     WholeLayer,
+    class_of,
+    index_of,
+    layer_path,
 )
 from phosphene.objectives.location import place_of
 from phosphene.types import UserObjective
@@ -57,7 +60,7 @@ def neuron(layer: str, channel: int, at: int | Sequence[int] | str | None = None
     -------
     Objective
     """
-    return Neuron(layer, channel, place_of(at))
+    return Neuron(layer_path(layer), index_of(channel), place_of(at))
 
 
 def channel(layer: str, channel: int) -> Objective:
@@ -74,7 +77,7 @@ def channel(layer: str, channel: int) -> Objective:
     -------
     Objective
     """
-    return Channel(layer, channel)
+    return Channel(layer_path(layer), index_of(channel))
 
 
 def direction(
@@ -124,7 +127,7 @@ def direction(
         )
     if not isinstance(label, str):
         raise InvalidParameter("label", allowed="a string", received=label, fix='For example label="edges".')
-    return Direction(layer, floats("vector", vector), place_of(at), power, label, measure)
+    return Direction(layer_path(layer), floats("vector", vector), place_of(at), power, label, measure)
 
 
 def layer(layer: str) -> Objective:
@@ -139,7 +142,7 @@ def layer(layer: str) -> Objective:
     -------
     Objective
     """
-    return WholeLayer(layer)
+    return WholeLayer(layer_path(layer))
 
 
 def logit(wanted: int | str, at: int | Sequence[int] | str | None = None) -> Objective:
@@ -156,7 +159,7 @@ def logit(wanted: int | str, at: int | Sequence[int] | str | None = None) -> Obj
     -------
     Objective
     """
-    return Logit(wanted, place_of(at))
+    return Logit(class_of(wanted), place_of(at))
 
 
 def match(layer: str, wanted: ArrayLike, *, measure: str = "squared", cosine_power: float = 1.0) -> Match:
@@ -183,7 +186,9 @@ def match(layer: str, wanted: ArrayLike, *, measure: str = "squared", cosine_pow
         If `measure` is unknown.
     """
     choice("measure", measure, ("squared", "cosine"))
-    return Match(layer, floats("wanted", wanted), measure, number("cosine_power", cosine_power, minimum=0.0))
+    return Match(
+        layer_path(layer), floats("wanted", wanted), measure, number("cosine_power", cosine_power, minimum=0.0)
+    )
 
 
 def objective(function: UserObjective, layers: Sequence[str] | None = None) -> Objective:
@@ -206,7 +211,7 @@ def objective(function: UserObjective, layers: Sequence[str] | None = None) -> O
     InvalidParameter
         If `function` is not callable.
     """
-    if not callable(function):
+    if not callable(function) or isinstance(function, type):
         raise InvalidParameter(
             "objective",
             allowed="an objective or a function f(xp, activations)",

@@ -12,17 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, said
 from phosphene.kit.checks import floats, integer, integers, number, numbers
-from phosphene.objectives.declarations import Bound, Objective, Sum, layer_shape
+from phosphene.objectives.declarations import Bound, Objective, Sum, check_depth, layer_path, layer_shape
 from phosphene.objectives.forms import DirectionForm, DiversityForm, LinearForm, SpatialForm
 from phosphene.objectives.location import Place, Shapes, place_of, place_text, position_of
-from phosphene.objectives.targets import as_objective
+from phosphene.objectives.targets import MOST, as_objective
 
 __all__ = ["diverse", "group", "interpolate", "spatial"]
 
 EXAMPLE = 'For example ph.objectives.group("stage3", [3, 8, 21]).'
-
-MOST = 10_000
-"""Most objectives of one call."""
 
 
 class Company:
@@ -99,6 +96,13 @@ class Diverse(Objective):
     weight: float
     number: int
     company: Company
+
+    def __post_init__(self) -> None:
+        check_depth(self)
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        return (self.inner,)
 
     @property
     def label(self) -> str:
@@ -178,7 +182,7 @@ def group(
         )
     place = place_of(at)
     pairs = zip(given, values / total, strict=True)
-    return WeightedGroup(layer, tuple((int(channel), float(weight)) for channel, weight in pairs), place)
+    return WeightedGroup(layer_path(layer), tuple((int(channel), float(weight)) for channel, weight in pairs), place)
 
 
 def spatial(layer: str, pattern: ArrayLike, *, cosine_power: float = 0.0) -> Objective:
@@ -202,7 +206,7 @@ def spatial(layer: str, pattern: ArrayLike, *, cosine_power: float = 0.0) -> Obj
     InvalidParameter
         If `cosine_power` is negative.
     """
-    return Spatial(layer, floats("pattern", pattern), number("cosine_power", cosine_power, minimum=0.0))
+    return Spatial(layer_path(layer), floats("pattern", pattern), number("cosine_power", cosine_power, minimum=0.0))
 
 
 def interpolate(first: Objective, second: Objective, count: int = 5) -> list[Objective]:
@@ -253,4 +257,5 @@ def diverse(objective: Objective, count: int, layer: str, weight: float = 1.0) -
     count = integer("count", count, minimum=2, maximum=MOST)
     factor = number("weight", weight, minimum=0.0, open_minimum=True)
     company = Company()
-    return [Diverse(objective, layer, factor, index, company) for index in range(count)]
+    path = layer_path(layer)
+    return [Diverse(objective, path, factor, index, company) for index in range(count)]

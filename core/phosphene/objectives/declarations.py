@@ -7,6 +7,7 @@ returns a `Bound`: a static form and its arguments.
 from __future__ import annotations
 
 import abc
+import contextlib
 import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from phosphene.backend import Network
 from phosphene.errors import InvalidObjective, InvalidParameter, UnknownClass, said
-from phosphene.kit.checks import class_named
+from phosphene.kit.checks import class_named, text
 from phosphene.layers import OUTPUT
 from phosphene.objectives.forms import (
     ChannelForm,
@@ -84,22 +85,27 @@ class Objective(abc.ABC):
     def label(self) -> str:
         """A short title for pictures and tables."""
 
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        """The objectives of which it is made; none for one that reads a layer itself."""
+        return ()
+
     def __add__(self, other: float | Objective) -> Objective:
         if isinstance(other, Objective):
-            return Sum((self, other), (1.0, 1.0))
+            return _added(self, other, 1.0)
         return self._shifted(_number("+", other))
 
     __radd__ = __add__
 
     def __sub__(self, other: float | Objective) -> Objective:
         if isinstance(other, Objective):
-            return Sum((self, other), (1.0, -1.0))
+            return _added(self, other, -1.0)
         return self._shifted(-_number("-", other))
 
     def _shifted(self, number: float) -> Objective:
         if not number:
             return self  # sum([...]) begins with 0
-        return Sum((self, Constant(abs(number))), (1.0, 1.0 if number > 0 else -1.0))
+        return _added(self, Constant(abs(number)), 1.0 if number > 0 else -1.0)
 
     def __rsub__(self, other: float) -> Objective:
         number = _number("-", other)
@@ -138,10 +144,47 @@ def _number(operator: str, value: Any) -> float:
     """A finite real number, also as a NumPy scalar or an array without axes."""
     plain: Any = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
     real = isinstance(plain, numbers.Real) and not isinstance(plain, bool)
-    if real and -MOST < plain < MOST:
-        return float(plain)
+    with contextlib.suppress(OverflowError, ValueError):  # integers beyond the range of floats
+        if real and abs(found := float(plain)) < MOST:
+            return found
     fix = "Combine objectives with each other or with finite numbers; for anything else write a function"
     raise _meaningless(operator, "a finite number or an objective", value, fix)
+
+
+MOST_DEPTH = 32
+"""Most levels of objectives made of others. Frameworks go through each level by several nested calls."""
+
+MOST_TERMS = 10_000
+"""Most terms of a sum."""
+
+
+def check_depth(objective: Objective) -> None:
+    """Check that an objective is not made of others on more than `MOST_DEPTH` levels, or of too many; without recursion.
+
+    Raises
+    ------
+    InvalidObjective
+    """
+    level: dict[int, Objective] = {id(objective): objective}
+    for _ in range(MOST_DEPTH):
+        level = {id(part): part for item in level.values() for part in item.parts}
+        if not level:
+            break
+    if level or len(objective.parts) > MOST_TERMS:
+        raise InvalidObjective(
+            "objective",
+            allowed=f"a sum of at most {MOST_TERMS:,} terms, and objectives in objectives on at most {MOST_DEPTH} levels",
+            received=said("more"),
+            fix="Add terms up in one sum or ph.objectives.group, or write a function: "
+            "ph.objective(lambda xp, activations: ...).",
+        )
+
+
+def _added(left: Objective, right: Objective, weight: float) -> Objective:
+    """A sum of two objectives; the terms of a sum on the left stay terms, so that long sums are not nested."""
+    if isinstance(left, Sum) and all(left.weights):
+        return Sum((*left.terms, right), (*left.weights, weight))
+    return Sum((left, right), (1.0, weight))
 
 
 MOST = 1e300
@@ -321,6 +364,13 @@ class Sum(Objective):
     terms: tuple[Objective, ...]
     weights: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        check_depth(self)
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        return self.terms
+
     @property
     def label(self) -> str:
         parts = [
@@ -350,6 +400,13 @@ class Product(Objective):
     left: Objective
     right: Objective
 
+    def __post_init__(self) -> None:
+        check_depth(self)
+
+    @property
+    def parts(self) -> tuple[Objective, ...]:
+        return (self.left, self.right)
+
     @property
     def label(self) -> str:
         return f"({self.left.label}) x ({self.right.label})"
@@ -378,6 +435,16 @@ def class_index(network: Network, wanted: int | str) -> int:
         if not (wanted.isdecimal() and wanted.isascii()) or len(wanted) > MOST_DIGITS:
             raise UnknownClass(wanted, network.classes, count)
         wanted = int(wanted)  # an index, as on the command line
+    wanted = int(class_of(wanted))
+    if not 0 <= wanted < count:
+        raise UnknownClass(wanted, network.classes, count)
+    return wanted
+
+
+def class_of(wanted: Any) -> int | str:
+    """Check that a class is given by name or index; whether a network has it is for `class_index` to say."""
+    if isinstance(wanted, str):
+        return str(wanted)
     if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)):
         raise InvalidParameter(
             "class",
@@ -385,9 +452,24 @@ def class_index(network: Network, wanted: int | str) -> int:
             received=wanted,
             fix='For example ph.logit(0), or ph.logit("coins").',
         )
-    if not 0 <= wanted < count:
-        raise UnknownClass(int(wanted), network.classes, count)
     return int(wanted)
+
+
+def layer_path(path: Any) -> str:
+    """Check that a layer is given by its path; whether a network has it is for `layer_shape` to say."""
+    return text("layer", path, fix='For example "stage3"; net.layers lists the paths of all layers.')
+
+
+def index_of(channel: Any) -> int:
+    """Check that a channel is given by its index; whether a layer has it is for the objective's `bind` to say."""
+    if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)):
+        raise InvalidParameter(
+            "channel",
+            allowed="the index of a channel, an integer from 0",
+            received=channel,
+            fix='For example ph.channel("stage3", 5); text such as "stage3:0-15" stands for several.',
+        )
+    return int(channel)
 
 
 MOST_DIGITS = 9
@@ -414,7 +496,7 @@ def layer_shape(network: Network, shapes: Shapes, path: str) -> tuple[int, ...]:
 
 def _channel(network: Network, shapes: Shapes, path: str, channel: int) -> NDArray[np.int32]:
     count = layer_shape(network, shapes, path)[-1]
-    if isinstance(channel, bool) or not isinstance(channel, (int, np.integer)) or not 0 <= channel < count:
+    if not 0 <= index_of(channel) < count:
         raise InvalidParameter(
             "channel",
             allowed=f"0 to {count - 1} ({path!r} has {count} channels)",

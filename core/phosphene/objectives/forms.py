@@ -12,7 +12,7 @@ from typing import Protocol
 
 from phosphene.arrays import arange, row_sum, take_channel
 from phosphene.errors import InvalidObjective, PhospheneError, said
-from phosphene.failures import line_of
+from phosphene.failures import lacks_memory, line_of
 from phosphene.types import Activations, Array, Namespace, Tree
 
 __all__ = [
@@ -267,11 +267,7 @@ def called(function: Callable[[Namespace, Activations], Array], xp: Namespace, a
     except PhospheneError:
         raise
     except Exception as error:
-        if (
-            isinstance(error, MemoryError)
-            or "OutOfMemory" in type(error).__name__
-            or "RESOURCE_EXHAUSTED" in str(error)
-        ):
+        if lacks_memory(error):
             raise
         where = line_of(error)
         name = getattr(function, "__name__", type(function).__name__)

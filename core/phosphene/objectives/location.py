@@ -17,6 +17,9 @@ __all__ = ["Place", "Shapes", "ShapesAt", "place_of", "place_text", "position_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+LARGEST_INDEX = 2**31 - 1
+"""Largest index of a position, an integer that every framework takes."""
+
 Place = tuple[int, ...] | str | None
 """A position in a layer: indices, the name of a token, or the centre (None, "centre")."""
 
@@ -93,7 +96,10 @@ def place_of(at: int | Sequence[int] | str | None) -> Place:
     if at is None or isinstance(at, str):
         return at
     return integers(
-        "at", at, fix='For example at=(2, 3) for row 2 and column 3, at=5 for one axis of positions, or at="centre".'
+        "at",
+        at,
+        limit=LARGEST_INDEX,
+        fix='For example at=(2, 3) for row 2 and column 3, at=5 for one axis of positions, or at="centre".',
     )
 
 

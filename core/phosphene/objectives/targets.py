@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from phosphene.errors import InvalidParameter
-from phosphene.objectives.declarations import Channel, Logit, Neuron, Objective, User, WholeLayer
+from phosphene.errors import InvalidParameter, said
+from phosphene.kit.checks import sequence
+from phosphene.objectives.declarations import Channel, Logit, Neuron, Objective, Sum, User, WholeLayer
 from phosphene.objectives.location import place_of
 
-__all__ = ["as_objective", "as_objectives", "parse", "target_objective"]
+__all__ = ["as_objective", "as_objectives", "parse", "summed", "target_objective"]
 
 ALL = ":all"
-UNITS = re.compile(r"(.+):(\d{1,9})(?:-(\d{1,9}))?(?:@(centre|\d{1,9}(?:,\d{1,9})*))?", re.DOTALL)
+UNITS = re.compile(r"(.+):([0-9]+)(?:-([0-9]+))?(?:@(centre|[0-9]+(?:,[0-9]+)*))?", re.DOTALL)
 """``LAYER:CHANNEL``, ``LAYER:FIRST-LAST`` or ``LAYER:CHANNEL@ROW,COLUMN``."""
 
 MOST = 10_000
-"""Most objectives that one text may stand for."""
+"""Most objectives of one call, and most that one text may stand for."""
+
+MOST_DIGITS = 9
+"""Digits of the longest index in a text."""
 
 WRITTEN = 'a class ("coins"), channels ("stage3:5", "stage3:0-15"), a neuron ("stage3:5@2,3") or a layer ("stage3:all")'
 
@@ -51,6 +55,13 @@ def parse(text: str, parameter: str = "target") -> list[Objective]:
     if found is None:
         return [Logit(text, None)]
     layer, first, last, place = found.groups()
+    if any(len(part) > MOST_DIGITS for part in [first, last or "", *(place or "").split(",")]):
+        raise InvalidParameter(
+            parameter,
+            allowed=f"indices of at most {MOST_DIGITS} digits",
+            received=text,
+            fix="net.layers shows the shape of each layer.",
+        )
     channels = range(int(first), int(last or first) + 1)
     if not 0 < len(channels) <= MOST:
         raise InvalidParameter(
@@ -74,14 +85,32 @@ def as_objectives(value: Any, parameter: str = "objectives") -> list[Objective]:
         If there is none, or one of them is no target.
     """
     single = isinstance(value, (str, Objective, Mapping)) or callable(value) or not isinstance(value, Iterable)
+    single = single or (isinstance(value, np.ndarray) and value.ndim == 0)
+    fix = "Render them in several calls, or let one objective stand for many with ph.objectives.group."
     wanted: list[Objective] = []
-    for item in [value] if single or getattr(value, "ndim", 1) == 0 else value:
+    for item in [value] if single else sequence(parameter, value, "objectives", fix, most=MOST):
         wanted += parse(item, parameter) if isinstance(item, str) else [as_objective(item, parameter)]
+        if len(wanted) > MOST:
+            raise InvalidParameter(
+                parameter, allowed=f"at most {MOST:,} objectives", received=said(f"{len(wanted):,} or more"), fix=fix
+            )
     if not wanted:
         raise InvalidParameter(
             parameter, allowed="at least one objective", received=value, fix="For example ph.logit(0)."
         )
     return wanted
+
+
+def summed(value: Any, parameter: str = "objective") -> Objective:
+    """Return the sum of all targets that are given: an objective, text that may stand for several, or a sequence of them.
+
+    Raises
+    ------
+    InvalidParameter
+        See `as_objectives`.
+    """
+    wanted = as_objectives(value, parameter)
+    return wanted[0] if len(wanted) == 1 else Sum(tuple(wanted), (1.0,) * len(wanted))
 
 
 def as_objective(value: Any, parameter: str = "objective") -> Objective:

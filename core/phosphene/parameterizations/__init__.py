@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phosphene.parameterizations.contract import Parameterization, parameterization
 from phosphene.parameterizations.phases import maco
-from phosphene.parameterizations.pixels import perturbation, pixel
+from phosphene.parameterizations.spatial import perturbation, pixel
 from phosphene.parameterizations.spectral import fourier
 from phosphene.parameterizations.statistics import COLOUR, ImageStatistics, image_statistics
 

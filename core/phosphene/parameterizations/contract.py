@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phosphene.errors import InvalidParameter
+from phosphene.errors import InvalidParameter, said
+from phosphene.failures import function_failed
+from phosphene.kit.checks import floats
 from phosphene.regularizers.projections import Projection
 from phosphene.types import Array, Floats, Namespace, Tree
 
@@ -61,10 +63,28 @@ class Own(Parameterization):
     picture: Callable[[Namespace, Array, Canvas], Array]
 
     def initial(self, random: np.random.Generator, canvas: Canvas) -> Floats:
-        return np.asarray(self.make(random, canvas), np.float64)
+        fix = "It is called as initial(random, (H, W, C)) and returns an array of numbers, the parameters of one image."
+        try:
+            made = self.make(random, canvas)
+        except Exception as error:
+            raise function_failed("initial", self.make, error, fix) from error
+        return floats("initial", made)
 
     def decode(self, xp: Namespace, parameters: Array, constants: Tree, canvas: Canvas) -> Array:
-        return xp.clip(self.picture(xp, parameters, canvas), 0.0, 1.0)
+        fix = "It is called as decode(xp, parameters, (H, W, C)) and returns images (N, H, W, C)."
+        try:
+            images = xp.clip(self.picture(xp, parameters, canvas), 0.0, 1.0)
+            shape = tuple(images.shape)
+        except Exception as error:
+            raise function_failed("decode", self.picture, error, fix) from error
+        if shape != (parameters.shape[0], *canvas):
+            raise InvalidParameter(
+                "decode",
+                allowed=f"a function that returns images of shape {(parameters.shape[0], *canvas)}",
+                received=said(f"shape {shape}"),
+                fix=fix,
+            )
+        return images
 
     def __repr__(self) -> str:
         names = ", ".join(getattr(part, "__qualname__", type(part).__name__) for part in (self.make, self.picture))

@@ -11,7 +11,7 @@ from phosphene.arrays import complex_of, sigmoid
 from phosphene.kit.checks import number
 from phosphene.parameterizations.contract import Canvas, Parameterization
 from phosphene.parameterizations.spectral import inverse_transform
-from phosphene.parameterizations.statistics import ImageStatistics, amplitudes, colour_axes
+from phosphene.parameterizations.statistics import ImageStatistics, amplitudes, colour_axes, given_statistics
 from phosphene.types import Array, Floats, Namespace, Tree
 
 __all__ = ["maco"]
@@ -75,5 +75,5 @@ def maco(decay: float = 1.0, contrast: float = 1.0, *, statistics: ImageStatisti
     return Phases(
         number("decay", decay, minimum=0.0),
         number("contrast", contrast, minimum=0.0, open_minimum=True),
-        statistics,
+        given_statistics(statistics),
     )

@@ -10,7 +10,13 @@ import numpy as np
 from phosphene.arrays import complex_of, sigmoid
 from phosphene.kit.checks import boolean, number
 from phosphene.parameterizations.contract import Canvas, Parameterization
-from phosphene.parameterizations.statistics import ImageStatistics, amplitudes, colour_axes, frequencies
+from phosphene.parameterizations.statistics import (
+    ImageStatistics,
+    amplitudes,
+    colour_axes,
+    frequencies,
+    given_statistics,
+)
 from phosphene.types import Array, Floats, Namespace, Tree
 
 __all__ = ["fourier", "fourier_basis", "inverse_transform"]
@@ -101,7 +107,7 @@ def fourier(
         number("decay", decay, minimum=0.0),
         boolean("decorrelate", decorrelate),
         number("spread", spread, minimum=0.0, example=0.01),
-        statistics,
+        given_statistics(statistics),
         number("shared", shared, minimum=0.0, maximum=0.5, example=0.05),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phosphene.errors import InvalidParameter, said
-from phosphene.kit.checks import floats, sequence
+from phosphene.kit.checks import floats, instance, sequence
 from phosphene.types import Floats
 
 __all__ = ["COLOUR", "ImageStatistics", "amplitudes", "colour_axes", "frequencies", "image_statistics"]
@@ -21,6 +21,10 @@ COLOUR = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]]
 
 BINS = 64
 """Number of bins of a fitted spectrum, evenly spaced in the logarithm of the frequency."""
+
+
+LARGEST_AMPLITUDE = 1e30
+"""Largest amplitude of a coefficient: single precision holds the sum of as many as a picture has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,20 @@ class ImageStatistics:
     def __repr__(self) -> str:
         digest = hashlib.blake2b(self.colour.tobytes() + self.amplitude.tobytes(), digest_size=8).hexdigest()
         return f"ImageStatistics({self.images} images, {len(self.colour)} channels, decay {self.decay:.2f}, {digest})"
+
+
+def given_statistics(value: object) -> ImageStatistics | None:
+    """Check an argument `statistics`.
+
+    Raises
+    ------
+    InvalidParameter
+        If it is neither None nor statistics of images.
+    """
+    if value is None:
+        return None
+    example = "ph.parameterizations.image_statistics(images)"
+    return instance("statistics", value, ImageStatistics, "statistics of images, or None", example)
 
 
 def image_statistics(images: NDArray[Any] | Iterable[ArrayLike]) -> ImageStatistics:
@@ -134,7 +152,8 @@ def amplitudes(statistics: ImageStatistics | None, height: int, width: int, powe
     """Return the amplitude of each coefficient, ``(H, W // 2 + 1)``: ``1 / f^power``, or fitted with the energy of ``1 / f``."""
     frequency = np.maximum(frequencies(height, width), 1.0 / max(height, width))
     if statistics is None:
-        return 1.0 / frequency**power
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            return np.minimum(1.0 / frequency**power, LARGEST_AMPLITUDE)
     fitted = np.exp(np.interp(np.log(frequency), np.log(statistics.frequency), np.log(statistics.amplitude)))
     # With the total energy of a natural spectrum, the same learning rate suits both.
     natural = 1.0 / frequency

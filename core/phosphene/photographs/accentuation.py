@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from phosphene.attribution.evaluation import run_program
 from phosphene.attribution.programs import Value
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.errors import InvalidParameter
 from phosphene.extraction.call import activations
 from phosphene.kit.checks import a_network, number, numbers
@@ -19,14 +20,14 @@ from phosphene.kit.progress import Progress
 from phosphene.objectives import Objective, match
 from phosphene.objectives.declarations import Sum
 from phosphene.objectives.location import ShapesAt
-from phosphene.objectives.targets import as_objective
+from phosphene.objectives.targets import MOST, as_objective
 from phosphene.optimizers import adam
 from phosphene.parameterizations import Parameterization, fourier
 from phosphene.photographs.deepdream import photograph_for
 from phosphene.photographs.result import Accentuation
 from phosphene.rendering.call import render
 from phosphene.transforms import Transform, jitter
-from phosphene.types import Floats, UserObjective
+from phosphene.types import Floats, Size, UserObjective
 
 __all__ = ["accentuate"]
 
@@ -37,10 +38,11 @@ ALONG = 65
 
 def accentuate(
     network: Network,
-    image: ArrayLike,
+    image: ImagesLike,
     objective: str | Objective | UserObjective,
     *,
     layer: str,
+    size: int | Size | None = None,
     threshold: float | None = None,
     weights: Sequence[float] = WEIGHTS,
     steps: int = 64,
@@ -58,12 +60,14 @@ def accentuate(
     Parameters
     ----------
     network : Network
-    image : array-like (H, W, C)
-        Photograph in [0, 1].
+    image : image
+        Photograph: anything that `phosphene.images` takes, if it is one image.
     objective : Objective, str or function
         What is raised.
     layer : str
         Layer in which the distance to the photograph is measured; an earlier layer preserves the image more closely.
+    size : int or (int, int), optional
+        Height and width in pixels to which a picture or a file is fitted (default: the network's input size).
     threshold : float, optional
         Value of the objective to cross; it must exceed the photograph's own.
     weights : sequence of float
@@ -84,15 +88,15 @@ def accentuate(
     a_network(network).layers[layer]
     wanted = as_objective(objective)
     weights = numbers("weights", weights, minimum=0.0, open_minimum=True, fix=f"The default is {WEIGHTS}.")
-    if not weights:
+    if not 0 < len(weights) <= MOST:
         raise InvalidParameter(
             "weights",
-            allowed="at least one number, all of them above 0",
+            allowed=f"at least one number, all of them above 0, and at most {MOST:,}",
             received=weights,
             fix=f"The default is {WEIGHTS}.",
         )
     threshold = None if threshold is None else number("threshold", threshold)
-    photograph, _ = photograph_for(network, image, wanted)
+    photograph, _ = photograph_for(network, image, wanted, size, own_size=False)
     before = float(_values(network, wanted, photograph[None])[0])
     if threshold is not None and not threshold > before:
         raise InvalidParameter(

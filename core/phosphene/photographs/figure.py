@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phosphene.kit.figures import grid, show_image
+from phosphene.kit.figures import finished, grid, show_image
 
 if TYPE_CHECKING:
     from phosphene.photographs.result import Accentuation
@@ -34,4 +34,4 @@ def plot_accentuation(found: Accentuation) -> Any:
     below[0].text(
         0.95, 0.5, f"what was\nadded, {LOUDER:g} x", ha="right", va="center", fontsize=8, transform=below[0].transAxes
     )
-    return figure
+    return finished(figure)

@@ -12,6 +12,7 @@ from phosphene.errors import InvalidParameter, said
 from phosphene.kit.result import FIGURES, Result
 from phosphene.rendering.result import Renders
 from phosphene.types import Floats
+from phosphene.words import plain_message
 
 __all__ = ["Accentuation"]
 
@@ -83,4 +84,4 @@ class Accentuation(Result):
                 else f"the smallest change that crosses it {self.smallest_change:.3g}"
             )
             lines.append(f"  threshold {self.threshold:.4g}: {none}")
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))

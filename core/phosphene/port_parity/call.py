@@ -11,13 +11,15 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
 from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import integer, number
-from phosphene.kit.images import check_images
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.arguments import optional_integer
+from phosphene.kit.checks import a_network, integer, number, text
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.kit.provenance import describe
 from phosphene.kit.result import FIGURES, Result
 from phosphene.layers import OUTPUT
@@ -102,6 +104,7 @@ class Parity(Result):
         InvalidParameter
             If no pair has that path.
         """
+        text("path", path, fix="The paths in `rows` were compared.")
         for row in self.rows:
             if row.a == path:
                 return row
@@ -132,7 +135,7 @@ class Parity(Result):
 def parity(
     net_a: Network,
     net_b: Network,
-    images: ArrayLike,
+    images: ImagesLike,
     *,
     layers: Mapping[str, str] | None = None,
     tolerance: float = 1e-4,
@@ -151,8 +154,8 @@ def parity(
     net_a, net_b : Network
         From `phosphene.wrap` or `phosphene.load`, on one backend or two. They must have the same input size and number of
         channels; each applies its own normalisation.
-    images : array-like (N, H, W, C) or (H, W, C)
-        Floats in [0, 1], at the networks' input size.
+    images : images
+        Anything that `phosphene.images` takes; arrays have the networks' input size.
     layers : mapping of str to str, optional
         Pairs of layers as a mapping from paths in `net_a` to paths in `net_b`; all other pairs are found automatically.
     tolerance : float, default 1e-4
@@ -181,9 +184,11 @@ def parity(
     InvalidImages
         If the images have the wrong shape, size, dtype or range.
     """
-    pictures = _checked(net_a, net_b, images)
     tolerance = number("tolerance", tolerance, minimum=0.0, open_minimum=True, example=1e-4)
-    spread = integer("gradients", gradients)
+    spread, batch = integer("gradients", gradients), optional_integer("batch", batch, minimum=1)
+    check_progress(progress)
+    _check_pairs(layers)
+    pictures = _checked(net_a, net_b, images)
     matching = match(
         net_a.layers,
         net_b.layers,
@@ -192,7 +197,7 @@ def parity(
         sketches=lambda paths_a, paths_b: (sketch(net_a, pictures, paths_a), sketch(net_b, pictures, paths_b)),
     )
     pairs = matching.pairs
-    size = batch_size(net_a, net_b, pairs) if batch is None else integer("batch", batch, minimum=1)
+    size = batch_size(net_a, net_b, pairs) if batch is None else batch
     size = min(size, len(pictures))
     sloped = _spread(pairs, spread)
     with reporter(progress, "parity", 2 * len(pictures) + len(sloped)) as tell:
@@ -238,6 +243,17 @@ def parity(
     )
 
 
+def _check_pairs(layers: Any) -> None:
+    """Check that pairs of layers are a mapping of paths to paths."""
+    fix = 'For example layers={"layer1": "stage1"}, or leave it out.'
+    allowed = "a mapping from paths in net_a to paths in net_b"
+    if layers is not None and not isinstance(layers, Mapping):
+        raise InvalidParameter("layers", allowed=allowed, received=layers, fix=fix)
+    for pair in ({} if layers is None else layers).items():
+        if not all(isinstance(path, str) for path in pair):
+            raise InvalidParameter("layers", allowed=allowed, received=layers, fix=fix)
+
+
 class _Count:
     """Reports progress; returns whether to continue."""
 
@@ -250,12 +266,9 @@ class _Count:
         return self._tell(state) is not False
 
 
-def _checked(net_a: Network, net_b: Network, images: ArrayLike) -> NDArray[np.float32]:
+def _checked(net_a: Network, net_b: Network, images: ImagesLike) -> NDArray[np.float32]:
     for name, network in (("net_a", net_a), ("net_b", net_b)):
-        if not isinstance(network, Network):
-            raise InvalidParameter(
-                name, allowed="a network", received=network, fix="Wrap a model first: ph.wrap(model, size=(224, 224))."
-            )
+        a_network(network, name)
     for what in ("size", "channels"):
         one, other = getattr(net_a.input, what), getattr(net_b.input, what)
         if one != other:
@@ -265,7 +278,7 @@ def _checked(net_a: Network, net_b: Network, images: ArrayLike) -> NDArray[np.fl
                 received=other,
                 fix="Wrap both networks with the same size and number of channels.",
             )
-    return check_images(images, net_a.input, size=net_a.input.size)
+    return read_images(images, net_a.input, size=net_a.input.size)
 
 
 def _names(net_a: Network, net_b: Network) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from phosphene.layers import OUTPUT
+from phosphene.words import aligned, breadth, plain_message
 
 if TYPE_CHECKING:
     from phosphene.port_parity.call import Parity
@@ -149,7 +150,8 @@ def table(parity: Parity) -> str:
         "",
     ]
     heads = ("layer", "in the other", "shape", "relative", "mean", "cosine", "gradient", "verdict")
-    cells = [heads] + [
+    cells: list[tuple[str, ...]] = [heads]
+    cells += [
         (
             row.a,
             "" if row.b == row.a else row.b,
@@ -162,11 +164,14 @@ def table(parity: Parity) -> str:
         )
         for row in parity.rows
     ]
-    shown = [column for column in range(len(heads)) if column == 7 or any(row[column] for row in cells[1:])]
-    widths = {column: max(len(row[column]) for row in cells) for column in shown}
+    for column in (0, 1):
+        names = aligned(row[column] for row in cells)
+        cells = [(*row[:column], name, *row[column + 1 :]) for row, name in zip(cells, names, strict=True)]
+    shown = [column for column in range(len(heads)) if column == 7 or any(row[column].strip() for row in cells[1:])]
+    widths = {column: max(breadth(row[column]) for row in cells) for column in shown}
     right = {2, 3, 4, 5, 6}
     for index, row in enumerate(cells):
-        parts = [f"{row[c]:>{widths[c]}}" if c in right else f"{row[c]:<{widths[c]}}" for c in shown]
+        parts = [f"{row[c]:>{widths[c]}}" if c in right else row[c] for c in shown]
         lines.append("  ".join(parts).rstrip())
         if index == 0:
             lines.append("  ".join("-" * widths[column] for column in shown))
@@ -180,7 +185,7 @@ def table(parity: Parity) -> str:
             for reason, paths in by_reason.items():
                 lines.append(f"  {reason}:")
                 lines += textwrap.wrap(", ".join(paths), 110, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(lines)
+    return plain_message("\n".join(lines))
 
 
 def certificate(parity: Parity) -> dict[str, Any]:

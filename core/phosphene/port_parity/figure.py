@@ -9,7 +9,7 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from phosphene.kit.figures import figure_class
+from phosphene.kit.figures import figure_class, finished, fitted
 from phosphene.port_parity.certificate import number, sentence
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ __all__ = ["plot_parity"]
 
 WIDTH, HEIGHT = 7.0, 4.1
 """Inches; the width of a page of text."""
-MOST_TICKS, LONGEST_TICK = 60, 30
+MOST_TICKS, TICK = 60, 1.7
+"""Layers that are named, and inches of their names."""
 BLUE, ORANGE, VERMILLION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#666666"
 EQUAL, FOLLOWS, FAULT = "equal", "differs because of earlier layers", "differs by itself (named in this colour)"
 STYLES: dict[str, dict[str, Any]] = {
@@ -99,7 +100,7 @@ def plot_parity(parity: Parity) -> Any:
     axis.spines[["top", "right"]].set_visible(False)
     axis.spines[["left", "bottom"]].set_linewidth(0.6)
     heading = f"{_short(a)} and {_short(b)}: {sentence(parity)}."
-    figure.suptitle("\n".join(textwrap.wrap(heading, 108)), fontsize=8.5, x=0.01, ha="left")
+    figure.suptitle("\n".join(textwrap.wrap(heading, 98)), fontsize=8.5, x=0.01, ha="left")
     figure.legend(
         loc="outside lower left",
         ncols=4,
@@ -109,7 +110,7 @@ def plot_parity(parity: Parity) -> Any:
         columnspacing=1.4,
         borderpad=0.1,
     )
-    return figure
+    return finished(figure)
 
 
 def _limits(parity: Parity) -> tuple[float, float]:
@@ -153,7 +154,8 @@ def _point_at_faults(axis: Any, parity: Parity, low: float, high: float) -> None
         height = _clipped(row.relative, low, high)
         axis.vlines(index, low, height, color=VERMILLION, linewidth=0.6, zorder=2)
         if row.a == parity.parted:
-            names = row.a if row.a == row.b else f"{row.a} (there {row.b})"
+            a, b = (fitted(path, 1.5, 7.5) for path in (row.a, row.b))
+            names = a if row.a == row.b else f"{a} (there {b})"
             right = index > 0.5 * len(parity.rows)
             axis.vlines(index, height, high, color=VERMILLION, linewidth=0.6, zorder=2)
             axis.annotate(
@@ -179,9 +181,8 @@ def _ticks(axis: Any, paths: list[str], faults: set[int]) -> None:
         if all(abs(place - other) >= apart for other in places):
             places.append(place)
     places.sort()
-    names = [paths[place] for place in places]
-    shown = [name if len(name) <= LONGEST_TICK else "..." + name[-LONGEST_TICK:] for name in names]
-    axis.set_xticks(places, shown, rotation=90, fontsize=6 if len(places) > 32 else 7)
+    size = 6 if len(places) > 32 else 7
+    axis.set_xticks(places, [fitted(paths[place], TICK, size) for place in places], rotation=90, fontsize=size)
     for place, text in zip(places, axis.get_xticklabels(), strict=True):
         if place in faults:
             text.set(color=VERMILLION, weight="bold")
@@ -191,4 +192,4 @@ def _ticks(axis: Any, paths: list[str], faults: set[int]) -> None:
 
 
 def _short(network: Any) -> str:
-    return f"{network['network']} ({network['backend']})"
+    return f"{fitted(network['network'], 2.5, 8.5)} ({network['backend']})"

@@ -20,6 +20,12 @@ __all__ = ["Ball", "Clip", "Projection", "blur", "clip", "decay", "gaussian_matr
 
 MID_GREY = 0.5
 
+LARGEST_SIGMA = 1000.0
+"""Largest standard deviation of a blur in pixels: the filter has eight of them."""
+
+LONGEST_INTERVAL = 1_000_000_000
+"""Most steps between two blurs, an integer that every framework takes."""
+
 
 class Projection(abc.ABC):
     """A map from pixel images to pixel images, ``(N, H, W, C)``."""
@@ -101,7 +107,10 @@ def blur(sigma: float, every: int = 4) -> Projection:
     InvalidParameter
         If `sigma` or `every` is not positive.
     """
-    return Blur(number("sigma", sigma, minimum=0.0, open_minimum=True), integer("every", every, minimum=1))
+    return Blur(
+        number("sigma", sigma, minimum=0.0, maximum=LARGEST_SIGMA, open_minimum=True, example=1.0),
+        integer("every", every, minimum=1, maximum=LONGEST_INTERVAL),
+    )
 
 
 def decay(rate: float) -> Projection:

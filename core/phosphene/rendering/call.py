@@ -11,25 +11,25 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from phosphene.ascent import Ascended, Job, Measured, Plan, ascend
 from phosphene.ascent.coverage import coverage_of
 from phosphene.backend import Network, Rule
+from phosphene.data.declaration import ImagesLike
 from phosphene.draws import content_key
 from phosphene.errors import CoverageWarning, InvalidParameter, said
 from phosphene.failures import no_gradient
-from phosphene.kit.checks import a_network, boolean, canvas_size, integer
+from phosphene.kit.checks import a_network, boolean, canvas_size, integer, seed_of
 from phosphene.kit.progress import Progress, reporter
 from phosphene.kit.provenance import describe
 from phosphene.objectives import Objective
-from phosphene.objectives.targets import as_objectives
+from phosphene.objectives.targets import MOST, as_objectives
 from phosphene.parameterizations import Parameterization
 from phosphene.regularizers.penalties import Penalty
 from phosphene.regularizers.projections import Projection
 from phosphene.rendering.job import MOST_SLOTS, check_together, jobs_of
 from phosphene.rendering.presets import preset_named
-from phosphene.rendering.recipe import Recipe, recipe_of
+from phosphene.rendering.recipe import MOST_STEPS, Recipe, recipe_of
 from phosphene.rendering.result import Renders
 from phosphene.rendering.serialization import plain_run
 from phosphene.rendering.start import starts
@@ -52,7 +52,7 @@ def render(
     regularizers: Sequence[Penalty | Projection] | None = None,
     optimizer: Any = None,
     rule: str | Rule | None = None,
-    start: Renders | ArrayLike | None = None,
+    start: Renders | ImagesLike | None = None,
     slots: int | str | None = None,
     patience: int | None = None,
     warm_up: int = 64,
@@ -90,9 +90,10 @@ def render(
     rule : str or Rule, optional
         Backward rule of rectified linear units at every step: "standard", "guided" (Springenberg et al. 2015), "deconvolution" or
         "redirected".
-    start : Renders or array-like (N, H, W, C) or (H, W, C), optional
-        Pictures to start from, one per objective or one for all of them. Those of an earlier result resume from its parameters,
-        with a fresh optimizer; other images are converted to the parameterization.
+    start : Renders or images, optional
+        Pictures to start from, one per objective or one for all of them: an earlier result, or anything that `phosphene.images`
+        takes. An earlier result resumes from its parameters, with a fresh optimizer; other images are converted to the
+        parameterization. Pictures and files are fitted to `size`.
     slots : int or "measured", optional
         Targets per batch (default: as many as memory allows). "measured" times a few batch sizes and takes the fastest per target,
         which may differ from run to run and so change the pictures by rounding. Pictures that depend on each other
@@ -138,14 +139,14 @@ def render(
         optimizer=optimizer,
         rule=rule,
     )
-    initial = starts(start, len(wanted), (*canvas, network.input.channels), recipe.parameterization)
-    seed = integer("seed", seed)
+    initial = starts(start, len(wanted), network.input, canvas, recipe.parameterization)
+    seed = seed_of(seed)
     plan = Plan(
         steps=recipe.steps,
         slots=_slots(slots),
-        warm_up=integer("warm_up", warm_up),
-        patience=None if patience is None else integer("patience", patience, minimum=1),
-        snapshots=_every(recipe.steps, integer("snapshots", snapshots)),
+        warm_up=integer("warm_up", warm_up, limit=MOST_STEPS),
+        patience=None if patience is None else integer("patience", patience, minimum=1, limit=MOST_STEPS),
+        snapshots=_every(recipe.steps, integer("snapshots", snapshots, limit=MOST_STEPS)),
     )
     _check_memory(recipe, len(wanted), (*canvas, network.input.channels), snapshots)
     jobs = jobs_of(network, wanted, canvas, recipe, seed=seed, start=initial, warm_up=plan.warm_up > 0, crop=crop)
@@ -212,7 +213,9 @@ LARGEST_RESULT = 16 << 30
 def _slots(slots: int | str | None) -> int | Measured | None:
     if slots is None:
         return None
-    return Measured() if isinstance(slots, str) and slots == "measured" else integer("slots", slots, minimum=1)
+    return (
+        Measured() if isinstance(slots, str) and slots == "measured" else integer("slots", slots, minimum=1, limit=MOST)
+    )
 
 
 def _ascend_all(

@@ -32,6 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from phosphene.errors import InvalidParameter
+from phosphene.kit.documents import read_regular
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
 from phosphene.rendering.serialization import checked_keys, read_parts
 from phosphene.rendering.serialization.runs import MOST_OBJECTIVES, MOST_STEPS, PARTS, read_preset
@@ -49,6 +51,7 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "size": SIZE,
         "steps": integer(1, MOST_STEPS),
         "seed": integer(0, 2**128 - 1),
+        "start": text,
         "preset": read_preset,
         "out": text,
         "slots": integer(1),
@@ -60,6 +63,9 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
 """Keys of the file by section, and their readers. The keys of [recipe] are the parts of a recipe."""
 
 WIDTH = 100
+MOST_BYTES = 1 << 20
+"""Largest file of settings."""
+
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -85,7 +91,7 @@ def read_config(path: str | Path) -> dict[str, dict[str, Any]]:
         If there is no such file.
     """
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        data = tomllib.loads(read_regular(given_path(path, "config"), MOST_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not TOML, or not UTF-8
@@ -120,7 +126,7 @@ def save_config(path: str | Path, data: Mapping[str, Mapping[str, Any]]) -> Path
     UnwritablePath
         If it cannot be written.
     """
-    target = Path(path)
+    target = given_path(path)
     if target.suffix != ".toml":
         raise InvalidParameter(
             "path",

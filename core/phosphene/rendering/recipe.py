@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from phosphene.backend import Network, Rule
-from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import choice, integer
+from phosphene.errors import InvalidParameter, holds
+from phosphene.kit.checks import choice, integer, listed_or_one
 from phosphene.optimizers import Optimizer
 from phosphene.parameterizations import Parameterization
 from phosphene.regularizers.penalties import Penalty
@@ -113,44 +113,21 @@ def recipe_of(
             )
         recipe = replace(recipe, parameterization=parameterization)
     if transforms is not None:
-        recipe = replace(recipe, transforms=_listed("transforms", transforms, "transforms", "ph.transforms.jitter(8)"))
-        for index, transform in enumerate(recipe.transforms):
-            if not isinstance(transform, Transform):
-                raise InvalidParameter(
-                    f"transforms[{index}]",
-                    allowed="a transform",
-                    received=transform,
-                    fix="For example ph.transforms.jitter(8).",
-                )
+        found = listed_or_one("transforms", transforms, Transform, "a transform", "ph.transforms.jitter(8)")
+        recipe = replace(recipe, transforms=found)
     if regularizers is not None:
-        given = _listed(
-            "regularizers", regularizers, "penalties and projections", "ph.regularizers.total_variation(2.0)"
-        )
+        kinds, example = (Penalty, Projection), "ph.regularizers.total_variation(2.0)"
+        given = listed_or_one("regularizers", regularizers, kinds, "a penalty or a projection", example)
         recipe = replace(recipe, regularizers=given)
     for index, item in enumerate(recipe.regularizers):
         _check_regularizer(f"regularizers[{index}]", item, recipe.parameterization)
     if optimizer is not None:
-        ours = all(hasattr(optimizer, name) for name in ("init", "update", "restart"))
+        ours = holds(optimizer, "init", "update", "restart", "take") and not isinstance(optimizer, type)
         recipe = replace(recipe, optimizer=optimizer if ours else network.backend.optimizer(optimizer))
     return recipe if rule is None else replace(recipe, rule=_rule(rule))
 
 
-def _listed(name: str, given: Any, what: str, example: str) -> tuple[Any, ...]:
-    if not isinstance(given, Iterable) or isinstance(given, (str, Mapping)):
-        raise InvalidParameter(
-            name, allowed=f"a list of {what}", received=given, fix=f"For example {name}=[{example}]."
-        )
-    return tuple(given)
-
-
-def _check_regularizer(name: str, item: object, parameterization: Parameterization) -> None:
-    if not isinstance(item, (Penalty, Projection)):
-        raise InvalidParameter(
-            name,
-            allowed="a penalty or a projection",
-            received=item,
-            fix="For example ph.regularizers.total_variation(2.0).",
-        )
+def _check_regularizer(name: str, item: Penalty | Projection, parameterization: Parameterization) -> None:
     if isinstance(item, Projection) and not parameterization.pixelwise:
         raise InvalidParameter(
             name,

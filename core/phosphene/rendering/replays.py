@@ -6,11 +6,7 @@ numbers are checked against limits, and only networks that come with the package
 
 from __future__ import annotations
 
-import json
-import struct
 import warnings
-import zipfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +15,14 @@ import numpy as np
 
 from phosphene.backend import Network, backend_names
 from phosphene.errors import CorruptFile, InvalidParameter, ModelWarning, said
-from phosphene.kit.checks import choice
+from phosphene.kit.archives import archive_words
+from phosphene.kit.checks import a_network, choice
+from phosphene.kit.documents import DAMAGE
+from phosphene.kit.places import readable_file
 from phosphene.loaders import load
 from phosphene.loaders.specimens import NAMES
 from phosphene.rendering.call import render
-from phosphene.rendering.files import KEY
+from phosphene.rendering.files import picture_words
 from phosphene.rendering.result import Renders, joined
 from phosphene.rendering.serialization import Run, read_run
 from phosphene.rendering.serialization.values import brief
@@ -31,8 +30,6 @@ from phosphene.rendering.serialization.values import brief
 __all__ = ["replay"]
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-LONGEST_METADATA = 1 << 26
-"""Most bytes of an archive's metadata; those of a PNG are limited by Pillow."""
 
 
 def replay(source: str | Path | Renders, *, network: Network | None = None, backend: str | None = None) -> Renders:
@@ -68,11 +65,16 @@ def replay(source: str | Path | Renders, *, network: Network | None = None, back
         If the network's weights are not those of the network that made the pictures, or if it is on another backend, so that
         fingerprints cannot be compared.
     """
+    if network is not None:
+        a_network(network)
+    if backend is not None:
+        choice("backend", backend, backend_names())
     if isinstance(source, Renders):
         settings: Any = source.settings
         shown = "settings"
     else:
-        settings, shown = _settings_of(Path(source)), str(source)
+        place = readable_file(source, "source")
+        settings, shown = _settings_of(place), str(place)
     if not isinstance(settings, dict):
         raise CorruptFile(shown, "it does not say how it was made")
     if "run" not in settings:
@@ -163,41 +165,12 @@ def _compare(network: Network, settings: dict[str, Any], shown: str) -> None:
 
 def _settings_of(source: Path) -> Any:
     """The settings in a file, unchecked, read without its pictures."""
-    try:
-        text = _archive_text(source) if source.suffix == ".npz" else _picture_text(source)
-        metadata = json.loads(text)
-        return metadata["settings"]
-    except FileNotFoundError:
-        raise
-    # All that readers of malicious files are known to raise. None of our own code runs in the block above.
-    except (
-        *(OSError, EOFError, KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError),
-        *(RecursionError, SyntaxError, NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile, RuntimeError),
-    ) as error:
-        raise CorruptFile(str(source), f"not a result of phosphene, or damaged ({str(error)[:200]})") from error
-
-
-def _archive_text(source: Path) -> str:
-    with zipfile.ZipFile(source) as archive:
-        if archive.getinfo("metadata.npy").file_size > LONGEST_METADATA:
-            raise ValueError("its metadata are too long")
-        with archive.open("metadata.npy") as stream:
-            version = np.lib.format.read_magic(stream)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, _, dtype = read(stream)
-            if shape != () or dtype.kind != "U":
-                raise ValueError("its metadata are not text")
-            return str(np.frombuffer(stream.read(dtype.itemsize), dtype)[0])
-
-
-def _picture_text(source: Path) -> str:
     from PIL import Image
 
     try:
-        with Image.open(source, formats=["PNG"]) as opened:
-            text = opened.info.get(KEY)
-    except Image.DecompressionBombError as error:
-        raise ValueError(str(error)) from error
-    if not isinstance(text, str):
-        raise ValueError("this picture carries no settings")
-    return text
+        words = archive_words(source) if source.suffix == ".npz" else picture_words(source)
+        return words["settings"]
+    except FileNotFoundError:
+        raise
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise CorruptFile(str(source), f"not a result of phosphene, or damaged ({str(error)[:200]})") from error

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.kit.arguments import optional_integer, place, places
+from phosphene.kit.checks import MOST_COLUMNS, boolean, sequence
+from phosphene.kit.places import given_path
 from phosphene.kit.result import Result, refuse_options
 from phosphene.types import Floats
+from phosphene.words import LABEL, aligned, plain_message
 
 if TYPE_CHECKING:
     from phosphene import TrustCards
     from phosphene.backend import Network
+    from phosphene.data.declaration import ImagesLike
 
 __all__ = ["Renders", "joined"]
 
@@ -91,12 +96,14 @@ class Renders(Result):
         return len(self.images)
 
     def __getitem__(self, index: int | slice) -> Renders:
-        count = len(self)
-        return self.rows(range(count)[index] if isinstance(index, slice) else [range(count)[index]])
+        chosen = places("index", index, len(self))
+        return self.rows([chosen] if isinstance(chosen, int) else chosen)
 
     def rows(self, numbers: Sequence[int]) -> Renders:
-        """Select pictures by their index, in the given order."""
-        chosen = list(numbers)
+        """Select pictures by their index, in the given order; negative indices count from the end."""
+        single = isinstance(numbers, (int, np.integer))
+        given = [numbers] if single else sequence("numbers", numbers, "a sequence of integers", "For example [0, 2].")
+        chosen = [place("numbers", number, len(self)) for number in given]
 
         def rows(values: Any, axis: int = 0) -> Any:
             return None if values is None else values[(slice(None),) * axis + (chosen,)]
@@ -141,15 +148,15 @@ class Renders(Result):
 
         return save_animation(self, path, seconds)
 
-    def trust(self, network: Network, images: Any = "photos:1000", **options: Any) -> TrustCards:
+    def trust(self, network: Network, images: ImagesLike = "photos:1000", **options: Any) -> TrustCards:
         """Assess how far each picture can be trusted; see `phosphene.assess`.
 
         Parameters
         ----------
         network : Network
             The network that the pictures were made of.
-        images : array-like, path, sequence or iterable, default "photos:1000"
-            Images of the kind that the network is used on.
+        images : images, default "photos:1000"
+            Anything that `phosphene.images` takes, of the kind that the network is used on.
         **options
             Options of `phosphene.assess`.
 
@@ -173,6 +180,8 @@ class Renders(Result):
         """
         from phosphene.rendering.figure import plot_renders
 
+        columns = optional_integer("columns", columns, minimum=1, maximum=MOST_COLUMNS)
+        titles = boolean("titles", titles)
         return plot_renders(self, columns=columns, titles=titles)
 
     @classmethod
@@ -194,7 +203,7 @@ class Renders(Result):
         CorruptFile
             When the file holds something else, is damaged, or was written by a later version.
         """
-        if Path(path).suffix == ".npz":
+        if given_path(path).suffix == ".npz":
             return super().load(path)
         from phosphene.rendering.files import read_png
 
@@ -218,13 +227,12 @@ class Renders(Result):
         lines = [
             f"Renders of {count} picture{'s' * (count != 1)}, {height} x {width}, {int(self.steps.max(initial=0))} steps"
         ]
-        width_of = max((len(label) for label in self.labels), default=0)
-        for row, label in enumerate(self.labels[:12]):
+        for row, label in enumerate(aligned(self.labels[:12], LABEL)):
             extra = "".join(f"  {name} {score[row]:.3f}" for name, score in self.scores.items())
-            lines.append(f"  {label:<{width_of}}  {self.values[row]:>10.4g}  {self.status[row]}{extra}")
+            lines.append(f"  {label}  {self.values[row]:>10.4g}  {self.status[row]}{extra}")
         if count > 12:
             lines.append(f"  ... and {count - 12} more")
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))
 
 
 def joined(parts: Sequence[Renders]) -> Renders:

@@ -6,33 +6,38 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from phosphene.backend import InputSpec
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
+from phosphene.data.sources import source_of
 from phosphene.errors import InvalidParameter, said
 from phosphene.kit.checks import floats
 from phosphene.parameterizations import Parameterization
 from phosphene.parameterizations.contract import Canvas
 from phosphene.rendering.result import Renders
 from phosphene.rendering.serialization import to_plain
-from phosphene.types import Floats
+from phosphene.types import Floats, Size
 
 __all__ = ["starts"]
 
 
 def starts(
-    start: Renders | ArrayLike | None, count: int, canvas: Canvas, parameterization: Parameterization
+    start: Renders | ImagesLike | None, count: int, spec: InputSpec, size: Size, parameterization: Parameterization
 ) -> list[Floats] | None:
     """Initial parameters, one array per objective.
 
     Parameters
     ----------
-    start : Renders, array-like or None
-        Pictures, one per objective or one for all of them. A result of the same parameterization gives its parameters; other
-        pictures are converted to the parameterization.
+    start : Renders, images or None
+        Pictures, one per objective or one for all of them: a result, or anything that `phosphene.images` takes. A result of the
+        same parameterization gives its parameters; other pictures are converted to the parameterization.
     count : int
         Number of objectives.
-    canvas : (H, W, C)
-        Shape of a picture.
+    spec : InputSpec
+        Input of the network.
+    size : (int, int)
+        Height and width of the pictures, to which pictures and files are fitted.
     parameterization : Parameterization
 
     Returns
@@ -47,10 +52,16 @@ def starts(
     """
     if start is None:
         return None
+    canvas: Canvas = (*size, spec.channels)
     if isinstance(start, Renders) and start.parameters is not None and start.images.shape[1:] == canvas:
         _check_count(len(start), count)
         if _made_by(start.settings, parameterization):
             return _one_each(list(start.parameters), count)
+    exact = isinstance(start, Renders) or (isinstance(start, np.ndarray) and start.dtype.kind == "f")
+    if not exact:
+        source = source_of(start, spec, size=size, parameter="start")
+        _check_count(len(source), count)  # before any of them is read
+        start = read_images(source, spec, parameter="start", size=size)
     images = floats("start", start.images if isinstance(start, Renders) else start)
     images = images[None] if images.ndim == 3 else images
     if images.ndim != 4 or images.shape[1:] != canvas:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.errors import CorruptFile, InvalidParameter, said
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import canvas_size, choice, integer
+from phosphene.failures import lacks_memory
+from phosphene.kit.checks import a_network, boolean, canvas_size, choice, integer, ranges, seed_of
+from phosphene.kit.locks import Stopped, alone
+from phosphene.kit.places import given_path
 from phosphene.kit.progress import Progress, reporter
 from phosphene.kit.writing import check_writable, write_whole
 from phosphene.objectives import channel
 from phosphene.objectives.declarations import layer_shape
+from phosphene.objectives.targets import MOST
 from phosphene.rendering.call import render
+from phosphene.rendering.presets import preset_named
+from phosphene.rendering.recipe import MOST_STEPS, recipe_of
 from phosphene.rendering.result import Renders, joined
 from phosphene.sheet.batches import Manifest
 from phosphene.sheet.cards import cards_of
@@ -27,12 +34,14 @@ from phosphene.trust.result import TrustCard
 from phosphene.types import Size
 from phosphene.unit_statistics.call import units
 from phosphene.unit_statistics.result import Units
+from phosphene.words import plain_name
 
 __all__ = ["FLAT", "render_all"]
 
 log = logging.getLogger("phosphene.sheet.call")
 
 BATCH = 32
+LOCK = ".manifest.json.lock"
 FLAT = 0.01
 """Standard deviation below which a picture is considered flat."""
 
@@ -46,7 +55,7 @@ def render_all(
     out: str | Path,
     *,
     images: ImagesLike | None = None,
-    channels: Sequence[int] | None = None,
+    channels: int | str | Sequence[int] | None = None,
     trust: bool = False,
     size: int | Size | None = None,
     seed: int = 0,
@@ -57,7 +66,8 @@ def render_all(
     """Render a picture of every unit of a layer into a folder, with a page to search, sort and filter them.
 
     An interrupted run resumes when it is called again: finished batches are reused, and the result is the same as that of a
-    single run. If memory does not suffice, batches are halved, which the manifest records.
+    single run. If another process is at it, this one waits and reuses its pictures. If memory does not suffice, batches are
+    halved, which the manifest records.
 
     Parameters
     ----------
@@ -67,12 +77,12 @@ def render_all(
         Path of the layer.
     out : str or Path
         Output folder, for ``index.html``, ``manifest.json`` and one archive per batch.
-    images : array-like, path, sequence or iterable, optional
-        See `phosphene.activations`. Units that are dead on all of these images are listed instead of rendered, if the layer has a
-        floor at zero (see `phosphene.units`), and the sheet shows the image patches that activate each unit most beside its
-        picture.
-    channels : sequence of int, optional
-        Channels to render (default: all).
+    images : images, optional
+        Anything that `phosphene.images` takes. Units that are dead on all of these images are listed instead of
+        rendered, if the layer has a floor at zero (see `phosphene.units`), and the sheet shows the image patches that activate
+        each unit most beside its picture.
+    channels : int, str or sequence of int, optional
+        Channels to render (default: all); text as on the command line, such as ``"0-15,20"``.
     trust : bool, default False
         Whether to assess how far each picture can be trusted, by `phosphene.assess` with two seeds. Requires `images`, which are
         held in memory, and twice as many pictures. The trust cards are kept in the folder.
@@ -99,23 +109,26 @@ def render_all(
     UnwritablePath
         When the folder cannot be written.
     """
+    a_network(network)
     for name in recipe:
         choice("recipe", name, sorted(OWN), fix="help(ph.render) explains these arguments.")
+    seed = seed_of(seed, ahead=1)
     canvas = canvas_size(network, size)
     with network.scope():
         count = layer_shape(network, network.shapes(canvas), layer)[-1]
-    wanted = list(range(count)) if channels is None else [integer("channels", index) for index in channels]
+    wanted = list(range(count)) if channels is None else list(ranges("channels", channels, count))
     if not wanted or len(set(wanted)) != len(wanted) or max(wanted) >= count:
         raise InvalidParameter(
             "channels",
             allowed=f"distinct channels from 0 to {count - 1}, at least one",
-            received=list(channels or ()),
+            received=channels,
             fix="Leave it out to render all channels.",
         )
-    folder = Path(out)
+    folder = given_path(out, "out")
     check_writable(folder / "index.html")
+    _check_recipe(network, canvas, recipe)
     natural = None
-    if trust:
+    if boolean("trust", trust):
         if images is None:
             raise InvalidParameter(
                 "trust",
@@ -133,23 +146,43 @@ def render_all(
         "dtype": network.dtype,
         "layer": layer,
         "size": list(canvas),
-        "seed": integer("seed", seed),
+        "seed": seed,
         "recipe": {name: repr(recipe[name]) for name in sorted(recipe)},
+        "images": None if report is None else report.settings["pixels"],
         "units": drawn,
-        "batch": integer("batch", batch, minimum=1),
+        "batch": integer("batch", batch, minimum=1, limit=MOST),
     }
-    manifest = Manifest.at(folder, identity)
-    runs: list[list[Renders]] = []
-    with reporter(progress, "render_all", (1 + trust) * len(drawn)) as tell:
-        told = Counted(tell, (1 + trust) * len(drawn))
-        for number in range(1 + trust):
-            if number == 0 or sum(map(len, runs[0])) == len(drawn):
-                done, manifest = _batches(network, manifest, seed + number, told, recipe)
-                runs.append(done)
-    cards = None
-    if natural is not None and drawn and len(runs) == 2 and sum(map(len, runs[1])) == len(drawn):
-        cards = cards_of(network, folder, [joined(run) for run in runs], identity, natural, progress)
-    return _finish(folder, layer, runs[0], sorted(silent & set(wanted)), report, drawn, cards)
+    Manifest.at(folder, identity)  # another run is refused before any waiting
+    work = f"render_all of {layer!r}"
+    with (
+        suppress(Stopped),
+        alone(folder / LOCK, work, progress, total=(1 + trust) * len(drawn), unit="pictures") as say,
+    ):
+        manifest = Manifest.at(folder, identity)  # which the process that was waited for may have written
+        runs: list[list[Renders]] = []
+        with reporter(progress, "render_all", (1 + trust) * len(drawn)) as tell:
+            told = Counted(tell, (1 + trust) * len(drawn), say=say)
+            for number in range(1 + trust):
+                if number == 0 or sum(map(len, runs[0])) == len(drawn):
+                    done, manifest = _batches(network, manifest, seed + number, told, recipe)
+                    runs.append(done)
+        cards = None
+        if natural is not None and drawn and len(runs) == 2 and sum(map(len, runs[1])) == len(drawn):
+            cards = cards_of(network, folder, [joined(run) for run in runs], identity, natural, progress)
+        return _finish(folder, layer, runs[0], sorted(silent & set(wanted)), report, drawn, cards)
+    raise _stopped_early()
+
+
+def _check_recipe(network: Network, canvas: Size, recipe: Mapping[str, Any]) -> None:
+    """Check the arguments that are passed on to `phosphene.render`, before anything is written or computed."""
+    given = dict.fromkeys(("steps", "parameterization", "transforms", "regularizers", "optimizer", "rule")) | dict(
+        recipe
+    )
+    preset, warm_up = given.pop("preset", None), given.pop("warm_up", None)
+    named = preset_named("default" if preset is None else preset, canvas, network.input.size)
+    recipe_of(network, named, **given)
+    if warm_up is not None:
+        integer("warm_up", warm_up, limit=MOST_STEPS)
 
 
 def _batches(
@@ -180,7 +213,7 @@ def _batches(
                     **recipe,
                 )
             except Exception as error:
-                if not out_of_memory(error) or len(members) < 2:
+                if not lacks_memory(error) or len(members) < 2:
                     raise
                 log.warning("out of memory with %d units per batch: the batch is halved", len(members))
                 manifest = manifest.halved(len(done))
@@ -193,19 +226,24 @@ def _batches(
         if not done and own:  # not before the first batch: a recipe that raised must not block a corrected one
             manifest.written()
         done.append(kept)
+        told.say(before + sum(map(len, done)))
     told.done, told.batch = before + sum(map(len, done)), 0
     return done, manifest
 
 
 @dataclass
 class Counted:
-    """Converts the progress of batches to a number of pictures, and remembers whether the run was stopped."""
+    """Converts the progress of batches to a number of pictures, and remembers whether the run was stopped.
+
+    `say` is called with the number of finished pictures after each batch.
+    """
 
     tell: Callable[[Progress], bool | None]
     total: int
     done: int = 0
     batch: int = 0
     stopped: bool = False
+    say: Callable[[int], None] = lambda done: None
     started: float = field(default_factory=time.perf_counter)
 
     def __call__(self, state: Progress) -> bool | None:
@@ -215,21 +253,13 @@ class Counted:
         return answer
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of any framework means that memory did not suffice."""
-    text = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or any(
-        sign in text for sign in ("outofmemory", "out of memory", "resource_exhausted", "can't allocate memory")
-    )
-
-
 def _kept(path: Path, channels: tuple[int, ...]) -> Renders | None:
     if not path.exists():
         return None
     try:
         found = Renders.load(path)
     except CorruptFile:
-        log.warning("%s is damaged and is rendered again", path)
+        log.warning("%s is damaged and is rendered again", plain_name(path))
         return None
     return found if len(found) == len(channels) else None
 
@@ -247,12 +277,7 @@ def _finish(
     from phosphene.sheet.page import sheet_page
 
     if not done and drawn:
-        raise InvalidParameter(
-            "progress",
-            allowed="a stop after the first batch is finished",
-            received=said("a stop before that"),
-            fix="Call it again to resume, or set a smaller batch.",
-        )
+        raise _stopped_early()
     if not done:
         raise InvalidParameter(
             "channels",
@@ -287,3 +312,12 @@ def _finish(
     kept = replace(kept, settings=settings)
     write_whole(folder / "index.html", sheet_page(kept, channels, reasons, report, own).encode())
     return kept
+
+
+def _stopped_early() -> InvalidParameter:
+    return InvalidParameter(
+        "progress",
+        allowed="a stop after the first batch is finished",
+        received=said("a stop before that"),
+        fix="Call it again to resume, or set a smaller batch.",
+    )

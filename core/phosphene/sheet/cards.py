@@ -14,15 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import Network
+from phosphene.kit.documents import DAMAGE, read_json
 from phosphene.kit.progress import Progress
+from phosphene.kit.records import rebuilt
 from phosphene.kit.writing import write_whole
 from phosphene.objectives import channel
 from phosphene.rendering.result import Renders
 from phosphene.trust import assess
 from phosphene.trust.result import TrustCard
 from phosphene.trust.verdict import THRESHOLDS
+from phosphene.words import plain_message, plain_name
 
 __all__ = ["cards_of"]
+
+PICTURES = ("picture", "strongest", "weakest")
+"""Fields of a trust card that are not kept with it."""
 
 log = logging.getLogger("phosphene.sheet.call")
 
@@ -64,17 +70,24 @@ def cards_of(
         digest.update(np.ascontiguousarray(run.images).tobytes())
     path = folder / f"trust-{digest.hexdigest()}.json"
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        kept = [TrustCard(**{**row, "picture": image}) for row, image in zip(rows, runs[0].images, strict=True)]
+        rows = read_json(path, finite=False)  # a measure that could not be taken is NaN
+        kept = [_card(row, image) for row, image in zip(rows, runs[0].images, strict=True)]
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        log.warning("%s is damaged and is computed again (%s)", path, error)
+    except DAMAGE as error:
+        log.warning("%s is damaged and is computed again (%s)", plain_name(path), plain_message(error))
     else:
         return kept
     wanted = [channel(identity["layer"], index) for index in identity["units"]]
     found = assess(network, list(runs), images, objectives=wanted, seeds=len(runs), progress=progress)
-    names = [item.name for item in fields(TrustCard) if item.name not in ("picture", "strongest", "weakest")]
+    names = [item.name for item in fields(TrustCard) if item.name not in PICTURES]
     rows = [{name: getattr(card, name) for name in names} for card in found]
     write_whole(path, json.dumps(rows, indent=1).encode())
     return list(found)
+
+
+def _card(row: Any, picture: NDArray[np.float32]) -> TrustCard:
+    """A trust card from its row in the file; TypeError or ValueError for a row that is none."""
+    examples = np.zeros((0, 1, 1, picture.shape[-1]), np.float32)
+    arrays = dict(zip(PICTURES, (picture, examples, examples), strict=True))
+    return rebuilt(TrustCard, {**row, **{name: name for name in PICTURES}}, arrays)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from phosphene.errors import CorruptWeights
 from phosphene.kit.checks import choice
+from phosphene.kit.documents import DAMAGE
+from phosphene.kit.places import given_path
+from phosphene.kit.tensors import check_tensors
 from phosphene.specimen.architecture import ARCHITECTURES, Architecture, parameter_shapes
 
 __all__ = ["check", "load", "metadata", "path_of"]
@@ -48,10 +51,11 @@ def load(name: str, path: str | Path | None = None) -> tuple[Architecture, dict[
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    source = Path(path) if path is not None else path_of(name)
+    source = given_path(path) if path is not None else path_of(name)
     try:
+        check_tensors(source)
         weights = load_file(source)
-    except (OSError, SafetensorError, ValueError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise CorruptWeights(str(source), f"cannot be read ({error}). {_remedy(path)}") from error
     check(architecture, weights, str(source))
     return architecture, weights
@@ -65,11 +69,12 @@ def metadata(name: str, path: str | Path | None = None) -> dict[str, str]:
     _named(name)
     from safetensors import SafetensorError, safe_open
 
-    source = Path(path) if path is not None else path_of(name)
+    source = given_path(path) if path is not None else path_of(name)
     try:
+        check_tensors(source)
         with safe_open(source, framework="np") as opened:
             return dict(opened.metadata() or {})
-    except (OSError, SafetensorError, ValueError) as error:
+    except (*DAMAGE, SafetensorError) as error:
         raise CorruptWeights(str(source), f"cannot be read ({error}). {_remedy(path)}") from error
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from phosphene.errors import CorruptFile, OtherStore
+from phosphene.errors import CorruptFile, InvalidParameter, OtherStore, said
+from phosphene.kit.documents import read_document
+from phosphene.kit.records import Between
 from phosphene.kit.writing import write_whole
 
 __all__ = ["FORMAT", "ArraySpec", "Manifest"]
@@ -20,18 +23,39 @@ FORMAT = 1
 
 NAME = "manifest.json"
 
+MOST_SHARDS = 1_000_000
+"""More shards than any disk holds; their receipts are counted one by one."""
+
+MOST_BYTES = 1 << 60
+"""Bytes of a shard beyond all machines; a larger number is a mistake, and breaks the arithmetic of NumPy."""
+
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """Shape of a row of one array of a store, and the name of its NumPy dtype."""
+    """Shape of a row of one array of a store, and the name of its NumPy dtype: floats, integers or booleans."""
 
-    shape: tuple[int, ...]
+    open_ended: ClassVar[bool] = True
+
+    shape: tuple[Annotated[int, Between(0, MOST_BYTES)], ...]
     dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        try:
+            known = np.dtype(self.dtype).kind in "fiub" and np.dtype(self.dtype).name == self.dtype
+        except (TypeError, ValueError):
+            known = False
+        if not known:
+            raise InvalidParameter(
+                "dtype",
+                allowed="the name of a NumPy dtype of numbers",
+                received=self.dtype,
+                fix="For example 'float32'.",
+            )
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row, uncompressed."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
@@ -54,12 +78,24 @@ class Manifest:
         What may differ: versions, names, dates.
     """
 
+    open_ended: ClassVar[bool] = True
+
     kind: str
-    rows: int
-    shard_rows: int
+    rows: Annotated[int, Between(0)]
+    shard_rows: Annotated[int, Between(1)]
     arrays: Mapping[str, ArraySpec]
     identity: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        bytes_of_shard = self.shard_rows * sum(spec.row_bytes for spec in self.arrays.values())
+        if self.shards > MOST_SHARDS or bytes_of_shard > MOST_BYTES:
+            raise InvalidParameter(
+                "rows",
+                allowed=f"at most {MOST_SHARDS:,} shards of at most {MOST_BYTES:,} bytes",
+                received=said(f"{self.shards:,} shards of {bytes_of_shard:,} bytes"),
+                fix="Divide the data among several stores.",
+            )
 
     @property
     def shards(self) -> int:
@@ -86,25 +122,10 @@ class Manifest:
         OtherStore
             When it was written by a later version of phosphene.
         """
-        path = folder / NAME
         try:
-            text = json.loads(path.read_text())
-            version = int(text.pop("format"))
-            if version > FORMAT:
-                raise OtherStore(
-                    f"{folder}: written in format {version}, but this version of phosphene reads formats up to {FORMAT}. "
-                    "Install a later version."
-                )
-            text["arrays"] = {
-                name: ArraySpec(tuple(spec["shape"]), spec["dtype"]) for name, spec in text["arrays"].items()
-            }
-            return Manifest(**text)
+            return read_document(folder / NAME, Manifest, newest=FORMAT, what="the manifest of a store")
         except FileNotFoundError as error:
             raise CorruptFile(str(folder), f"not a store: it has no {NAME}") from error
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            if isinstance(error, OtherStore):
-                raise
-            raise CorruptFile(str(path), f"not the manifest of a store, or damaged ({error})") from error
 
     def check(self, found: Manifest, folder: Path) -> None:
         """Raise `OtherStore` unless `found`, the manifest in `folder`, belongs to the same run."""

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import CorruptStore, InvalidParameter, MissingDependency, UnwritablePath, said
-from phosphene.kit.checks import choice
+from phosphene.kit.arguments import array_like
+from phosphene.kit.checks import choice, instance, integer, integers, listed
+from phosphene.kit.locks import alone
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
-from phosphene.store.manifest import Manifest
+from phosphene.store.chunks import METADATA, chunk_trouble, metadata_trouble
+from phosphene.store.manifest import ArraySpec, Manifest
+from phosphene.store.receipt import Receipt, is_digest
+from phosphene.words import plain_message
 
 __all__ = ["Store"]
 
+CREATION = ".manifest.json.new.lock"
+"""Lock of the creation of a store. A name like those of parts of its manifest, which a folder without a store may hold."""
 
 RESUME = "All complete shards are kept. Free disk space and run again to resume, or choose another folder with `out`."
 
@@ -38,12 +47,15 @@ class Store:
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[tuple[str, str], Any] = {}
         self._last: dict[str, tuple[int, NDArray[Any]]] = {}
 
     @staticmethod
     def create(folder: str | Path, manifest: Manifest) -> Store:
         """Create a store, or open the one in the folder to resume it.
+
+        A complete store is only read, so its folder need not be writable. The description of an array that was damaged is
+        written anew; its values are kept.
 
         Raises
         ------
@@ -52,28 +64,35 @@ class Store:
         UnwritablePath
             When the folder cannot be written, or holds files that do not belong to a store.
         """
-        place = Path(folder)
-        check_writable(place / "manifest.json")
-        if (place / "manifest.json").exists():
-            found = Manifest.read(place)
-            manifest.check(found, place)
-            return Store(place, found)
+        place = given_path(folder, "folder")
+        instance(
+            "manifest", manifest, Manifest, "a Manifest", 'Manifest("activations", 100, 50, {"a": ArraySpec((8,))})'
+        )
+        if not os.path.lexists(place / "manifest.json"):
+            # One process at a time: another would empty the folder in which this one has begun.
+            with alone(check_writable(place / "manifest.json").with_name(CREATION), f"creating {place.name}"):
+                return Store._create(place, manifest)
+        found = Manifest.read(place)
+        manifest.check(found, place)
+        store = Store(place, found)
+        if store.missing:
+            check_writable(place / "manifest.json")
+        store._mend()
+        return store
+
+    @staticmethod
+    def _create(place: Path, manifest: Manifest) -> Store:
+        """Create a store unless another process has; see `create`."""
+        if os.path.lexists(place / "manifest.json"):
+            return Store.create(place, manifest)
         if not _unfinished(place) and any(place.iterdir()):
             raise UnwritablePath(
                 str(place), "the folder holds files that do not belong to a store. Choose an empty folder or a new one."
             )
-        zarr = _zarr()
         try:
-            group = zarr.open_group(place / "arrays", mode="w", zarr_format=3)
+            _zarr().open_group(place / "arrays", mode="w", zarr_format=3)
             for name, spec in manifest.arrays.items():
-                group.create_array(
-                    _escaped(name),
-                    shape=(manifest.rows, *spec.shape),
-                    chunks=(manifest.shard_rows, *spec.shape),
-                    dtype=spec.dtype,
-                    compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
-                    attributes={"name": name},
-                )
+                _create(place / "arrays" / _escaped(name), name, manifest, spec)
             (place / "shards").mkdir(exist_ok=True)
         except OSError as error:
             raise UnwritablePath(str(place), f"{error.strerror or error}. {RESUME}") from error
@@ -88,11 +107,20 @@ class Store:
         ------
         CorruptFile
             When the folder is not a store.
+        CorruptStore
+            When an array is not what the manifest says.
         OtherStore
             When it was written by a later version of phosphene.
         """
-        place = Path(folder)
-        return Store(place, Manifest.read(place))
+        place = given_path(folder, "folder")
+        store = Store(place, Manifest.read(place))
+        for name, trouble in store._troubles().items():
+            raise CorruptStore(
+                str(place),
+                f"the description of the array {name!r} is damaged ({trouble}). Run the call that wrote the store again to "
+                "write it anew; the values are kept.",
+            )
+        return store
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,14 +130,25 @@ class Store:
     @property
     def missing(self) -> list[int]:
         """Shards that are not written yet."""
-        return [shard for shard in range(self.manifest.shards) if not self._receipt(shard).exists()]
+        try:
+            there = set(os.listdir(self.folder / "shards"))
+        except OSError:
+            there = set()
+        return [shard for shard in range(self.manifest.shards) if self._receipt(shard).name not in there]
 
     @property
     def complete(self) -> bool:
         """Whether every shard is written."""
         return not self.missing
 
-    def write(self, shard: int, values: Mapping[str, NDArray[Any]], kept: Sequence[int] | None = None) -> None:
+    def write(
+        self,
+        shard: int,
+        values: Mapping[str, NDArray[Any]],
+        kept: Sequence[int] | None = None,
+        *,
+        pixels: str | None = None,
+    ) -> None:
         """Write a shard; it exists only once all of it is on disk.
 
         Parameters
@@ -118,19 +157,36 @@ class Store:
         values : mapping of str to numpy.ndarray
             Rows of this shard, by array name.
         kept : sequence of int, optional
-            Rows of the shard that hold data, counted from its first row (default: all). The others are never read.
+            Rows of the shard that hold data, counted from its first row, ascending (default: all). The others are never read.
+        pixels : str, optional
+            Digests of the images that the shard was computed from, 16 hexadecimal digits each; `receipt` returns them.
 
         Raises
         ------
         InvalidParameter
-            For arrays whose shape does not match the manifest.
+            For arrays whose shape does not match the manifest, and for rows and digests that no receipt can hold.
         UnwritablePath
             When writing fails; the shard then does not exist, and the other shards are unchanged.
         """
-        start, stop = self.manifest.span(shard)
+        start, stop = self.manifest.span(self._number(shard))
+        if not isinstance(values, Mapping) or not all(name in values for name in self.names):
+            raise InvalidParameter(
+                "values",
+                allowed=f"a mapping with the rows of {listed(self.names)}",
+                received=values,
+                fix="Give an array for each name in `names`.",
+            )
+        kept = None if kept is None else _ascending(kept, stop - start)
+        if pixels is not None and not is_digest(pixels, stop - start):
+            raise InvalidParameter(
+                "pixels",
+                allowed="16 hexadecimal digits per image",
+                received=pixels,
+                fix="See `phosphene.data.digests`.",
+            )
         digests = {}
         for name, spec in self.manifest.arrays.items():
-            rows = np.ascontiguousarray(values[name], spec.dtype)
+            rows = np.ascontiguousarray(array_like(f"values[{name!r}]", values[name], kinds="iufb"), spec.dtype)
             if rows.shape != (stop - start, *spec.shape):
                 raise InvalidParameter(
                     f"values[{name!r}]",
@@ -140,14 +196,35 @@ class Store:
                 )
             digests[name] = _digest(rows)
             try:
-                self._array(name)[start:stop] = rows
+                self._array(name, "r+")[start:stop] = rows
             except OSError as error:
                 raise self._full(shard, error) from error
-        receipt = {"kept": None if kept is None else [int(row) for row in kept], "digests": digests}
         try:
-            write_whole(self._receipt(shard), json.dumps(receipt).encode())
+            Receipt(kept, digests, pixels).write(self._receipt(shard))
         except UnwritablePath as error:
             raise self._full(shard, error.__cause__ or error) from error
+
+    def receipt(self, shard: int) -> Receipt:
+        """What is known of a shard that is written: its rows, and digests of its values and images.
+
+        Raises
+        ------
+        InvalidParameter
+            When the shard is not written yet.
+        CorruptStore
+            When its receipt is damaged.
+        """
+        integer("shard", shard, maximum=max(self.manifest.shards - 1, 0))
+        start, stop = self.manifest.span(shard)
+        try:
+            return Receipt.read(self._receipt(shard), self.manifest.arrays, stop - start)
+        except FileNotFoundError as error:
+            raise InvalidParameter(
+                "shard",
+                allowed="a shard that is written",
+                received=shard,
+                fix=f"{self.folder} is not complete: run the call that wrote it again to resume.",
+            ) from error
 
     def shard(self, name: str, shard: int) -> NDArray[Any]:
         """Read and verify the rows of a shard that hold data.
@@ -159,19 +236,24 @@ class Store:
         CorruptStore
             When its values differ from those that were written.
         """
-        spec = self._spec(name)
+        spec, shard = self._spec(name), self._number(shard)
         if name in self._last and self._last[name][0] == shard:
             return self._last[name][1]
-        receipt = self._read_receipt(shard)
+        receipt = self.receipt(shard)
         start, stop = self.manifest.span(shard)
+        trouble = (
+            chunk_trouble(self._place(name), self.manifest, spec, shard) if stop > start and 0 not in spec.shape else ""
+        )
+        if trouble:
+            raise self._damaged(name, shard, trouble)
         try:
             rows = np.asarray(self._array(name)[start:stop])
         except Exception as error:
             # zarr and its codecs share no exception for damaged data.
             raise self._damaged(name, shard, str(error)) from error
-        if _digest(np.ascontiguousarray(rows, spec.dtype)) != receipt["digests"].get(name):
+        if _digest(np.ascontiguousarray(rows, spec.dtype)) != receipt.digests[name]:
             raise self._damaged(name, shard, "its values differ from those that were written")
-        rows = rows if receipt["kept"] is None else rows[receipt["kept"]]
+        rows = rows if receipt.kept is None else rows[list(receipt.kept)]
         self._last[name] = (shard, rows)
         return rows
 
@@ -181,7 +263,20 @@ class Store:
             yield self.shard(name, number)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-        """Read and verify rows `start` to `stop` (default: the last), counting only rows that hold data."""
+        """Read and verify rows `start` to `stop` (default: the last), counting only rows that hold data.
+
+        Negative ones count from the end, as in a slice.
+
+        Raises
+        ------
+        InvalidParameter
+            When there is no array of that name, for something else than integers, and when a shard is not written yet.
+        CorruptStore
+            When values differ from those that were written.
+        """
+        spec = self._spec(name)
+        start = integer("start", start, minimum=-(2**62))
+        stop = None if stop is None else integer("stop", stop, minimum=-(2**62))
         counts = np.cumsum([0, *(self._count(shard) for shard in range(self.manifest.shards))])
         first, last, _ = slice(start, stop).indices(int(counts[-1]))
         parts = []
@@ -189,7 +284,6 @@ class Store:
             low, high = max(first, int(counts[shard])), min(last, int(counts[shard + 1]))
             if low < high:
                 parts.append(self.shard(name, shard)[low - counts[shard] : high - counts[shard]])
-        spec = self._spec(name)
         return np.concatenate(parts) if parts else np.empty((0, *spec.shape), spec.dtype)
 
     def rows(self) -> NDArray[np.int64]:
@@ -197,15 +291,16 @@ class Store:
         parts = []
         for shard in range(self.manifest.shards):
             start, stop = self.manifest.span(shard)
-            kept = self._read_receipt(shard)["kept"]
+            kept = self.receipt(shard).kept
             parts.append(np.arange(start, stop) if kept is None else start + np.asarray(kept, np.int64))
         return np.concatenate(parts).astype(np.int64)
 
     def verify(self) -> list[int]:
         """Shards that are written but damaged in any array."""
-        damaged = []
+        damaged: list[int] = []
+        missing = set(self.missing)
         for shard in range(self.manifest.shards):
-            if self._receipt(shard).exists():
+            if shard not in missing:
                 self._last.clear()
                 try:
                     for name in self.names:
@@ -218,7 +313,12 @@ class Store:
     def discard(self, shard: int) -> None:
         """Remove a shard, so that it is computed again."""
         self._last.clear()
-        self._receipt(shard).unlink(missing_ok=True)
+        try:
+            self._receipt(self._number(shard)).unlink(missing_ok=True)
+        except OSError as error:
+            raise UnwritablePath(
+                str(self._receipt(shard)), f"{error.strerror or error}. Delete it, so that the shard is computed again."
+            ) from error
 
     def __repr__(self) -> str:
         there = self.manifest.shards - len(self.missing)
@@ -226,38 +326,44 @@ class Store:
         lines = [
             f"  {name}: {' x '.join(map(str, spec.shape))} {spec.dtype}" for name, spec in self.manifest.arrays.items()
         ]
-        return "\n".join([head, *lines])
+        return plain_message("\n".join([head, *lines]))
 
-    def _array(self, name: str) -> Any:
-        if name not in self._arrays:
-            self._arrays[name] = _zarr().open_array(self.folder / "arrays" / _escaped(name), mode="r+")
-        return self._arrays[name]
+    def _array(self, name: str, mode: Literal["r", "r+"] = "r") -> Any:
+        if (name, mode) not in self._arrays:
+            self._arrays[name, mode] = _zarr().open_array(self._place(name), mode=mode)
+        return self._arrays[name, mode]
+
+    def _place(self, name: str) -> Path:
+        return self.folder / "arrays" / _escaped(name)
+
+    def _troubles(self) -> dict[str, str]:
+        """What is wrong with the description of each array whose description is damaged."""
+        found = {
+            name: metadata_trouble(self._place(name), self.manifest, spec)
+            for name, spec in self.manifest.arrays.items()
+        }
+        return {name: trouble for name, trouble in found.items() if trouble}
+
+    def _mend(self) -> None:
+        """Write damaged descriptions of arrays anew, as the manifest states them."""
+        try:
+            for name in self._troubles():
+                _create(self._place(name), name, self.manifest, self.manifest.arrays[name])
+        except OSError as error:
+            raise UnwritablePath(str(self.folder), f"{error.strerror or error}. {RESUME}") from error
 
     def _spec(self, name: str) -> Any:
         return self.manifest.arrays[choice("name", name, self.names)]
 
+    def _number(self, shard: int) -> int:
+        return integer("shard", shard, maximum=self.manifest.shards - 1)
+
     def _receipt(self, shard: int) -> Path:
         return self.folder / "shards" / f"{shard:06d}.json"
 
-    def _read_receipt(self, shard: int) -> dict[str, Any]:
-        try:
-            receipt: dict[str, Any] = json.loads(self._receipt(shard).read_text())
-            return {"kept": receipt["kept"], "digests": receipt["digests"]}
-        except FileNotFoundError as error:
-            raise InvalidParameter(
-                "shard",
-                allowed="a shard that is written",
-                received=shard,
-                fix=f"{self.folder} is not complete: run the call that wrote it again to resume.",
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptStore(
-                str(self._receipt(shard)), "damaged; run the call that wrote the store again to rebuild the shard"
-            ) from error
-
     def _count(self, shard: int) -> int:
         start, stop = self.manifest.span(shard)
-        kept = self._read_receipt(shard)["kept"]
+        kept = self.receipt(shard).kept
         return stop - start if kept is None else len(kept)
 
     def _full(self, shard: int, error: BaseException) -> UnwritablePath:
@@ -284,6 +390,29 @@ def _chunks(arrays: Path) -> bool:
     return any(
         path.is_file() and path.name != "zarr.json" and ".partial" not in path.name for path in arrays.rglob("*")
     )
+
+
+def _create(place: Path, name: str, manifest: Manifest, spec: ArraySpec) -> None:
+    """Write the description of an array; chunks that are there stay."""
+    zarr = _zarr()
+    files: dict[str, Any] = {}
+    zarr.create_array(
+        zarr.storage.MemoryStore(files),
+        shape=(manifest.rows, *spec.shape),
+        chunks=(manifest.shard_rows, *spec.shape),
+        dtype=spec.dtype,
+        compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
+        attributes={"name": name},
+        zarr_format=3,
+    )
+    write_whole(place / METADATA, files[METADATA].to_bytes())
+
+
+def _ascending(kept: Sequence[int], rows: int) -> tuple[int, ...]:
+    numbers = integers("kept", kept, maximum=max(rows - 1, 0))
+    if any(later <= row for row, later in pairwise(numbers)):
+        raise InvalidParameter("kept", allowed="rows in ascending order", received=kept, fix="Sort them.")
+    return numbers
 
 
 def _digest(rows: NDArray[Any]) -> str:

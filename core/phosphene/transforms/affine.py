@@ -8,11 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import integer, number, numbers, pair_of, share
+from phosphene.kit.checks import LARGEST_SIDE, integer, number, numbers, pair_of, share
 from phosphene.transforms.kinds import Affine, Transform
 from phosphene.types import Floats, Size
 
 __all__ = ["Pad", "Resize", "crop", "flip", "jitter", "pad", "resize", "rotate", "scale"]
+
+LEAST_FACTOR = 1e-9
+"""Smallest factor of a scale, and the reciprocal of the largest: beyond, one pixel covers any image, or the image one pixel."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def pad(pixels: int) -> Transform:
     -------
     Transform
     """
-    return Pad(integer("pixels", pixels))
+    return Pad(integer("pixels", pixels, limit=LARGEST_SIDE))
 
 
 def jitter(pixels: int) -> Transform:
@@ -140,7 +143,7 @@ def jitter(pixels: int) -> Transform:
     -------
     Transform
     """
-    return Jitter(integer("pixels", pixels))
+    return Jitter(integer("pixels", pixels, limit=LARGEST_SIDE))
 
 
 def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
@@ -168,10 +171,14 @@ def scale(low: float | Sequence[float], high: float | None = None) -> Transform:
         values = (values[0], values[0] if high is None else number("high", high))
     elif high is not None:
         raise InvalidParameter("high", allowed="None with a list of factors", received=high, fix="Leave it out.")
-    if not values or min(values) <= 0 or (single and values[0] > values[-1]):
+    if (
+        not values
+        or not LEAST_FACTOR <= min(values) <= max(values) <= 1 / LEAST_FACTOR
+        or (single and values[0] > values[-1])
+    ):
         raise InvalidParameter(
             "scale",
-            allowed="positive factors with low <= high",
+            allowed=f"positive factors with low <= high, from {LEAST_FACTOR:g} to {1 / LEAST_FACTOR:g}",
             received=values,
             fix="For example ph.transforms.scale(0.9, 1.1).",
         )

@@ -9,7 +9,7 @@ import numpy as np
 from phosphene.arrays import arange, expand
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter
-from phosphene.kit.checks import integer, number
+from phosphene.kit.checks import LARGEST_SIDE, MOST_CHANNELS, integer, number
 from phosphene.transforms.kinds import Pointwise, Transform
 from phosphene.types import Array, Namespace, Size, Tree
 
@@ -114,7 +114,7 @@ def roll(pixels: int) -> Transform:
     -------
     Transform
     """
-    return Roll(integer("pixels", pixels))
+    return Roll(integer("pixels", pixels, limit=LARGEST_SIDE))
 
 
 def colour(gain: float, shift: float, channels: int = 3) -> Transform:
@@ -139,5 +139,5 @@ def colour(gain: float, shift: float, channels: int = 3) -> Transform:
     return Colour(
         number("gain", gain, minimum=0.0, example=0.1),
         number("shift", shift, minimum=0.0, example=0.1),
-        integer("channels", channels, minimum=1),
+        integer("channels", channels, minimum=1, limit=MOST_CHANNELS),
     )

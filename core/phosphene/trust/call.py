@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.errors import InvalidParameter, said
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import integer, one_per
+from phosphene.kit.arguments import capped
+from phosphene.kit.checks import a_network, instance, integer, listed_or_one, one_per
 from phosphene.kit.images import check_images
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.objectives import Bound, Objective
 from phosphene.objectives.targets import as_objectives
 from phosphene.rendering.result import Renders
-from phosphene.trust.judges import Judge, witness
+from phosphene.trust.judges import Checked, Judge, witness
 from phosphene.trust.natural_images import (
     Responses,
     bound_at,
@@ -38,6 +39,9 @@ from phosphene.trust.verdict import THRESHOLDS, Thresholds, verdict
 from phosphene.types import Floats, UserObjective
 
 __all__ = ["assess"]
+
+MOST_SEEDS, MOST_DRAWS = 100, 10_000
+"""Largest numbers of runs, each of which is rendered, and of transforms of a picture."""
 
 PATCHES = 5
 """Real images to show per picture: those that activate its unit most, and least."""
@@ -72,8 +76,8 @@ def assess(
         The network that the pictures were made for.
     renders : Renders or sequence of Renders
         From `phosphene.render`. Several must be runs of one call with different seeds; the first is judged.
-    images : array-like, path, sequence or iterable, default "photos:1000"
-        Typical inputs of the network, as in `phosphene.activations`. A percentile needs at least 200, better a thousand.
+    images : images, default "photos:1000"
+        Typical inputs of the network: anything that `phosphene.images` takes. A percentile needs at least 200, better a thousand.
     objectives : sequence of objective or function, optional
         One objective per picture (default: read from the result; this fails for functions of your own).
     seeds : int, default 3
@@ -103,7 +107,17 @@ def assess(
     InvalidImages
         For images of the wrong shape, dtype or range.
     """
-    runs = [renders] if isinstance(renders, Renders) else list(renders)
+    a_network(network)
+    runs = list(listed_or_one("renders", renders, Renders, "a phosphene.Renders", "ph.render(net, objectives)"))
+    instance("thresholds", thresholds, Thresholds, "phosphene.trust.Thresholds", "Thresholds(kept=(0.7, 0.4))")
+    if judge is not None and (not callable(judge) or isinstance(judge, type)):
+        raise InvalidParameter(
+            "judge",
+            allowed="a function of pictures and patches that returns their distances, or None",
+            received=judge,
+            fix="Leave it out for phosphene.trust.witness.",
+        )
+    check_progress(progress)
     if not runs or any(run.labels != runs[0].labels or run.images.shape != runs[0].images.shape for run in runs):
         raise InvalidParameter(
             "renders",
@@ -111,8 +125,8 @@ def assess(
             received=said(f"{len(runs)} results of different pictures" if runs else "none"),
             fix="Call ph.render with the same objectives and another seed.",
         )
-    seeds, pairs = integer("seeds", seeds, minimum=1), integer("pairs", pairs, minimum=1)
-    draws = integer("draws", draws, minimum=1)
+    seeds, pairs = capped("seeds", seeds, minimum=1, most=MOST_SEEDS), integer("pairs", pairs, minimum=1)
+    draws = capped("draws", draws, minimum=1, most=MOST_DRAWS)
     given = objectives_of(network, runs[0]) if objectives is None else as_objectives(objectives)
     one_per("objectives", given, len(runs[0]), "picture")
     natural = real_images(network, images)
@@ -125,7 +139,7 @@ def assess(
 
         observed = _observed(network, given, runs[0], natural)
         done(1)
-        judge = witness(network.backend, min(network.input.size)) if judge is None else judge
+        judge = witness(network.backend, min(network.input.size)) if judge is None else Checked(judge)
         runs, others = more_runs(network, given, observed.bound, runs, seeds)
         alike = consistency(judge, [run.images for run in runs], observed.bound, others)
         done(2)

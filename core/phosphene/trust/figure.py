@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from phosphene.kit.figures import figure_class, show_image
+from phosphene.kit.figures import figure_class, finished, fitted, show_image
 
 if TYPE_CHECKING:
     from phosphene.trust.result import TrustCards
@@ -34,7 +34,7 @@ def plot_trust_cards(found: TrustCards, *, cards: int = 8) -> Any:
             if image is not None:
                 show_image(axis, image)
         text = line[-1]
-        text.text(0.0, 0.97, card.label, fontsize=9, weight="bold", va="top", transform=text.transAxes)
+        text.text(0.0, 0.97, fitted(card.label, 3.4, 9), fontsize=9, weight="bold", va="top", transform=text.transAxes)
         text.text(
             0.0,
             0.74,
@@ -51,4 +51,4 @@ def plot_trust_cards(found: TrustCards, *, cards: int = 8) -> Any:
             line[SHOWN // 2].set_title("real images: least", fontsize=8)
             line[SHOWN].set_title("picture", fontsize=8)
             line[SHOWN + 1 + SHOWN // 2].set_title("real images: most", fontsize=8)
-    return figure
+    return finished(figure)

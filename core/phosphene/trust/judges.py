@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from phosphene.backend import Backend, Network
 from phosphene.data.crops import Crops
+from phosphene.errors import InvalidParameter, brief, said
 from phosphene.extraction.call import read_layers
+from phosphene.kit.arguments import array_like
 from phosphene.loaders import load
 from phosphene.objectives.forms import position_mean
 from phosphene.types import Floats
 
-__all__ = ["Judge", "Witness", "witness"]
+__all__ = ["Checked", "Judge", "Witness", "witness"]
 
 TRAINED_SIZE = 64
 """Height and width in pixels of the images on which the witness was trained."""
@@ -27,6 +29,39 @@ class Judge(Protocol):
     def __call__(self, pictures: NDArray[np.float32], patches: NDArray[np.float32]) -> Floats:
         """Distances ``(U, P)`` of pictures ``(U, H, W, C)`` from patches ``(P, h, w, C)``."""
         ...
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A judge of the user's, whose distances are checked.
+
+    Attributes
+    ----------
+    judge : Judge
+    """
+
+    judge: Judge
+
+    def __call__(self, pictures: NDArray[np.float32], patches: NDArray[np.float32]) -> Floats:
+        fix = "It is called with pictures (U, H, W, C) and patches (P, h, w, C), and returns distances (U, P)."
+        try:
+            given = self.judge(pictures, patches)
+        except Exception as error:  # of the user's function
+            raise InvalidParameter(
+                "judge",
+                allowed="a function of pictures and patches",
+                received=said(f"{brief(self.judge)}, which raised {type(error).__name__}: {brief(str(error))}"),
+                fix=fix,
+            ) from error
+        distances = array_like("judge", given, allowed="a function that returns an array of numbers").astype(np.float64)
+        if distances.shape != (len(pictures), len(patches)):
+            raise InvalidParameter(
+                "judge",
+                allowed=f"a function that returns distances of shape {(len(pictures), len(patches))}",
+                received=said(f"shape {distances.shape}"),
+                fix=fix,
+            )
+        return distances
 
 
 @dataclass(frozen=True)

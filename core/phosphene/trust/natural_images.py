@@ -12,10 +12,9 @@ from phosphene.arrays import stack_trees
 from phosphene.ascent.step import evaluate, read
 from phosphene.attribution.evaluation import run_program
 from phosphene.backend import Network
-from phosphene.data.sources import source_of
-from phosphene.data.streams import loaded
-from phosphene.extraction.call import ImagesLike, read_layers
-from phosphene.kit.images import check_images
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
+from phosphene.extraction.call import read_layers
 from phosphene.objectives import Bound, Objective
 from phosphene.objectives.forms import ChannelForm, DirectionForm, Form, NeuronForm, at_position, position_mean
 from phosphene.objectives.location import ShapesAt
@@ -105,11 +104,7 @@ def bound_at(network: Network, objectives: Sequence[Objective], images: NDArray[
 
 def real_images(network: Network, images: ImagesLike) -> NDArray[np.float32]:
     """Load real images into memory, ``(N, H, W, C)``."""
-    spec = network.input
-    if isinstance(images, np.ndarray):
-        return check_images(images, spec)
-    source = source_of(images, spec.size, spec.channels)
-    return loaded(source, spec.size, spec.channels)
+    return read_images(images, network.input)
 
 
 def competitors(item: Bound) -> tuple[Form, bytes] | None:

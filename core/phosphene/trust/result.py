@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from phosphene.kit.checks import choice
+from phosphene.kit.arguments import place
+from phosphene.kit.checks import choice, instance, integer
+from phosphene.kit.records import Between
 from phosphene.kit.result import FIGURES, Result
+from phosphene.words import LABEL, aligned, plain_message
 
 if TYPE_CHECKING:
     from phosphene.trust.quizzes.result import Quiz
@@ -25,6 +28,7 @@ WORDS = ("reliable", "doubtful", "failed", "not judged")
 """Verdicts from best to worst; the last if there are too few images or seeds for a verdict."""
 
 NAN = float("nan")
+PERCENT, SHARE = Between(0.0, 100.0), Between(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -83,30 +87,34 @@ class TrustCard(Result):
     picture: Annotated[NDArray[np.float32], "H W C"] = field(repr=False)
     clean: float
     robust: float
-    percentile: float = NAN
-    robust_percentile: float = NAN
-    interval: tuple[float, float] = (0.0, 100.0)
+    percentile: Annotated[float, PERCENT] = NAN
+    robust_percentile: Annotated[float, PERCENT] = NAN
+    interval: tuple[Annotated[float, PERCENT], Annotated[float, PERCENT]] = (0.0, 100.0)
     kept: float = NAN
-    rank: int = 0
-    units: int = 0
+    rank: Annotated[int, Between(0)] = 0
+    units: Annotated[int, Between(0)] = 0
     consistency: float = NAN
     path: float = NAN
     slope: float = NAN
     natural_slope: float = NAN
-    score: float = NAN
-    score_interval: tuple[float, float] = (0.0, 1.0)
-    natural_score: float = NAN
-    asked: int = 0
-    specificity: float = NAN
-    people: float = NAN
-    people_interval: tuple[float, float] = (0.0, 1.0)
+    score: Annotated[float, SHARE] = NAN
+    score_interval: tuple[Annotated[float, SHARE], Annotated[float, SHARE]] = (0.0, 1.0)
+    natural_score: Annotated[float, SHARE] = NAN
+    asked: Annotated[int, Between(0)] = 0
+    specificity: Annotated[float, SHARE] = NAN
+    people: Annotated[float, SHARE] = NAN
+    people_interval: tuple[Annotated[float, SHARE], Annotated[float, SHARE]] = (0.0, 1.0)
     strongest: Annotated[NDArray[np.float32], "_ _ _ _"] = field(
         default_factory=lambda: np.zeros((0, 1, 1, 3), np.float32), repr=False
     )
     weakest: Annotated[NDArray[np.float32], "_ _ _ _"] = field(
         default_factory=lambda: np.zeros((0, 1, 1, 3), np.float32), repr=False
     )
-    nearest: tuple[tuple[int, float], ...] = ()
+    nearest: tuple[tuple[Annotated[int, Between(0)], float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.word:  # empty until it is judged
+            choice("word", self.word, WORDS)
 
     @property
     def standing(self) -> tuple[int, float, float]:
@@ -164,7 +172,7 @@ class TrustCards(Result):
         return len(self.cards)
 
     def __getitem__(self, index: int) -> TrustCard:
-        return self.cards[index]
+        return self.cards[place("index", index, len(self))]
 
     def __iter__(self) -> Iterator[TrustCard]:
         return iter(self.cards)
@@ -190,6 +198,7 @@ class TrustCards(Result):
         """
         from phosphene.trust.figure import plot_trust_cards
 
+        cards = integer("cards", cards, minimum=1)
         return plot_trust_cards(self, cards=cards)
 
     def _text(self, ending: str) -> str:
@@ -222,16 +231,18 @@ class TrustCards(Result):
             For answers to another quiz, a quiz on other pictures, or no file.
         """
         from phosphene.trust.quizzes.call import with_answers
+        from phosphene.trust.quizzes.result import Quiz
 
+        instance("quiz", quiz, Quiz, "a quiz", "ph.quiz(net, renders)")
         return with_answers(self, quiz, paths)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.words.count(word)} {word}" for word in WORDS if word in self.words)
         lines = [f"TrustCards of {len(self)} pictures against {self.images:,} real images: {counts}"]
-        width = max((len(card.label) for card in self.cards), default=0)
-        for card in self.cards[:12]:
+        labels = aligned((card.label for card in self.cards[:12]), LABEL)
+        for label, card in zip(labels, self.cards, strict=False):
             score = "-" if math.isnan(card.score) else f"{card.score:.0%}"
-            lines.append(f"  {card.label:<{width}}  {card.word:<10}  {score:>4}  {card.reason}")
+            lines.append(f"  {label}  {card.word:<10}  {score:>4}  {card.reason}")
         if len(self) > 12:
             lines.append(f"  ... and {len(self) - 12} more")
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))

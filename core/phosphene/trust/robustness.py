@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from phosphene.arrays import stack_trees, tree_map
 from phosphene.ascent.pipeline import Pipeline, apply, draw, pipeline, pipeline_constants
 from phosphene.ascent.step import evaluate, read
 from phosphene.backend import Network, native
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.in_memory import read_images
 from phosphene.kit.checks import one_per
-from phosphene.kit.images import check_images
 from phosphene.objectives import Objective
 from phosphene.objectives.forms import Form
 from phosphene.objectives.location import ShapesAt
@@ -41,7 +41,7 @@ class TransformedValues:
         return evaluate(self.form, backend, activations, constants["arguments"], images.shape[0])
 
 
-def robust_values(network: Network, objectives: Sequence[Objective], images: ArrayLike, *, draws: int = 16) -> Floats:
+def robust_values(network: Network, objectives: Sequence[Objective], images: ImagesLike, *, draws: int = 16) -> Floats:
     """Mean of each objective over held-out transforms of its picture.
 
     The transforms (shifts by up to a sixteenth of the side, scaling by 0.9 to 1.1, rotation by up to 8 degrees, noise with
@@ -52,8 +52,8 @@ def robust_values(network: Network, objectives: Sequence[Objective], images: Arr
     network : Network
     objectives : sequence of Objective
         One objective per image.
-    images : array-like (N, H, W, C)
-        In [0, 1].
+    images : images
+        Anything that `phosphene.images` takes.
     draws : int, default 16
         Number of transforms per image.
 
@@ -66,7 +66,7 @@ def robust_values(network: Network, objectives: Sequence[Objective], images: Arr
     InvalidParameter
         When the number of objectives differs from that of the images.
     """
-    pictures = check_images(images, network.input)
+    pictures = read_images(images, network.input)
     one_per("objectives", objectives, len(pictures), "image")
     size = (pictures.shape[1], pictures.shape[2])
     held_out = pipeline((jitter(max(1, min(size) // 16)), scale(0.9, 1.1), rotate(8.0), noise(0.03)), size, size)

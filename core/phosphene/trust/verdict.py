@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from phosphene.errors import InvalidParameter
+from phosphene.kit.checks import numbers
 from phosphene.trust.result import TrustCard
 
 __all__ = ["ENOUGH_IMAGES", "THRESHOLDS", "Thresholds", "verdict"]
@@ -53,6 +55,18 @@ class Thresholds:
     specificity: tuple[float, float] = (0.8, 0.1)
     twin: tuple[float, float] = (0.82, 1.0)
     score: tuple[float, float] = (0.6, 0.5)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            limits = numbers(each.name, getattr(self, each.name), fix=f"For example {each.name}={each.default}.")
+            if len(limits) != 2:
+                raise InvalidParameter(
+                    each.name,
+                    allowed="two numbers: below the first is doubtful, below the second has failed",
+                    received=getattr(self, each.name),
+                    fix=f"For example {each.name}={each.default}.",
+                )
+            object.__setattr__(self, each.name, limits)
 
 
 THRESHOLDS = Thresholds()

@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from phosphene.arrays import filled
 from phosphene.backend import Network, native
 from phosphene.channel_maps.call import on_grid
+from phosphene.data.declaration import ImagesLike
+from phosphene.data.digests import Digests, digest_of_all
 from phosphene.data.sources import source_of
-from phosphene.data.streams import stream
+from phosphene.data.streams import check_on_error, stream
 from phosphene.errors import InvalidImages, said
-from phosphene.extraction.call import ImagesLike, Reading
-from phosphene.kit.checks import integer, share
+from phosphene.extraction.call import Reading
+from phosphene.kit.arguments import an_executor, capped, optional_integer
+from phosphene.kit.checks import a_network, boolean, share
 from phosphene.kit.finite import NotFinite
 from phosphene.kit.maps import upsample
 from phosphene.kit.memory import batch_by_memory
-from phosphene.kit.progress import Progress, reporter
+from phosphene.kit.progress import Progress, check_progress, reporter
 from phosphene.kit.provenance import describe
 from phosphene.layers import OUTPUT
 from phosphene.receptive_field import Fields, receptive_fields
@@ -33,6 +36,9 @@ __all__ = ["units"]
 
 LARGEST_SIDE, SMALLEST_SIDE = 64, 16
 """Pixels of a patch along its longer side, at most and at least: larger receptive fields are shown at a smaller scale."""
+
+MOST_TOP = 1000
+"""Largest number of images that are kept per channel."""
 
 PATCH_BYTES = 1 << 28
 """Memory for the patches of all channels, by which their side is reduced for very many of them."""
@@ -63,8 +69,8 @@ def units(
     Parameters
     ----------
     network : Network
-    images : array-like, path, sequence or iterable
-        As in `phosphene.activations`.
+    images : images
+        Anything that `phosphene.images` takes.
     layer : str
         Path of a layer, with positions on any number of axes or without.
     top : int, default 9
@@ -101,18 +107,26 @@ def units(
     ModelWarning
         For activations that are NaN or infinite; they are left out of the statistics.
     """
-    top, twins = integer("top", top, minimum=1), share("twins", twins, zero=False, example=0.95)
-    own = network.layers[layer]
+    own = a_network(network).layers[layer]
+    top, twins = capped("top", top, minimum=1, most=MOST_TOP), share("twins", twins, zero=False, example=0.95)
+    border, batch = boolean("border", border), optional_integer("batch", batch, minimum=1)
+    count = optional_integer("count", count, minimum=1)
+    an_executor(executor)
+    check_on_error(on_error)
+    check_progress(progress)
     spec = network.input
-    source = source_of(images, spec.size, spec.channels, count=count)
+    source = source_of(images, spec, count=count)
     batch = min(batch or batch_by_memory(network, [layer]), len(source))
     finite = NotFinite(network.name)
     running: RunningStatistics | None = None
     names: tuple[str, ...] = ()
     start, seen = time.perf_counter(), 0
+    digests = Digests()
     with network.scope(), reporter(progress, "units", len(source)) as tell:
         weights = network.weights()
-        for whole, good in stream(source, spec.size, spec.channels, batch, executor=executor, on_error=on_error):
+        for whole, good in stream(
+            source, spec.size, spec.channels, batch, executor=executor, on_error=on_error, seen=digests
+        ):
             given = native(network, filled(whole, batch))
             read = network.backend.to_numpy(network.backend.run(Reading(network, (layer,)), weights, given)[layer])
             values = read[: len(whole)][good]
@@ -140,6 +154,7 @@ def units(
     settings = {
         **describe(network, 0, spec.size),
         "data": source.identity(),
+        "pixels": digest_of_all(digests.taken()),
         "layer": layer,
         "receptive field": list(running.cutter.fields.size),
         "border": "left out" if running.inner is not None else "included",

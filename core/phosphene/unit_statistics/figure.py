@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phosphene.kit.figures import figure_class, show_image
+from phosphene.kit.figures import figure_class, finished, fitted, show_image
 from phosphene.unit_statistics.result import NO_FLOOR
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def plot_units(found: Units, *, channels: int = 8) -> Any:
             row[0].text(
                 1.0,
                 0.5,
-                f"{found.name(channel)}\n"
+                f"{fitted(found.name(channel), 1.8, 7)}\n"
                 + (
                     f"on at {found.density[channel]:.1%} of positions"
                     if found.floor
@@ -46,28 +46,28 @@ def plot_units(found: Units, *, channels: int = 8) -> Any:
                 va="center",
                 fontsize=7,
                 transform=row[0].transAxes,
-                parse_math=False,
             )
             for place, axis in enumerate(row[1:]):
                 if found.top[channel, place] >= 0:
                     show_image(axis, found.patches[channel, place])
                     if found.patches.shape[2] == 1:  # a signal: a line of one pixel could not be seen
                         axis.set_aspect("auto")
-    return figure
+    return finished(figure)
 
 
 def _histogram(figure: Any, found: Units) -> None:
     left, right = figure.subplots(1, 2)
     known = np.isfinite(found.largest)
     count = len(found.density)
+    layer = fitted(found.layer, 1.4, 8)
     if found.floor:
         left.hist(found.density[known], bins=np.linspace(0, 1, 31), color=BLUE)
         left.set_xlabel("share of positions above zero", fontsize=8)
-        title = f"{found.layer}: {count} channels, {len(found.dead)} dead, {len(found.always_on)} always on"
+        title = f"{layer}: {count} channels, {len(found.dead)} dead, {len(found.always_on)} always on"
     else:
         left.hist(found.mean[known], bins=30, color=BLUE)
         left.set_xlabel(f"mean (dead, always on, density:\n{NO_FLOOR})", fontsize=8)
-        title = f"{found.layer}: {count} channels"
+        title = f"{layer}: {count} channels"
     left.set_ylabel("channels", fontsize=8)
     left.set_title(title + (f", {len(found.unknown)} not finite" if len(found.unknown) else ""), fontsize=8)
     order = np.flatnonzero(known)[np.argsort(-found.largest[known])]

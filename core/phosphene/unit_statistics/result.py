@@ -11,8 +11,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from phosphene.kit.checks import integer
 from phosphene.kit.result import FIGURES, Result
 from phosphene.types import Floats
+from phosphene.words import plain_message
 
 __all__ = ["NO_FLOOR", "Units"]
 
@@ -91,10 +93,12 @@ class Units(Result):
 
     def name(self, channel: int) -> str:
         """``channel 5``, or ``channel 5 (coins)`` where channels are classes."""
+        channel = integer("channel", channel, maximum=len(self.density) - 1)
         return f"channel {channel}" + (f" ({self.names[channel]})" if self.names else "")
 
     def state(self, channel: int) -> str:
         """Whether a channel is "dead", "always on", "live" or "not finite"; "no floor" where that is not applicable."""
+        channel = integer("channel", channel, maximum=len(self.density) - 1)
         if not np.isfinite(self.largest[channel]):
             return "not finite"
         if not self.floor:
@@ -140,6 +144,7 @@ class Units(Result):
         """
         from phosphene.unit_statistics.figure import plot_units
 
+        channels = integer("channels", channels)
         return plot_units(self, channels=channels)
 
     def _text(self, ending: str) -> str:
@@ -171,4 +176,4 @@ class Units(Result):
             lines.append(f"  not finite: {len(self.unknown)}: {some}")
         pairs = ", ".join(f"{one} and {other} ({r:.3f})" for one, other, r in self.twins[:5])
         lines.append(f"  near-duplicates: {len(self.twins)} pairs" + (f": {pairs}" if pairs else ""))
-        return "\n".join(lines)
+        return plain_message("\n".join(lines))

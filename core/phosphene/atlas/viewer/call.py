@@ -11,13 +11,15 @@ from urllib.parse import quote
 
 import numpy as np
 
-from phosphene.atlas.atlas import Atlas
+from phosphene.atlas.atlas import Atlas, an_atlas
 from phosphene.atlas.viewer.columns import Columns, default_crop, gather, narrow
 from phosphene.atlas.viewer.document import document
 from phosphene.atlas.viewer.payload import Block, choose_quality, pack_columns, pack_sheets, part
 from phosphene.atlas.viewer.sprites import Sheet, share_of
 from phosphene.errors import InvalidParameter, nearest, said
-from phosphene.kit.checks import listed, number
+from phosphene.kit.checks import listed, number, text
+from phosphene.kit.checks import names as names_in
+from phosphene.kit.places import given_path
 from phosphene.kit.writing import check_writable, write_whole
 
 __all__ = ["notebook_frame", "view"]
@@ -78,6 +80,17 @@ def view(
     UnwritablePath
         When the page cannot be written. An existing page is left unchanged.
     """
+    given_path(path, "path")
+    number("max_mb", max_mb, minimum=1, example=25)
+    chosen = _layers(an_atlas(atlas), layers)
+    _title(atlas, title)
+    _crops(atlas, chosen, crop)
+    if beside is not None and not (isinstance(beside, Mapping) and all(isinstance(name, str) for name in beside)):
+        raise InvalidParameter(
+            "beside", allowed="atlases by name", received=beside, fix='For example {"other": ph.Atlas.open("folder")}.'
+        )
+    for name, other in (beside or {}).items():
+        an_atlas(other, f"beside[{name!r}]")
     target = check_writable(path)
     page, files = _made(atlas, layers, beside or {}, max_mb, crop, title, target.name)
     folder = target.parent / f"{target.name}{BESIDE}"
@@ -169,10 +182,10 @@ def _layers(atlas: Atlas, layers: Sequence[str] | str | None) -> list[str]:
             received=said(f"{atlas.folder} without any"),
             fix="Run phosphene.atlas.chart(atlas) first.",
         )
-    chosen = cut if layers is None else [layers] if isinstance(layers, str) else list(layers)
+    chosen = cut if layers is None else list(names_in("layers", layers, fix="`Atlas.layers` lists them."))
     wrong = [layer for layer in chosen if layer not in cut]
     if wrong or not chosen or len(set(chosen)) < len(chosen):
-        near = nearest(str(wrong[0]), cut) if wrong else ""
+        near = nearest(wrong[0], cut) if wrong else ""
         raise InvalidParameter(
             "layers",
             allowed=f"distinct layers with a map, at least one: {listed(cut)}",
@@ -197,7 +210,9 @@ def _crops(atlas: Atlas, layers: list[str], crop: float | Mapping[str, float] | 
 
 
 def _title(atlas: Atlas, title: str | None) -> str:
-    if title is not None and (not isinstance(title, str) or not title.strip()):
+    if title is not None:
+        text("title", title, fix="Leave it out for the name of the network.")
+    if title is not None and not title.strip():
         raise InvalidParameter(
             "title", allowed="a str that is not empty", received=title, fix="Leave it out for the name of the network."
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from phosphene.atlas.viewer.payload import Block
 from phosphene.kit.html import STYLE
+from phosphene.words import plain_name
 
 __all__ = ["FOLDER", "document", "join_modules", "policy", "program"]
 
@@ -52,7 +53,7 @@ def document(title: str, manifest: dict[str, Any], blocks: Sequence[Block], besi
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy(script, style, beside)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
-        f'<title>{html.escape(title)}</title><link rel="icon" href="data:,">'
+        f'<title>{html.escape(plain_name(title))}</title><link rel="icon" href="data:,">'
         f"<style>{style}</style></head>\n<body>{(HERE / 'page.html').read_text(encoding='utf-8')}\n"
         f'<script type="application/json" id="manifest">{facts}</script>\n<script>{script}</script>\n{payload}\n'
         '<script type="application/json" id="end">1</script>\n</body></html>\n'

@@ -17,7 +17,7 @@ from phosphene.objectives.declarations import Channel, Constant, Direction, Logi
 from phosphene.optimizers import Adam, Cosine, Nadam, Sgd, adam, cosine, nadam, sgd
 from phosphene.parameterizations import fourier, maco, pixel
 from phosphene.parameterizations.phases import Phases
-from phosphene.parameterizations.pixels import Pixel
+from phosphene.parameterizations.spatial import Pixel
 from phosphene.parameterizations.spectral import Fourier
 from phosphene.regularizers.penalties import Norm, Penalty, TotalVariation, l1, l2, total_variation
 from phosphene.regularizers.projections import Blur, Clip, Decay, blur, clip, decay

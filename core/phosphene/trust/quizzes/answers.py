@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phosphene.errors import CorruptFile, InvalidParameter
+from phosphene.kit.documents import json_from, read_regular
+from phosphene.kit.places import given_path
 from phosphene.trust.quizzes.result import Quiz
 
 __all__ = ["read_answers"]
@@ -23,7 +24,7 @@ MOST_BYTES = 10_000_000
 
 def read_answers(quiz: Quiz, path: str | Path) -> NDArray[np.int64]:
     """Read the answers that a person saved; see `Quiz.read_answers`."""
-    source = Path(path)
+    source = given_path(path)
     given = _read_json(source)
     if not isinstance(given, dict) or given.get("format") != RESULTS:
         raise CorruptFile(
@@ -54,20 +55,19 @@ def read_answers(quiz: Quiz, path: str | Path) -> NDArray[np.int64]:
 
 def _read_json(source: Path) -> Any:
     """Read JSON from a regular file of limited size."""
-    if not source.is_file():  # a pipe or a device would never end
-        if not source.exists():
-            raise FileNotFoundError(f"no such file: {source}")
-        raise CorruptFile(str(source), "not a file")
     try:
-        with source.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
+        content = read_regular(source, MOST_BYTES)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise CorruptFile(str(source), error.strerror or str(error)) from error
-    if len(content) > MOST_BYTES:
-        raise CorruptFile(str(source), f"larger than {MOST_BYTES // 1_000_000} MB, and so not answers to a quiz")
+    except ValueError as error:
+        raise CorruptFile(
+            str(source), f"larger than {MOST_BYTES // 1_000_000} MB, and so not answers to a quiz"
+        ) from error
     try:
-        return json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+        return json_from(content, finite=False)  # seconds are checked with the rest of their row
+    except ValueError as error:
         raise CorruptFile(
             str(source), f"not JSON, or damaged ({_shown(str(error))}). Save it from the page again."
         ) from error

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from phosphene.backend import Network
+from phosphene.data.declaration import ImagesLike
 from phosphene.draws import generator
 from phosphene.errors import InvalidParameter, said
-from phosphene.extraction.call import ImagesLike
-from phosphene.kit.checks import integer, one_per
+from phosphene.kit.checks import a_network, instance, integer, one_per, seed_of
 from phosphene.objectives import Objective
 from phosphene.objectives.targets import as_objectives
 from phosphene.rendering.result import Renders
@@ -47,8 +47,8 @@ def quiz(
         The network that the pictures were made for.
     renders : Renders
         From `phosphene.render`.
-    images : array-like, path, sequence or iterable, default "photos:1000"
-        As in `phosphene.activations`; at least 20.
+    images : images, default "photos:1000"
+        At least 20 images: anything that `phosphene.images` takes.
     questions : int, default 12
         Questions per picture; fewer for a unit with too few different responses.
     seed : int, default 0
@@ -66,7 +66,9 @@ def quiz(
         For fewer than 20 images, when the number of objectives differs from that of the pictures, and when every unit responds to
         all images alike.
     """
-    questions = integer("questions", questions, minimum=1)
+    a_network(network)
+    instance("renders", renders, Renders, "pictures, as phosphene.render returns them", "ph.render(net, objectives)")
+    questions, seed = integer("questions", questions, minimum=1), seed_of(seed)
     wanted = objectives_of(network, renders) if objectives is None else as_objectives(objectives)
     one_per("objectives", wanted, len(renders), "picture")
     patches = real_images(network, images)

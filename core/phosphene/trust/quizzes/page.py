@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from phosphene.kit.html import Html, element, page, picture
 from phosphene.kit.pictures import as_picture
 from phosphene.trust.quizzes.result import Quiz
+from phosphene.words import plain_name
 
 __all__ = ["quiz_page"]
 
@@ -48,7 +49,8 @@ def _sealed(quiz: Quiz) -> str:
 
     This is not encryption, since the key is in the page: it only hides the answers from somebody who looks at the source.
     """
-    words = {"answers": quiz.answers.tolist(), "labels": list(quiz.labels), "settings": dict(quiz.settings)}
+    settings = {name: plain_name(value) if isinstance(value, str) else value for name, value in quiz.settings.items()}
+    words = {"answers": quiz.answers.tolist(), "labels": list(map(plain_name, quiz.labels)), "settings": settings}
     content = json.dumps(words, separators=(",", ":")).encode()
     mask = _keystream(quiz.fingerprint, len(content))
     return base64.b64encode(bytes(one ^ other for one, other in zip(content, mask, strict=True))).decode()

@@ -4,12 +4,13 @@
 /** @typedef {import("./layer.js").Group} Group */
 /** @typedef {{ word: string, shape: string, told: string }} Verdict */
 
-/** Characters that are invisible or change the direction of text. */
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+/** Characters that are invisible or change the direction of text, and halves of surrogate pairs. */
+const UNSEEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Surrogate}]/gu;
 
 /** Text with invisible characters made visible, so that a name cannot imitate another. @param {unknown} text @returns {string} */
 export function visible(text) {
-  return String(text).replace(UNSEEN, (sign) => `⟨U+${sign.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+  return String(text).replace(UNSEEN, (sign) => `⟨U+${sign.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
 /** @param {string} text @param {number} most signs @returns {string} */

@@ -1,0 +1,1 @@
+"""Input that nobody wrote on purpose: damaged files and odd calls."""
