@@ -87,7 +87,7 @@ def test_two_layers_are_probed_in_one_pass_over_the_images(specimen: Network) ->
     images, labels = crops.images(), np.arange(60) % 2
     expected = probe(specimen, images, labels, ["stem", "stage2"], folds=3)
     assert probe(specimen, (image for image in images), labels, ["stem", "stage2"], folds=3) == expected
-    with pytest.raises(errors.InvalidParameter, match=r"images: expected 60 images, .* got 50"):
+    with pytest.raises(errors.InvalidParameter, match=r"labels: expected 50 items \(one per image\)"):
         probe(specimen, (image for image in images[:50]), labels, "stem", folds=3)
 
 
