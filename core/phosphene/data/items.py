@@ -45,6 +45,9 @@ COLUMNS = (
 )
 """Names under which mappings hold their image, in the order in which they are tried."""
 
+MOST_AXES = 32
+"""Most axes of an array; lists that are nested more deeply stand for none."""
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -364,11 +367,14 @@ def _holds_image(value: Any) -> bool:
 
 def is_nested_list(value: Any) -> bool:
     """Whether nested lists of numbers stand for an array of two axes or more."""
-    first = value[0] if isinstance(value, (tuple, list)) and value else None
-    if not isinstance(first, (tuple, list)) or not first or not isinstance(value[-1], (tuple, list)):
-        return False
-    inner = first[0]
-    return isinstance(inner, (int, float)) or is_nested_list(first)
+    for _ in range(MOST_AXES):
+        first = value[0] if isinstance(value, (tuple, list)) and value else None
+        if not isinstance(first, (tuple, list)) or not first or not isinstance(value[-1], (tuple, list)):
+            return False
+        if isinstance(first[0], (int, float)):
+            return True
+        value = first
+    return False
 
 
 def _no_image(item: Any, name: str) -> InvalidParameter:
