@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -27,8 +26,6 @@ PROBES = 16
 
 UNREADABLE = "0" * WIDTH
 """In place of the digest of an image that could not be read."""
-
-LOG = logging.getLogger("phosphene")
 
 
 def digest_of(image: NDArray[Any] | CorruptFile) -> str:

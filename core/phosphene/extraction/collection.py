@@ -143,7 +143,7 @@ def fill(
     lock = store.folder / ".manifest.json.lock"
     with suppress(Stopped), alone(lock, work, progress, total=store.manifest.shards, unit="shards") as say:
         for shard in sorted(damaged(store).union(store.verify())):
-            LOG.warning("shard %d of %s is damaged and will be computed again", shard, store.folder)
+            LOG.warning("shard %d of %s is damaged and will be computed again", shard, plain_name(store.folder))
             store.discard(shard)
         if same() and (store.missing or once):
             compute(say)
